@@ -1,0 +1,20 @@
+# Every third party of the project, found once. Header-only ones without a usable package get an interface target here.
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(weft_pc_zmq REQUIRED IMPORTED_TARGET libzmq>=4.3)
+pkg_check_modules(weft_pc_xxhash REQUIRED IMPORTED_TARGET libxxhash)
+
+# msgpack-cxx's own package asks for Boost, which Weft does not use.
+find_path(WEFT_MSGPACK_INCLUDE msgpack.hpp REQUIRED)
+add_library(weft_msgpack INTERFACE)
+target_compile_definitions(weft_msgpack INTERFACE MSGPACK_NO_BOOST)
+add_library(weft_zmq INTERFACE)
+target_link_libraries(weft_zmq INTERFACE PkgConfig::weft_pc_zmq)
+add_library(weft_xxhash INTERFACE)
+target_link_libraries(weft_xxhash INTERFACE PkgConfig::weft_pc_xxhash)

@@ -1,0 +1,109 @@
+// The plan: a topology file expanded to nodes, ports and peers. What the launcher starts and a node opens.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <weft/core/time.hpp>
+#include <weft/core/value.hpp>
+
+namespace weft::topology {
+
+enum class Pattern { push_pull, pub_sub, dealer_router };
+enum class Delivery { best_effort, at_least_once, exactly_once };
+enum class Distribute { round_robin, hash, balance, explicit_ };
+enum class Overflow { block, drop_oldest, drop_newest, fail };
+enum class Transport { automatic, tcp, ipc, inproc };
+enum class WireMode { session, native };
+enum class Restart { never, on_failure, always };
+
+// Names as in the file: "push-pull", "at-least-once", "round-robin", "drop-oldest", "auto", "on-failure", ...
+std::string_view to_string(Pattern v);
+std::string_view to_string(Delivery v);
+std::string_view to_string(Distribute v);
+std::string_view to_string(Overflow v);
+std::string_view to_string(Transport v);
+std::string_view to_string(WireMode v);
+std::string_view to_string(Restart v);
+
+/// One process of a topology.
+struct NodeId {
+  std::string name;
+  unsigned replica = 0;
+  /// "worker/2"
+  [[nodiscard]] std::string text() const { return name + "/" + std::to_string(replica); }
+  bool operator==(const NodeId&) const = default;
+};
+
+/// Settings of a link that both ends share.
+struct LinkPlan {
+  std::string id;  ///< "worker.params>server.params", unique in the topology
+  Pattern pattern = Pattern::push_pull;
+  Delivery delivery = Delivery::best_effort;
+  Distribute distribute = Distribute::balance;
+  Transport transport = Transport::automatic;
+  WireMode wire = WireMode::session;
+  Overflow overflow = Overflow::block;
+  bool keep_last = false;
+  std::uint64_t capacity_bytes = 64ULL << 20;  ///< bound of a sender's queue
+  std::uint64_t prefetch_bytes = 4ULL << 20;   ///< credit a receiver gives each sender
+  Duration dead_after = std::chrono::seconds(10);
+  std::string from_node, from_port, to_node, to_port;
+  unsigned from_replicas = 1, to_replicas = 1;
+  bool from_binds = false;  ///< which end binds
+};
+
+/// One peer that an end will talk to.
+struct PeerPlan {
+  NodeId node;
+  std::string port;
+  /// Where the peer binds, when this end connects and the file says it; empty: the rendezvous tells it.
+  std::string endpoint;
+};
+
+/// One end of a link at one node.
+struct EndPlan {
+  std::string link;          ///< LinkPlan::id
+  std::string port;          ///< name of the node's port
+  bool sender = false;       ///< this end is the `from` of the link
+  bool binds = false;
+  std::string endpoint;      ///< where this end binds; empty: wildcard of the link's transport
+  std::vector<PeerPlan> peers;
+};
+
+/// Everything one process needs to know; the launcher hands it over as a file, `weft run` builds it itself.
+struct NodePlan {
+  std::string topology;      ///< name of the topology
+  NodeId id;
+  unsigned replicas = 1;     ///< of this node name
+  std::string program;       ///< as in the file (`run:`)
+  std::vector<std::string> arguments;  ///< `args:`, for programs that describe nothing
+  Value options;             ///< `with:`, parameters substituted
+  std::vector<std::pair<std::string, std::string>> environment;
+  bool finite = false;
+  bool main = false;
+  Restart restart = Restart::never;
+  unsigned max_restarts = 5;
+  Duration grace = std::chrono::seconds(10);
+  std::vector<EndPlan> ends;
+  std::vector<LinkPlan> links;  ///< those that `ends` name
+};
+
+struct Plan {
+  std::string name;
+  std::string description;
+  std::string file;          ///< path as given
+  std::vector<NodePlan> nodes;   ///< every replica
+  std::vector<LinkPlan> links;
+  Duration start_limit = std::chrono::seconds(20);
+  Duration drain_limit = std::chrono::seconds(10);
+};
+
+/// JSON form of one node's plan (docs/reference/cli.md, "spec file"), and back; throws Error{invalid_file}.
+Value to_value(const NodePlan& plan);
+NodePlan node_plan_from_value(const Value& value);
+
+}  // namespace weft::topology
