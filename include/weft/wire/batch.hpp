@@ -1,0 +1,89 @@
+// Batches: records back to back in one body frame, and the tensor frames that they refer to.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <weft/core/bytes.hpp>
+#include <weft/wire/buffer.hpp>
+#include <weft/wire/header.hpp>
+#include <weft/wire/pack.hpp>
+#include <weft/wire/tensor.hpp>
+
+namespace weft::wire {
+
+/// Collects the records of one batch. Not thread-safe.
+class BatchBuilder {
+ public:
+  explicit BatchBuilder(std::shared_ptr<BufferPool> pool, std::size_t reserve = 64 * 1024);
+
+  [[nodiscard]] std::uint32_t count() const { return count_; }
+  [[nodiscard]] bool empty() const { return count_ == 0; }
+  /// Body and tensors together.
+  [[nodiscard]] std::size_t bytes() const { return body_.size() + tensor_bytes_; }
+  [[nodiscard]] const std::vector<Tensor>& tensors() const { return tensors_; }
+
+  /// One record that is a msgpack bin of `payload`.
+  void add_bin(Bytes payload);
+  /// One record that is already msgpack: exactly one object, which the caller vouches for.
+  void add_packed(Bytes object);
+  /// One record that `write(Buffer&)` packs: exactly one object.
+  template <class Writer>
+  void add(Writer&& write) {
+    begin();
+    write(body_);
+    ++count_;
+  }
+  /// For records with tensors: the frame index for the next reference; the tensor is sent with this batch.
+  std::uint32_t add_tensor(Tensor tensor);
+  /// The buffer under construction, for codecs.
+  Buffer& body() {
+    begin();
+    return body_;
+  }
+  void count_one() { ++count_; }
+
+  /// Hands out body and tensors and starts anew.
+  struct Batch {
+    Buffer body;
+    std::vector<Tensor> tensors;
+    std::uint32_t count = 0;
+    std::size_t bytes = 0;
+  };
+  Batch take();
+
+ private:
+  void begin();
+  std::shared_ptr<BufferPool> pool_;
+  std::size_t reserve_;
+  Buffer body_;
+  std::vector<Tensor> tensors_;
+  std::size_t tensor_bytes_ = 0;
+  std::uint32_t count_ = 0;
+};
+
+/// One record of a received batch: views, valid while the handler runs (or the message is held).
+struct RecordView {
+  Bytes packed;                      ///< the msgpack object
+  std::span<const Tensor> tensors;   ///< frames of the whole batch; dtype and shape come from the references
+  /// The payload when the record is a bin or str, else empty.
+  [[nodiscard]] Bytes bytes() const { return Unpack(packed).bytes().value_or(Bytes{}); }
+};
+
+/// Checks that `body` is exactly `count` msgpack objects, none nested deeper than kMaxRecordDepth.
+[[nodiscard]] Rejection check_body(Bytes body, std::uint64_t count);
+
+/// Walks the records of a body that check_body has accepted.
+class BatchReader {
+ public:
+  explicit BatchReader(Bytes body) : rest_(body) {}
+  [[nodiscard]] bool done() const { return rest_.done(); }
+  /// The next record's msgpack object.
+  Bytes next() { return *rest_.object(); }
+
+ private:
+  Unpack rest_;
+};
+
+}  // namespace weft::wire

@@ -1,0 +1,97 @@
+// Buffer: a growable block of bytes from a bounded pool, handed to a socket without a copy.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+
+#include <weft/core/bytes.hpp>
+
+namespace weft::wire {
+
+class BufferPool;
+
+/// Owns one block. Move-only. Growing may move the bytes. One thread at a time; the block may be given back to its
+/// pool from any thread (a socket's I/O thread does).
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Buffer&& other) noexcept : block_(other.block_), size_(other.size_) { other.block_ = nullptr, other.size_ = 0; }
+  Buffer& operator=(Buffer&& other) noexcept;
+  ~Buffer() { reset(); }
+
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  [[nodiscard]] std::size_t capacity() const { return block_ ? block_->capacity : 0; }
+  [[nodiscard]] std::byte* data() { return block_ ? bytes_of_block(block_) : nullptr; }
+  [[nodiscard]] const std::byte* data() const { return block_ ? bytes_of_block(block_) : nullptr; }
+  [[nodiscard]] Bytes view() const { return {data(), size_}; }
+
+  /// Keeps the block.
+  void clear() { size_ = 0; }
+  /// Cuts to `size` bytes, at most the present size.
+  void truncate(std::size_t size) { size_ = size < size_ ? size : size_; }
+  void reserve(std::size_t capacity) {
+    if (capacity > this->capacity()) grow(capacity);
+  }
+  /// Appends `count` bytes that the caller fills in.
+  std::byte* extend(std::size_t count) {
+    if (size_ + count > capacity()) grow(size_ + count);
+    std::byte* at = data() + size_;
+    size_ += count;
+    return at;
+  }
+  void append(const void* bytes, std::size_t count) {
+    if (count != 0) std::memcpy(extend(count), bytes, count);
+  }
+  void append(Bytes bytes) { append(bytes.data(), bytes.size()); }
+  /// What msgpack-cxx's packer calls.
+  void write(const char* bytes, std::size_t count) { append(bytes, count); }
+
+  /// Gives the block back to its pool, or frees it.
+  void reset();
+
+  /// For the transport: gives up ownership. `give_back` takes the hint, from any thread, exactly once.
+  struct Released {
+    void* data;
+    std::size_t size;
+    void* hint;
+  };
+  [[nodiscard]] Released release();
+  static void give_back(void* hint);
+
+ private:
+  friend class BufferPool;
+  struct Block {
+    std::size_t capacity;
+    std::shared_ptr<BufferPool> pool;  // null: plain heap
+  };
+  static std::byte* bytes_of_block(Block* block) { return reinterpret_cast<std::byte*>(block + 1); }
+  void grow(std::size_t needed);
+
+  Block* block_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// Keeps returned blocks for the next taker, up to a bound in bytes. Thread-safe.
+class BufferPool : public std::enable_shared_from_this<BufferPool> {
+ public:
+  /// `keep_bytes`: the most that idle blocks may hold together.
+  static std::shared_ptr<BufferPool> make(std::size_t keep_bytes = 16ULL << 20);
+  ~BufferPool();
+  BufferPool(const BufferPool&) = delete;
+  BufferPool& operator=(const BufferPool&) = delete;
+
+  /// An empty buffer with at least `capacity` bytes of room.
+  Buffer take(std::size_t capacity);
+
+ private:
+  explicit BufferPool(std::size_t keep_bytes);
+  friend class Buffer;
+  bool keep(Buffer::Block* block);  // false: the caller frees it
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace weft::wire

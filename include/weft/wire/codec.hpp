@@ -1,0 +1,52 @@
+// Typed records: any type that msgpack-cxx can pack, named by one macro.
+//
+//   struct Update {
+//     std::uint64_t key = 0;
+//     std::vector<float> gradient;
+//     WEFT_RECORD(Update, key, gradient)
+//   };
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include <msgpack.hpp>
+
+#include <weft/wire/batch.hpp>
+#include <weft/wire/record_type.hpp>
+
+/// Names a record type for the wire and packs its fields as a msgpack array, in this order. Put it last in the
+/// struct, in its public part.
+#define WEFT_RECORD(Type, ...)                                                   \
+  static constexpr std::string_view weft_record_name() { return #Type; }         \
+  static constexpr std::string_view weft_record_fields() { return #__VA_ARGS__; } \
+  MSGPACK_DEFINE_ARRAY(__VA_ARGS__)
+
+namespace weft {
+
+/// The type's name for peers. Specialise it for types that cannot carry the macro.
+template <class T>
+RecordType record_type() {
+  if constexpr (requires { T::weft_record_name(); }) {
+    return {std::string(T::weft_record_name()), wire::type_fingerprint(T::weft_record_name(), T::weft_record_fields())};
+  } else {
+    return {};
+  }
+}
+
+namespace wire {
+
+/// Packs one record into the batch.
+template <class T>
+void encode_record(BatchBuilder& batch, const T& record);
+
+/// Unpacks one record. False when the object is not of T's shape; never throws. Limits are passed to msgpack-cxx, so
+/// that a few bytes cannot claim gigabytes.
+template <class T>
+[[nodiscard]] bool decode_record(const RecordView& record, T& out);
+
+}  // namespace wire
+}  // namespace weft
+
+#include <weft/wire/codec_impl.hpp>
