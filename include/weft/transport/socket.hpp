@@ -1,0 +1,82 @@
+// Socket: the few ZeroMQ socket kinds that Weft uses, non-blocking, with Weft's defaults and counted rejections.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include <weft/core/bytes.hpp>
+#include <weft/core/metrics.hpp>
+#include <weft/core/time.hpp>
+#include <weft/transport/context.hpp>
+#include <weft/transport/frame.hpp>
+
+namespace weft::transport {
+
+enum class SocketType { router, dealer, push, pull, xpub, sub, pair };
+
+struct SocketOptions {
+  int send_high_water = 0;      ///< messages; 0: no bound here, because credit bounds it
+  int receive_high_water = 0;   ///< messages
+  Duration linger = std::chrono::milliseconds(500);  ///< how long close() may keep sending in the background
+  std::uint64_t max_frame_bytes = 256ULL << 20;      ///< larger frames close the connection
+  int send_buffer_bytes = 0;     ///< SO_SNDBUF, 0: the system's
+  int receive_buffer_bytes = 0;  ///< SO_RCVBUF
+};
+
+enum class SendStatus {
+  sent,
+  would_block,  ///< no room now; nothing was sent, the frames are untouched
+  unroutable,   ///< ROUTER: no such peer is connected; nothing was sent
+};
+
+/// Owned and used by one thread (the loop's). All calls return at once. ZMTP NULL security with a ZAP domain,
+/// ROUTER_MANDATORY, HANDSHAKE_IVL 3 s, IMMEDIATE off, reconnect 100 ms to 5 s, no ZMTP heartbeats, IPv6 off,
+/// XPUB_VERBOSE off, TCP_NODELAY (ZeroMQ's default).
+class Socket {
+ public:
+  Socket(Context& context, SocketType type, const SocketOptions& options = {});
+  ~Socket();
+  Socket(Socket&&) noexcept;
+  Socket& operator=(Socket&&) noexcept;
+
+  /// Binds and returns the real endpoint ("tcp://127.0.0.1:40113" for "tcp://127.0.0.1:*"). For ipc, takes a lock
+  /// file first and refuses a path that another live process holds. Throws Error{address_in_use, bad_endpoint, io}.
+  std::string bind(const std::string& endpoint);
+  /// Throws Error{bad_endpoint}. That nobody listens yet is no error: ZeroMQ keeps trying.
+  void connect(const std::string& endpoint);
+  void disconnect(const std::string& endpoint);
+  void subscribe(Bytes prefix);
+  void unsubscribe(Bytes prefix);
+
+  /// Sends all frames as one message, or nothing. Frames are consumed only when `sent`.
+  SendStatus send(std::span<Frame> frames);
+  SendStatus send(Frame frame) { return send(std::span<Frame>(&frame, 1)); }
+  /// The same behind a routing id (ROUTER).
+  SendStatus send_to(Bytes routing_id, std::span<Frame> frames);
+  /// Receives one message into `out` (cleared first); false: none is there.
+  bool receive(Message& out);
+
+  [[nodiscard]] bool readable();
+  [[nodiscard]] bool writable();
+  /// Connections to a bound socket that broke off before their handshake was done (random bytes, port scans).
+  [[nodiscard]] std::uint64_t rejected_connections() const;
+  [[nodiscard]] std::uint64_t accepted_connections() const;
+  [[nodiscard]] bool open() const { return impl_ != nullptr; }
+  /// Idempotent. Pending messages go out in the background within the linger.
+  void close();
+
+  struct Impl;
+  Impl* impl() { return impl_.get(); }  ///< for Loop
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Checks an endpoint as a person writes it ("tcp://host:port", "tcp://127.0.0.1:*", "ipc:///path", "inproc://name").
+/// Throws Error{bad_endpoint} that says what is wrong: unknown transport, port out of range, path over 107 bytes.
+void check_endpoint(std::string_view endpoint, bool for_bind);
+
+}  // namespace weft::transport
