@@ -40,11 +40,11 @@ struct OptionDescription {
   std::string help;
   Value default_value;  ///< null: none
   bool required = false;
-  std::optional<double> minimum;
+  std::optional<double> minimum;  ///< inclusive; in seconds for a duration, in bytes for a size
   std::optional<double> maximum;
-  std::vector<std::string> choices;        ///< type choice: what is allowed
-  std::vector<OptionDescription> fields;   ///< type record: the allowed keys; type list or map: one element, the
-                                           ///< type of each item
+  std::vector<std::string> choices;       ///< type choice: what is allowed
+  std::vector<OptionDescription> fields;  ///< type record: the allowed keys; type list or map: one element,
+                                          ///< the type of each item
 };
 
 struct ProgramDescription {
@@ -55,7 +55,8 @@ struct ProgramDescription {
   /// True: any port name is accepted, each with block `any` (weft-relay, weft-exec).
   bool open_ports = false;
   std::vector<OptionDescription> options;
-  /// What a node of this program is when the topology does not say: true ends by itself, false runs until drained.
+  /// What a node of this program is when the topology does not say: true ends by itself, false runs until
+  /// drained.
   bool finite = false;
 };
 

@@ -62,26 +62,30 @@ struct PeerPlan {
   std::string port;
   /// Where the peer binds, when this end connects and the file says it; empty: the rendezvous tells it.
   std::string endpoint;
+  /// Pub-sub: where the publisher's ROUTER beside its data socket is; empty when `endpoint` is.
+  std::string side_endpoint;
 };
 
 /// One end of a link at one node.
 struct EndPlan {
-  std::string link;          ///< LinkPlan::id
-  std::string port;          ///< name of the node's port
-  bool sender = false;       ///< this end is the `from` of the link
+  std::string link;     ///< LinkPlan::id
+  std::string port;     ///< name of the node's port
+  bool sender = false;  ///< this end is the `from` of the link
   bool binds = false;
-  std::string endpoint;      ///< where this end binds; empty: wildcard of the link's transport
+  std::string endpoint;  ///< where this end binds; empty: wildcard of the link's transport. A host name of
+                         ///< the file becomes "tcp://*:port" here (libzmq binds no names), peers get the name
+  std::string side_endpoint;  ///< pub-sub: where the publisher's ROUTER binds; empty when `endpoint` is
   std::vector<PeerPlan> peers;
 };
 
 /// Everything one process needs to know; the launcher hands it over as a file, `weft run` builds it itself.
 struct NodePlan {
-  std::string topology;      ///< name of the topology
+  std::string topology;  ///< name of the topology
   NodeId id;
-  unsigned replicas = 1;     ///< of this node name
-  std::string program;       ///< as in the file (`run:`)
+  unsigned replicas = 1;               ///< of this node name
+  std::string program;                 ///< as in the file (`run:`)
   std::vector<std::string> arguments;  ///< `args:`, for programs that describe nothing
-  Value options;             ///< `with:`, parameters substituted
+  Value options;                       ///< `with:`, parameters substituted
   std::vector<std::pair<std::string, std::string>> environment;
   bool finite = false;
   bool main = false;
@@ -95,8 +99,8 @@ struct NodePlan {
 struct Plan {
   std::string name;
   std::string description;
-  std::string file;          ///< path as given
-  std::vector<NodePlan> nodes;   ///< every replica
+  std::string file;             ///< path as given
+  std::vector<NodePlan> nodes;  ///< every replica
   std::vector<LinkPlan> links;
   Duration start_limit = std::chrono::seconds(20);
   Duration drain_limit = std::chrono::seconds(10);

@@ -33,10 +33,10 @@ class InvalidTopology : public Error {
   std::vector<Problem> problems_;
 };
 
-/// Gives the description of the program that `run:` names, nullopt for a program that describes nothing, or throws
-/// Error{not_found} when there is no such program. `directory` is that of the topology file.
-using DescribeProgram =
-    std::function<std::optional<ProgramDescription>(const std::string& program, const std::string& directory)>;
+/// Gives the description of the program that `run:` names, nullopt for a program that describes nothing, or
+/// throws Error{not_found} when there is no such program. `directory` is that of the topology file.
+using DescribeProgram = std::function<std::optional<ProgramDescription>(const std::string& program,
+                                                                        const std::string& directory)>;
 
 struct LoadOptions {
   /// `--set key=value` in order; a key with dots is a path into the file, one without is a parameter.
@@ -49,7 +49,8 @@ struct LoadOptions {
 Plan load(const std::string& path, const LoadOptions& options = {});
 /// The same from text; `path` names it in problems and anchors relative paths.
 Plan load_text(const std::string& text, const std::string& path, const LoadOptions& options = {});
-/// Never throws on any bytes but InvalidTopology; for fuzzing and the schema test: the file alone, no programs.
+/// Never throws on any bytes but InvalidTopology; for fuzzing and the schema test: the file alone, no
+/// programs.
 std::vector<Problem> check_text(const std::string& text, const std::string& path);
 
 /// The file as it will run (`weft check --expand`): YAML with parameters and `extends:` resolved.
