@@ -19,15 +19,18 @@ function(unescape variable)
 endfunction()
 
 # Semicolons and brackets would split or glue CMake lists, so they travel as control characters.
-string(REPLACE ";" "\x01" listing "${listing}")
-string(REPLACE "[" "\x02" listing "${listing}")
-string(REPLACE "]" "\x03" listing "${listing}")
-string(REGEX MATCHALL "<TestCase [^>]*>" cases "${listing}")
+string(ASCII 1 semicolon)
+string(ASCII 2 opening)
+string(ASCII 3 closing)
+string(REPLACE ";" "${semicolon}" listing "${listing}")
+string(REPLACE "[" "${opening}" listing "${listing}")
+string(REPLACE "]" "${closing}" listing "${listing}")
+string(REGEX MATCHALL "<TestCase [^\n]*" cases "${listing}")
 set(script "")
 foreach(entry IN LISTS cases)
-  string(REPLACE "\x01" ";" entry "${entry}")
-  string(REPLACE "\x02" "[" entry "${entry}")
-  string(REPLACE "\x03" "]" entry "${entry}")
+  string(REPLACE "${semicolon}" ";" entry "${entry}")
+  string(REPLACE "${opening}" "[" entry "${entry}")
+  string(REPLACE "${closing}" "]" entry "${entry}")
   if(entry MATCHES "skipped=\"true\"")
     continue()
   endif()
@@ -42,10 +45,10 @@ foreach(entry IN LISTS cases)
   string(REPLACE "\\" "\\\\" filter "${case}")
   string(REPLACE "," "\\," filter "${filter}")
   string(APPEND script
-    "add_test([==[${LAYER}: ${case}]==] [==[${EXECUTABLE}]==] [==[--test-case=${filter}]==])\n"
-    "set_tests_properties([==[${LAYER}: ${case}]==] PROPERTIES TIMEOUT ${TIMEOUT} LABELS [==[${labels}]==]\n"
+    "add_test([=====[${LAYER}: ${case}]=====] [=====[${EXECUTABLE}]=====] [=====[--test-case=${filter}]=====])\n"
+    "set_tests_properties([=====[${LAYER}: ${case}]=====] PROPERTIES TIMEOUT ${TIMEOUT} LABELS [=====[${labels}]=====]\n"
     # A filter that no longer matches would pass by running nothing.
-    "  FAIL_REGULAR_EXPRESSION [==[test cases: +0 ]==] SKIP_REGULAR_EXPRESSION [==[MESSAGE: [Ss]kipped:]==]\n"
-    "  ENVIRONMENT [==[${ENVIRONMENT}]==])\n")
+    "  FAIL_REGULAR_EXPRESSION [=====[test cases: +0 ]=====] SKIP_REGULAR_EXPRESSION [=====[MESSAGE: [Ss]kipped:]=====]\n"
+    "  ENVIRONMENT [=====[${ENVIRONMENT}]=====])\n")
 endforeach()
 file(WRITE ${OUTPUT} "${script}")
