@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include <weft/core/terms.hpp>
 #include <weft/core/time.hpp>
 #include <weft/core/value.hpp>
 
@@ -14,8 +15,8 @@ namespace weft::topology {
 
 enum class Pattern { push_pull, pub_sub, dealer_router };
 enum class Delivery { best_effort, at_least_once, exactly_once };
-enum class Distribute { round_robin, hash, balance, explicit_ };
-enum class Overflow { block, drop_oldest, drop_newest, fail };
+using weft::Distribute;
+using weft::Overflow;
 enum class Transport { automatic, tcp, ipc, inproc };
 enum class WireMode { session, native };
 enum class Restart { never, on_failure, always };

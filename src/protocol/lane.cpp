@@ -1,0 +1,79 @@
+#include <weft/protocol/lane.hpp>
+
+namespace weft::protocol {
+
+bool SendLane::admits(std::uint64_t bytes) const {
+  if (credit_.batches == 0) return false;
+  if (flight_.empty()) return true;
+  return flight_.size() < credit_.batches && flight_bytes_ + bytes <= credit_.bytes;
+}
+
+std::uint64_t SendLane::room() const {
+  if (flight_.size() >= credit_.batches) return 0;
+  return flight_bytes_ >= credit_.bytes ? 0 : credit_.bytes - flight_bytes_;
+}
+
+std::uint64_t SendLane::send(std::uint64_t bytes, std::uint64_t records, std::uint64_t numbers) {
+  const std::uint64_t first = next_;
+  next_ += numbers;
+  flight_.push_back({next_ - 1, bytes, records});
+  flight_bytes_ += bytes;
+  flight_records_ += records;
+  return first;
+}
+
+void SendLane::settle_first() {
+  acknowledged_ = flight_.front().last;
+  flight_bytes_ -= flight_.front().bytes;
+  flight_records_ -= flight_.front().records;
+  flight_.pop_front();
+}
+
+SendLane::Ack SendLane::acknowledge(std::uint64_t seq, Credit credit) {
+  if (seq > last_sent()) return Ack::beyond;
+  if (seq < acknowledged_) return Ack::old;
+  while (!flight_.empty() && flight_.front().last <= seq) settle_first();
+  credit_ = credit;
+  return Ack::ok;
+}
+
+SendLane::Lost SendLane::resume(std::uint64_t last_accepted) {
+  Lost lost;
+  while (!flight_.empty()) {
+    if (flight_.front().last > last_accepted) {
+      ++lost.batches;
+      lost.records += flight_.front().records;
+    }
+    settle_first();
+  }
+  return lost;
+}
+
+ReceiveLane::Outcome ReceiveLane::arrive(std::uint64_t epoch, std::uint64_t seq) {
+  Outcome outcome;
+  const bool restarted = started_ && epoch > epoch_;
+  if (begin(epoch) == Verdict::fenced) {
+    outcome.verdict = Verdict::fenced;
+    return outcome;
+  }
+  outcome.restarted = restarted;
+  if (seq <= last_) {
+    outcome.verdict = Verdict::duplicate;
+    return outcome;
+  }
+  outcome.missed = seq - last_ - 1;
+  last_ = seq;
+  return outcome;
+}
+
+ReceiveLane::Verdict ReceiveLane::begin(std::uint64_t epoch) {
+  if (started_ && epoch < epoch_) return Verdict::fenced;
+  if (!started_ || epoch > epoch_) {
+    started_ = true;
+    epoch_ = epoch;
+    last_ = 0;
+  }
+  return Verdict::accept;
+}
+
+}  // namespace weft::protocol

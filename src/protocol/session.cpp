@@ -1,0 +1,128 @@
+#include <weft/protocol/session.hpp>
+
+#include <algorithm>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/units.hpp>
+
+namespace weft::protocol {
+namespace {
+
+constexpr Duration kFirstRetry = std::chrono::milliseconds(100);
+constexpr Duration kLastRetry = std::chrono::seconds(5);
+constexpr int kSuspectAfter = 3;  // silent heartbeats
+
+// splitmix64: enough for jitter, and the same on every machine.
+std::uint64_t next_random(std::uint64_t& state) {
+  std::uint64_t z = (state += 0x9E3779B97F4A7C15ULL);
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+  return z ^ (z >> 31);
+}
+
+}  // namespace
+
+void SessionOptions::check() const {
+  using namespace std::chrono_literals;
+  if (heartbeat < 10ms || heartbeat > 1h) {
+    throw Error(Errc::invalid_argument, format("heartbeat is {}: it must be from 10ms to 1h", format_duration(heartbeat)));
+  }
+  if (dead_after < kSuspectAfter * heartbeat) {
+    throw Error(Errc::invalid_argument, format("dead-after is {}: it must be at least three heartbeats ({})",
+                                               format_duration(dead_after), format_duration(kSuspectAfter * heartbeat)));
+  }
+}
+
+std::string_view to_string(PeerState state) {
+  switch (state) {
+    case PeerState::connecting: return "connecting";
+    case PeerState::up: return "up";
+    case PeerState::suspect: return "suspect";
+    case PeerState::dead: return "dead";
+    case PeerState::closed: return "closed";
+  }
+  return "unknown";
+}
+
+Session::Session(const SessionOptions& options, TimePoint now)
+    : options_(options), last_heard_(now), last_sent_(now), next_hello_(now), random_(options.jitter_seed) {}
+
+Session::Action Session::heard(TimePoint now) {
+  last_heard_ = now;
+  Action action;
+  if (state_ == PeerState::suspect || state_ == PeerState::dead) {
+    state_ = PeerState::up;
+    action.became_up = true;
+  }
+  return action;
+}
+
+Session::Action Session::on_hello(TimePoint now) {
+  if (state_ == PeerState::closed) return {};
+  Action action = heard(now);
+  if (state_ == PeerState::connecting) {
+    state_ = PeerState::up;
+    action.became_up = true;
+  }
+  hello_attempts_ = 0;
+  return action;
+}
+
+Session::Action Session::on_traffic(TimePoint now) {
+  if (state_ == PeerState::closed || state_ == PeerState::connecting) return {};
+  // An initiator that had given its peer up must meet it anew, because what was on its way may be gone.
+  if (options_.initiator && state_ == PeerState::dead) return on_stranger(now);
+  return heard(now);
+}
+
+Session::Action Session::on_stranger(TimePoint now) {
+  if (!options_.initiator || state_ == PeerState::closed) return {};
+  state_ = PeerState::connecting;
+  next_hello_ = std::max(now, next_hello_);
+  return on_tick(now);
+}
+
+void Session::plan_hello(TimePoint now) {
+  const Duration base = std::min(kLastRetry, kFirstRetry * (1LL << std::min(hello_attempts_, 10U)));
+  // Full base, plus up to half of it at random, so that many peers of one restarted node do not come in step.
+  const auto jitter = static_cast<Duration::rep>(next_random(random_) % static_cast<std::uint64_t>(base.count() / 2));
+  next_hello_ = now + base + Duration(jitter);
+  ++hello_attempts_;
+}
+
+Session::Action Session::on_tick(TimePoint now) {
+  Action action;
+  if (state_ == PeerState::closed) return action;
+  const Duration silence = now - last_heard_;
+  if (state_ == PeerState::up && silence >= kSuspectAfter * options_.heartbeat) {
+    state_ = PeerState::suspect;
+    action.became_suspect = true;
+    next_hello_ = now;
+  }
+  if (state_ == PeerState::suspect && silence >= options_.dead_after) {
+    state_ = PeerState::dead;
+    action.became_dead = true;
+  }
+  if (options_.initiator && state_ != PeerState::up && now >= next_hello_) {
+    action.say_hello = true;
+    plan_hello(now);
+  } else if (state_ == PeerState::up && now - last_sent_ >= options_.heartbeat) {
+    action.ping = true;
+    last_sent_ = now;
+  }
+  return action;
+}
+
+TimePoint Session::next_tick() const {
+  if (state_ == PeerState::closed) return TimePoint::max();
+  TimePoint next = TimePoint::max();
+  if (state_ == PeerState::up) {
+    next = std::min(last_sent_ + options_.heartbeat, last_heard_ + kSuspectAfter * options_.heartbeat);
+  }
+  if (state_ == PeerState::suspect) next = last_heard_ + options_.dead_after;
+  if (options_.initiator && state_ != PeerState::up) next = std::min(next, next_hello_);
+  return next;
+}
+
+}  // namespace weft::protocol
