@@ -97,6 +97,9 @@ function(weft_umbrella)
   endforeach()
 endfunction()
 
+# All programs and nothing else: what a user builds who does not run the tests.
+add_custom_target(weft_programs)
+
 # weft_program(<name> [USES layer...] [LIBS target...]): the program <name> from apps/<name>/*.cpp, built into bin/ and
 # installed.
 function(weft_program name)
@@ -107,5 +110,6 @@ function(weft_program name)
   foreach(used IN LISTS ARG_USES)
     target_link_libraries(${name} PRIVATE weft_${used})
   endforeach()
+  add_dependencies(weft_programs ${name})
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
 endfunction()
