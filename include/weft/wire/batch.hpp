@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -25,7 +26,11 @@ class BatchBuilder {
   [[nodiscard]] const std::vector<Tensor>& tensors() const { return tensors_; }
 
   /// One record that is a msgpack bin of `payload`.
-  void add_bin(Bytes payload);
+  void add_bin(Bytes payload) {
+    begin();
+    Pack(body_).bin(payload);
+    ++count_;
+  }
   /// One record that is already msgpack: exactly one object, which the caller vouches for.
   void add_packed(Bytes object);
   /// One record that `write(Buffer&)` packs: exactly one object.
@@ -36,6 +41,8 @@ class BatchBuilder {
     ++count_;
   }
   /// For records with tensors: the frame index for the next reference; the tensor is sent with this batch.
+  /// One without an owner is copied here. A message holds at most kMaxTensors: who builds batches closes them
+  /// before that.
   std::uint32_t add_tensor(Tensor tensor);
   /// The buffer under construction, for codecs.
   Buffer& body() {
@@ -43,6 +50,16 @@ class BatchBuilder {
     return body_;
   }
   void count_one() { ++count_; }
+
+  /// A place to come back to when a record turns out not to be sendable.
+  struct Mark {
+    std::size_t body = 0;
+    std::size_t tensors = 0;
+    std::uint32_t count = 0;
+  };
+  [[nodiscard]] Mark mark() const { return {body_.size(), tensors_.size(), count_}; }
+  /// Takes back all that was added since `mark`, which must be of the batch at hand.
+  void roll_back(const Mark& mark);
 
   /// Hands out body and tensors and starts anew.
   struct Batch {
@@ -54,7 +71,9 @@ class BatchBuilder {
   Batch take();
 
  private:
-  void begin();
+  void begin() {
+    if (body_.capacity() == 0) body_ = pool_->take(reserve_);
+  }
   std::shared_ptr<BufferPool> pool_;
   std::size_t reserve_;
   Buffer body_;
@@ -65,13 +84,14 @@ class BatchBuilder {
 
 /// One record of a received batch: views, valid while the handler runs (or the message is held).
 struct RecordView {
-  Bytes packed;                      ///< the msgpack object
-  std::span<const Tensor> tensors;   ///< frames of the whole batch; dtype and shape come from the references
+  Bytes packed;                     ///< the msgpack object
+  std::span<const Tensor> tensors;  ///< frames of the whole batch; dtype and shape come from the references
   /// The payload when the record is a bin or str, else empty.
   [[nodiscard]] Bytes bytes() const { return Unpack(packed).bytes().value_or(Bytes{}); }
 };
 
 /// Checks that `body` is exactly `count` msgpack objects, none nested deeper than kMaxRecordDepth.
+/// Nothing is allocated and no count is believed beyond the bytes that are there.
 [[nodiscard]] Rejection check_body(Bytes body, std::uint64_t count);
 
 /// Walks the records of a body that check_body has accepted.

@@ -12,12 +12,14 @@ namespace weft::wire {
 
 class BufferPool;
 
-/// Owns one block. Move-only. Growing may move the bytes. One thread at a time; the block may be given back to its
-/// pool from any thread (a socket's I/O thread does).
+/// Owns one block. Move-only. Growing may move the bytes. One thread at a time; the block may be given back
+/// to its pool from any thread (a socket's I/O thread does).
 class Buffer {
  public:
   Buffer() = default;
-  Buffer(Buffer&& other) noexcept : block_(other.block_), size_(other.size_) { other.block_ = nullptr, other.size_ = 0; }
+  Buffer(Buffer&& other) noexcept : block_(other.block_), size_(other.size_) {
+    other.block_ = nullptr, other.size_ = 0;
+  }
   Buffer& operator=(Buffer&& other) noexcept;
   ~Buffer() { reset(); }
 
@@ -60,14 +62,19 @@ class Buffer {
   };
   [[nodiscard]] Released release();
   static void give_back(void* hint);
+  /// The same in the shape that zmq_msg_init_data asks for.
+  static void give_back_fn(void* /*data*/, void* hint) { give_back(hint); }
 
  private:
   friend class BufferPool;
-  struct Block {
+  // Sixteen-byte aligned, and so are the bytes behind it.
+  struct alignas(16) Block {
     std::size_t capacity;
     std::shared_ptr<BufferPool> pool;  // null: plain heap
   };
   static std::byte* bytes_of_block(Block* block) { return reinterpret_cast<std::byte*>(block + 1); }
+  static Block* make_block(std::size_t capacity);
+  static void free_block(Block* block);
   void grow(std::size_t needed);
 
   Block* block_ = nullptr;

@@ -16,12 +16,25 @@
 #include <weft/wire/batch.hpp>
 #include <weft/wire/record_type.hpp>
 
-/// Names a record type for the wire and packs its fields as a msgpack array, in this order. Put it last in the
-/// struct, in its public part.
-#define WEFT_RECORD(Type, ...)                                                   \
-  static constexpr std::string_view weft_record_name() { return #Type; }         \
-  static constexpr std::string_view weft_record_fields() { return #__VA_ARGS__; } \
-  MSGPACK_DEFINE_ARRAY(__VA_ARGS__)
+/// Names a record type for the wire and packs its fields as a msgpack array, in this order. Put it last in
+/// the struct, in its public part. Fields may be numbers, text, vectors, maps, optionals, tensors and other
+/// such structs. Unpacking refuses an array of another length: a field that is missing never keeps an old
+/// value.
+#define WEFT_RECORD(Type, ...)                                                                       \
+  static constexpr std::string_view weft_record_name() {                                             \
+    return #Type;                                                                                    \
+  }                                                                                                  \
+  static constexpr std::string_view weft_record_fields() {                                           \
+    return #__VA_ARGS__;                                                                             \
+  }                                                                                                  \
+  template <class WeftPacker_>                                                                       \
+  void msgpack_pack(WeftPacker_& weft_packer_) const {                                               \
+    msgpack::type::make_define_array(__VA_ARGS__).msgpack_pack(weft_packer_);                        \
+  }                                                                                                  \
+  void msgpack_unpack(const msgpack::object& weft_object_) {                                         \
+    weft::wire::detail::require_fields(weft_object_, weft::wire::detail::count_fields(__VA_ARGS__)); \
+    msgpack::type::make_define_array(__VA_ARGS__).msgpack_unpack(weft_object_);                      \
+  }
 
 namespace weft {
 
@@ -29,7 +42,8 @@ namespace weft {
 template <class T>
 RecordType record_type() {
   if constexpr (requires { T::weft_record_name(); }) {
-    return {std::string(T::weft_record_name()), wire::type_fingerprint(T::weft_record_name(), T::weft_record_fields())};
+    return {std::string(T::weft_record_name()),
+            wire::type_fingerprint(T::weft_record_name(), T::weft_record_fields())};
   } else {
     return {};
   }
@@ -37,12 +51,13 @@ RecordType record_type() {
 
 namespace wire {
 
-/// Packs one record into the batch.
+/// Packs one record into the batch. A weft::Value, and any type that msgpack-cxx packs: the other integers,
+/// text, containers, and structs with WEFT_RECORD.
 template <class T>
 void encode_record(BatchBuilder& batch, const T& record);
 
-/// Unpacks one record. False when the object is not of T's shape; never throws. Limits are passed to msgpack-cxx, so
-/// that a few bytes cannot claim gigabytes.
+/// Unpacks one record. False when the object is not of T's shape (`out` is then unspecified); never throws.
+/// Limits are passed to msgpack-cxx, so that a few bytes cannot claim gigabytes.
 template <class T>
 [[nodiscard]] bool decode_record(const RecordView& record, T& out);
 

@@ -19,18 +19,52 @@ std::optional<DType> parse_dtype(std::string_view name);
 std::size_t size_of(DType type);
 template <class T>
 constexpr DType dtype_of();
-template <> constexpr DType dtype_of<std::uint8_t>() { return DType::u8; }
-template <> constexpr DType dtype_of<std::int32_t>() { return DType::i32; }
-template <> constexpr DType dtype_of<std::int64_t>() { return DType::i64; }
-template <> constexpr DType dtype_of<std::uint64_t>() { return DType::u64; }
-template <> constexpr DType dtype_of<float>() { return DType::f32; }
-template <> constexpr DType dtype_of<double>() { return DType::f64; }
+template <>
+constexpr DType dtype_of<std::uint8_t>() {
+  return DType::u8;
+}
+template <>
+constexpr DType dtype_of<std::int8_t>() {
+  return DType::i8;
+}
+template <>
+constexpr DType dtype_of<std::uint16_t>() {
+  return DType::u16;
+}
+template <>
+constexpr DType dtype_of<std::int16_t>() {
+  return DType::i16;
+}
+template <>
+constexpr DType dtype_of<std::uint32_t>() {
+  return DType::u32;
+}
+template <>
+constexpr DType dtype_of<std::int32_t>() {
+  return DType::i32;
+}
+template <>
+constexpr DType dtype_of<std::int64_t>() {
+  return DType::i64;
+}
+template <>
+constexpr DType dtype_of<std::uint64_t>() {
+  return DType::u64;
+}
+template <>
+constexpr DType dtype_of<float>() {
+  return DType::f32;
+}
+template <>
+constexpr DType dtype_of<double>() {
+  return DType::f64;
+}
 
 /// A view of numbers and a share in their owner. `data.size() == product(shape) * size_of(dtype)`.
 ///
-/// Sending: the socket holds the share until the bytes are out, and drops it on an I/O thread: the owner's deleter is
-/// the return notice. Receiving: the share keeps the received frame alive as long as the tensor is kept. A tensor
-/// without an owner is copied when sent.
+/// Sending: the socket holds the share until the bytes are out, and drops it on an I/O thread: the owner's
+/// deleter is the return notice. Receiving: the share keeps the received frame alive as long as the tensor is
+/// kept. A tensor without an owner is copied when sent.
 struct Tensor {
   DType dtype = DType::f32;
   std::vector<std::int64_t> shape;
@@ -68,11 +102,16 @@ struct TensorRef {
 };
 inline constexpr std::int8_t kTensorExt = 1;
 class Buffer;
+/// The whole ext object.
 void pack_tensor_ref(Buffer& out, std::uint32_t frame, const Tensor& tensor);
-/// The reference in an ext payload; nullopt when malformed, of an unknown dtype, of more than 8 dimensions, or with a
-/// size that overflows.
+/// The reference in an ext payload; nullopt when malformed, of an unknown dtype, of more than 8 dimensions,
+/// or with a size that overflows.
 std::optional<TensorRef> unpack_tensor_ref(Bytes payload);
-/// product(shape) * size_of(dtype)
+/// product(shape) * size_of(dtype); 0 when a dimension is negative or the product overflows.
 std::size_t byte_size(const TensorRef& ref);
+/// The tensor that `ref` means among the tensor frames of its batch (each raw bytes and an owner): a view
+/// that shares the frame's owner. nullopt when there is no such frame or its size is not that of dtype and
+/// shape.
+std::optional<Tensor> resolve(const TensorRef& ref, std::span<const Tensor> frames);
 }  // namespace wire
 }  // namespace weft

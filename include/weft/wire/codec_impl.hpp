@@ -1,0 +1,137 @@
+// How msgpack-cxx packs and unpacks records and tensors. Included by codec.hpp only.
+#pragma once
+
+#include <type_traits>
+
+#include <weft/wire/codec.hpp>
+
+namespace weft::wire::detail {
+
+/// Where the tensors of the record at hand go to or come from. msgpack-cxx's adaptors take no context.
+inline constinit thread_local BatchBuilder* packing = nullptr;
+inline constinit thread_local std::span<const Tensor> unpacking;
+
+/// Sets a variable and puts its old value back: coding may nest.
+template <class T>
+class Scoped {
+ public:
+  Scoped(T& place, T value) : place_(place), before_(place) { place = value; }
+  ~Scoped() { place_ = before_; }
+  Scoped(const Scoped&) = delete;
+  Scoped& operator=(const Scoped&) = delete;
+
+ private:
+  T& place_;
+  T before_;
+};
+
+/// Parses one checked object without copying its strings and calls `use(const msgpack::object&)`. False when
+/// the bytes are not one object within the limits, or when `use` throws.
+bool with_object(Bytes packed, void (*use)(const msgpack::object&, void*), void* context) noexcept;
+
+/// msgpack-cxx's own reading of a struct takes any number of fields and leaves the others as they were.
+template <class... Fields>
+constexpr std::uint32_t count_fields(const Fields&...) {
+  return sizeof...(Fields);
+}
+inline void require_fields(const msgpack::object& o, std::uint32_t count) {
+  if (o.type != msgpack::type::ARRAY || o.via.array.size != count) throw msgpack::type_error();
+}
+
+}  // namespace weft::wire::detail
+
+namespace msgpack {
+MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
+  namespace adaptor {
+
+  template <>
+  struct pack<weft::Tensor> {
+    template <class Stream>
+    packer<Stream>& operator()(packer<Stream>& out, const weft::Tensor& tensor) const {
+      weft::wire::BatchBuilder* batch = weft::wire::detail::packing;
+      // Outside a batch there is no frame to refer to.
+      if (!batch) throw msgpack::type_error();
+      weft::wire::pack_tensor_ref(batch->body(), batch->add_tensor(tensor), tensor);
+      return out;
+    }
+  };
+
+  template <>
+  struct convert<weft::Tensor> {
+    const msgpack::object& operator()(const msgpack::object& o, weft::Tensor& tensor) const {
+      if (o.type != msgpack::type::EXT || o.via.ext.type() != weft::wire::kTensorExt)
+        throw msgpack::type_error();
+      const auto ref = weft::wire::unpack_tensor_ref(
+          {reinterpret_cast<const std::byte*>(o.via.ext.data()), std::size_t{o.via.ext.size}});
+      auto found = ref ? weft::wire::resolve(*ref, weft::wire::detail::unpacking) : std::nullopt;
+      if (!found) throw msgpack::type_error();
+      tensor = std::move(*found);
+      return o;
+    }
+  };
+
+  template <>
+  struct pack<weft::Value> {
+    template <class Stream>
+    packer<Stream>& operator()(packer<Stream>& out, const weft::Value& value) const {
+      weft::wire::Buffer packed;
+      weft::wire::Pack(packed).value(value);
+      // The one call of the packer that writes bytes as they are.
+      out.pack_bin_body(reinterpret_cast<const char*>(packed.data()),
+                        static_cast<std::uint32_t>(packed.size()));
+      return out;
+    }
+  };
+
+  template <>
+  struct convert<weft::Value> {
+    const msgpack::object& operator()(const msgpack::object& o, weft::Value& value) const {
+      weft::wire::Buffer packed;
+      msgpack::packer<weft::wire::Buffer>(packed).pack(o);
+      auto found = weft::wire::Unpack(packed.view()).value();
+      if (!found) throw msgpack::type_error();
+      value = std::move(*found);
+      return o;
+    }
+  };
+
+  }  // namespace adaptor
+}  // MSGPACK_API_VERSION_NAMESPACE
+}  // namespace msgpack
+
+namespace weft::wire {
+
+template <class T>
+void encode_record(BatchBuilder& batch, const T& record) {
+  Buffer& body = batch.body();
+  if constexpr (std::is_same_v<T, Value>) {
+    Pack(body).value(record);
+  } else {
+    const detail::Scoped<BatchBuilder*> scope(detail::packing, &batch);
+    const auto before = batch.mark();
+    try {
+      msgpack::packer<Buffer>(body).pack(record);
+    } catch (...) {
+      batch.roll_back(before);  // half a record would spoil the whole batch
+      throw;
+    }
+  }
+  batch.count_one();
+}
+
+template <class T>
+bool decode_record(const RecordView& record, T& out) {
+  if constexpr (std::is_same_v<T, Value>) {
+    Unpack in(record.packed);
+    auto found = in.value();
+    if (!found || !in.done()) return false;
+    out = std::move(*found);
+    return true;
+  } else {
+    const detail::Scoped<std::span<const Tensor>> scope(detail::unpacking, record.tensors);
+    return detail::with_object(
+        record.packed, [](const msgpack::object& o, void* to) { o.convert(*static_cast<T*>(to)); }, &out);
+  }
+}
+
+}  // namespace weft::wire

@@ -1,0 +1,11 @@
+#include <xxhash.h>
+
+#include <weft/wire/checksum.hpp>
+
+namespace weft::wire {
+
+std::uint64_t xxh3(Bytes bytes) {
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
+
+}  // namespace weft::wire
