@@ -1,0 +1,33 @@
+// Addresses as people write them in a topology. Private.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace weft::topology {
+
+inline constexpr std::size_t kLongestIpcPath = 107;  ///< bytes; the kernel's bound of a socket's path
+inline constexpr std::string_view kSideSuffix = ".side";
+
+/// `tcp://host:port` or `ipc://path`.
+struct Endpoint {
+  bool tcp = true;
+  std::string host;   ///< tcp; "[::1]" keeps its brackets
+  unsigned port = 0;  ///< tcp
+  std::string path;   ///< ipc
+
+  [[nodiscard]] std::string text() const;
+  /// Where the publisher's side channel stands: the next port, or the path with ".side".
+  [[nodiscard]] Endpoint side() const;
+  /// What the owner binds: libzmq binds numbers and interfaces but no host names, so a name becomes "*".
+  [[nodiscard]] Endpoint to_bind() const;
+};
+
+/// "host:port" of `hosts:`. nullopt, with a sentence's end in `why` ("has no port ..."), when it is none.
+std::optional<Endpoint> parse_host(std::string_view text, std::string& why);
+/// "tcp://host:port" or "ipc://path"; `with_side`: the side channel's path must fit as well.
+std::optional<Endpoint> parse_endpoint(std::string_view text, bool with_side, std::string& why);
+
+}  // namespace weft::topology

@@ -1,0 +1,172 @@
+// The JSON form of one node's plan, which the launcher hands to the process.
+#include <weft/topology/plan.hpp>
+
+#include "json_fields.hpp"
+
+namespace weft::topology {
+namespace {
+
+Value to_value(const LinkPlan& link) {
+  Value v;
+  v["id"] = link.id;
+  v["pattern"] = to_string(link.pattern);
+  v["delivery"] = to_string(link.delivery);
+  v["distribute"] = to_string(link.distribute);
+  v["transport"] = to_string(link.transport);
+  v["wire"] = to_string(link.wire);
+  v["overflow"] = to_string(link.overflow);
+  v["keep_last"] = link.keep_last;
+  v["capacity"] = format_size(link.capacity_bytes);
+  v["prefetch"] = format_size(link.prefetch_bytes);
+  v["dead_after"] = format_duration(link.dead_after);
+  v["from_node"] = link.from_node;
+  v["from_port"] = link.from_port;
+  v["from_replicas"] = link.from_replicas;
+  v["to_node"] = link.to_node;
+  v["to_port"] = link.to_port;
+  v["to_replicas"] = link.to_replicas;
+  v["from_binds"] = link.from_binds;
+  return v;
+}
+
+Value to_value(const PeerPlan& peer) {
+  Value v;
+  v["node"] = peer.node.name;
+  v["replica"] = peer.node.replica;
+  v["port"] = peer.port;
+  if (!peer.endpoint.empty()) v["endpoint"] = peer.endpoint;
+  if (!peer.side_endpoint.empty()) v["side_endpoint"] = peer.side_endpoint;
+  return v;
+}
+
+Value to_value(const EndPlan& end) {
+  Value v;
+  v["link"] = end.link;
+  v["port"] = end.port;
+  v["sender"] = end.sender;
+  v["binds"] = end.binds;
+  if (!end.endpoint.empty()) v["endpoint"] = end.endpoint;
+  if (!end.side_endpoint.empty()) v["side_endpoint"] = end.side_endpoint;
+  Value::List peers;
+  for (const PeerPlan& peer : end.peers) peers.push_back(to_value(peer));
+  v["peers"] = std::move(peers);
+  return v;
+}
+
+LinkPlan link_from(const Value& value, const std::string& path) {
+  const Fields fields(value, path);
+  LinkPlan link;
+  link.id = fields.text("id");
+  link.pattern = fields.word("pattern", pattern_names());
+  link.delivery = fields.word("delivery", delivery_names());
+  link.distribute = fields.word("distribute", distribute_names());
+  link.transport = fields.word("transport", transport_names());
+  link.wire = fields.word("wire", wire_names());
+  link.overflow = fields.word("overflow", overflow_names());
+  link.keep_last = fields.boolean("keep_last");
+  link.capacity_bytes = fields.size("capacity");
+  link.prefetch_bytes = fields.size("prefetch");
+  link.dead_after = fields.duration("dead_after");
+  link.from_node = fields.text("from_node");
+  link.from_port = fields.text("from_port");
+  link.from_replicas = fields.number("from_replicas");
+  link.to_node = fields.text("to_node");
+  link.to_port = fields.text("to_port");
+  link.to_replicas = fields.number("to_replicas");
+  link.from_binds = fields.boolean("from_binds");
+  return link;
+}
+
+PeerPlan peer_from(const Value& value, const std::string& path) {
+  const Fields fields(value, path);
+  PeerPlan peer;
+  peer.node = {fields.text("node"), fields.number("replica")};
+  peer.port = fields.text("port");
+  peer.endpoint = fields.text_or_empty("endpoint");
+  peer.side_endpoint = fields.text_or_empty("side_endpoint");
+  return peer;
+}
+
+EndPlan end_from(const Value& value, const std::string& path) {
+  const Fields fields(value, path);
+  EndPlan end;
+  end.link = fields.text("link");
+  end.port = fields.text("port");
+  end.sender = fields.boolean("sender");
+  end.binds = fields.boolean("binds");
+  end.endpoint = fields.text_or_empty("endpoint");
+  end.side_endpoint = fields.text_or_empty("side_endpoint");
+  for (const Value& peer : fields.list("peers")) {
+    end.peers.push_back(peer_from(peer, format("{}.peers[{}]", path, end.peers.size())));
+  }
+  return end;
+}
+
+void check_links_of_ends(const NodePlan& plan) {
+  for (const EndPlan& end : plan.ends) {
+    bool known = false;
+    for (const LinkPlan& link : plan.links) known = known || link.id == end.link;
+    if (!known)
+      throw Error(Errc::invalid_file,
+                  format("the plan: no link has the id {}, which an end names", quoted(end.link)));
+  }
+}
+
+}  // namespace
+
+Value to_value(const NodePlan& plan) {
+  Value v;
+  v["topology"] = plan.topology;
+  v["node"] = plan.id.name;
+  v["replica"] = plan.id.replica;
+  v["replicas"] = plan.replicas;
+  v["program"] = plan.program;
+  v["arguments"] = Value::List(plan.arguments.begin(), plan.arguments.end());
+  v["options"] = plan.options;
+  Value environment = Value::map();
+  for (const auto& [name, text] : plan.environment) environment[name] = text;
+  v["environment"] = std::move(environment);
+  v["finite"] = plan.finite;
+  v["main"] = plan.main;
+  v["restart"] = to_string(plan.restart);
+  v["max_restarts"] = plan.max_restarts;
+  v["grace"] = format_duration(plan.grace);
+  Value::List ends;
+  for (const EndPlan& end : plan.ends) ends.push_back(to_value(end));
+  v["ends"] = std::move(ends);
+  Value::List links;
+  for (const LinkPlan& link : plan.links) links.push_back(to_value(link));
+  v["links"] = std::move(links);
+  return v;
+}
+
+NodePlan node_plan_from_value(const Value& value) {
+  const std::string path = "the plan";
+  const Fields fields(value, path);
+  NodePlan plan;
+  plan.topology = fields.text("topology");
+  plan.id = {fields.text("node"), fields.number("replica")};
+  plan.replicas = fields.number("replicas");
+  plan.program = fields.text("program");
+  plan.arguments = fields.texts("arguments");
+  plan.options = fields.any("options");
+  for (const auto& [name, text] : fields.map("environment")) {
+    if (!text.is_string()) Fields::fail(fields.name("environment." + name), "text", text);
+    plan.environment.emplace_back(name, text.as_string());
+  }
+  plan.finite = fields.boolean("finite");
+  plan.main = fields.boolean("main");
+  plan.restart = fields.word("restart", restart_names());
+  plan.max_restarts = fields.number("max_restarts");
+  plan.grace = fields.duration("grace");
+  for (const Value& end : fields.list("ends")) {
+    plan.ends.push_back(end_from(end, format("{}.ends[{}]", path, plan.ends.size())));
+  }
+  for (const Value& link : fields.list("links")) {
+    plan.links.push_back(link_from(link, format("{}.links[{}]", path, plan.links.size())));
+  }
+  check_links_of_ends(plan);
+  return plan;
+}
+
+}  // namespace weft::topology

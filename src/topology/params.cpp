@@ -1,0 +1,277 @@
+// `--set`, and ${params}.
+#include <charconv>
+#include <utility>
+
+#include <weft/core/format.hpp>
+#include <weft/core/text.hpp>
+
+#include "names.hpp"
+#include "source.hpp"
+#include "yaml.hpp"
+
+namespace weft::topology {
+namespace {
+
+constexpr std::size_t kMostText = 16 * kLongestFile;  // bytes of all scalars after substitution
+constexpr std::size_t kMostParams = 500;
+
+std::vector<std::string> keys_of(const Tree& map) {
+  std::vector<std::string> keys;
+  for (const Member& member : map.members) keys.push_back(member.key);
+  return keys;
+}
+
+Place set_place() {
+  static const auto file = std::make_shared<const std::string>("--set");
+  return {file, 0, 0};
+}
+
+// The value of a set as a YAML scalar: quotes make it text, else it takes the type it looks like.
+Tree scalar_of_set(const std::string& key, const std::string& value) {
+  const bool has_quotes =
+      value.size() >= 2 && (value.front() == '"' || value.front() == '\'') && value.back() == value.front();
+  Tree scalar = has_quotes ? make_scalar(value.substr(1, value.size() - 2), true, set_place())
+                           : make_scalar(value, value.empty(), set_place());
+  scalar.note = format("--set {}={}", key, value.size() > 60 ? value.substr(0, 60) + "..." : value);
+  return scalar;
+}
+
+bool is_number(const Tree& tree) {
+  return tree.kind == Tree::Kind::integer || tree.kind == Tree::Kind::number;
+}
+
+void set_param(Tree& root, const std::string& key, const std::string& value, Problems& problems) {
+  Tree* params = root.find("params");
+  Tree* param = params && params->is_map() ? params->find(key) : nullptr;
+  if (!param) {
+    const std::vector<std::string> names = params ? keys_of(*params) : std::vector<std::string>();
+    const std::string hint = names.empty() ? "; the file has no params, and a path into it has dots, such as "
+                                             "nodes.worker.replicas"
+                                           : offer(key, names, "the file's params are");
+    problems.add(set_place(), format("{}={} names no param of the file{}", key, quoted(value), hint));
+    return;
+  }
+  Tree fresh = scalar_of_set(key, value);
+  if (param->is_text()) {
+    Tree text = make_scalar(fresh.text, true, fresh.place);
+    text.note = fresh.note;
+    fresh = std::move(text);
+  }
+  const bool same_type = param->kind == Tree::Kind::null || param->is_text() || param->kind == fresh.kind ||
+                         (is_number(*param) && is_number(fresh));
+  if (!same_type) {
+    problems.add(set_place(), format("{}={} does not fit the param, which is {} in the file", key,
+                                     quoted(value), found(*param)));
+    return;
+  }
+  *param = std::move(fresh);
+}
+
+std::optional<std::size_t> parse_index(std::string_view text) {
+  std::size_t index = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), index);
+  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return index;
+}
+
+// Maps that a path may bring into being: whole sections that a file may leave out.
+bool may_create(const std::vector<std::string>& segments, std::size_t at) {
+  if (at == 0) return segments[0] == "limits" || segments[0] == "hosts";
+  if (segments[0] != "nodes" || at < 2) return false;
+  return segments[2] == "with" || segments[2] == "env";
+}
+
+void set_path(Tree& root, const std::string& key, const std::string& value, Problems& problems) {
+  const std::vector<std::string> segments = split(key, '.');
+  if (segments.size() >= kDeepestNesting) {
+    problems.add(set_place(), format("{} is deeper than any topology", quoted(key)));
+    return;
+  }
+  Tree* at = &root;
+  std::string path;
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    const std::string& segment = segments[i];
+    const bool last = i + 1 == segments.size();
+    const std::string here = path.empty() ? "the file" : path;
+    if (segment.empty()) {
+      problems.add(set_place(), format("{} has an empty part between its dots", quoted(key)));
+      return;
+    }
+    Tree* next = nullptr;
+    if (at->is_list()) {
+      const auto index = parse_index(segment);
+      if (!index || *index >= at->items.size()) {
+        problems.add(set_place(), format("{}: {} is a list of {}, so {} must be a place from 0 in it",
+                                         quoted(key), here, at->items.size(), quoted(segment)));
+        return;
+      }
+      next = &at->items[*index];
+    } else if (at->is_map()) {
+      next = at->find(segment);
+      if (!next && !last && !may_create(segments, i)) {
+        problems.add(set_place(), format("{}: {} has no key {}{}", quoted(key), here, quoted(segment),
+                                         offer(segment, keys_of(*at), "it has")));
+        return;
+      }
+      if (!next) {
+        at->members.push_back({segment, set_place(), make_map(set_place())});
+        next = &at->members.back().value;
+      }
+    } else {
+      problems.add(set_place(),
+                   format("{}: {} is {}, which has no keys inside", quoted(key), here, found(*at)));
+      return;
+    }
+    at = next;
+    path += (path.empty() ? "" : ".") + segment;
+  }
+  *at = scalar_of_set(key, value);
+}
+
+class Substitution {
+ public:
+  Substitution(const Tree* params, Problems& problems) : params_(params), problems_(problems) {
+    if (params_) names_ = keys_of(*params_);
+  }
+
+  void walk(Tree& tree) {
+    for (Tree& item : tree.items) walk(item);
+    for (Member& member : tree.members) walk(member.value);
+    if (tree.is_text() && tree.text.find("${") != std::string::npos) replace(tree);
+  }
+
+ private:
+  void replace(Tree& tree) {
+    if (const auto name = sole_name(tree.text)) {
+      const Tree* param = look_up(*name, tree);
+      if (!param || !spend(param->text.size(), tree)) return;
+      Tree fresh = *param;
+      fresh.place = tree.place;
+      fresh.note = format("from ${{{}}}", *name);
+      for (const std::string& note : {param->note, tree.note}) {
+        if (!note.empty()) fresh.note += ", " + note;
+      }
+      tree = std::move(fresh);
+      return;
+    }
+    std::string out;
+    if (!expand(tree, out)) return;
+    Tree fresh = make_scalar(std::move(out), true, tree.place);
+    fresh.note = tree.note;
+    tree = std::move(fresh);
+  }
+
+  static std::optional<std::string> sole_name(std::string_view text) {
+    if (!text.starts_with("${") || text.find('}') != text.size() - 1) return std::nullopt;
+    return std::string(text.substr(2, text.size() - 3));
+  }
+
+  bool expand(Tree& tree, std::string& out) {
+    std::string_view rest = tree.text;
+    while (!rest.empty()) {
+      if (rest.starts_with("$${")) {
+        out += "${";
+        rest.remove_prefix(3);
+      } else if (rest.starts_with("${")) {
+        const std::size_t end = rest.find('}');
+        if (end == std::string_view::npos) {
+          problems_.add(
+              tree,
+              format("{} opens \"${{\" and never closes it; write \"$${{\" for the characters themselves",
+                     quoted(tree.text)));
+          tree.broken = true;
+          return false;
+        }
+        const Tree* param = look_up(std::string(rest.substr(2, end - 2)), tree);
+        if (!param || !spend(param->text.size(), tree)) return false;
+        out += param->text;
+        rest.remove_prefix(end + 1);
+      } else {
+        out += rest.front();
+        rest.remove_prefix(1);
+      }
+    }
+    return true;
+  }
+
+  const Tree* look_up(const std::string& name, Tree& tree) {
+    const Tree* param = params_ ? params_->find(name) : nullptr;
+    if (param && param->is_scalar() && !param->broken) return param;
+    tree.broken = true;
+    if (param) return nullptr;
+    if (problems_.full()) return nullptr;
+    const std::string hint =
+        names_.empty() ? "; the file has no params" : offer(name, names_, "the params are");
+    problems_.add(tree, format("${{{}}} names no param{}", name.substr(0, 64), hint));
+    return nullptr;
+  }
+
+  bool spend(std::size_t bytes, Tree& tree) {
+    spent_ += bytes;
+    if (spent_ <= kMostText) return true;
+    tree.broken = true;
+    if (!said_) problems_.add(tree, format("the params written out make more than {} bytes", kMostText));
+    said_ = true;
+    return false;
+  }
+
+  const Tree* params_;
+  Problems& problems_;
+  std::vector<std::string> names_;
+  std::size_t spent_ = 0;
+  bool said_ = false;
+};
+
+void check_params(Tree& params, Problems& problems) {
+  if (!params.is_map()) {
+    if (params.kind != Tree::Kind::null) {
+      problems.add(params, format("params must be a map of names to values, found {}", found(params)));
+    }
+    return;
+  }
+  if (params.members.size() > kMostParams) {
+    problems.add(params,
+                 format("params has {} entries; at most {} are allowed", params.members.size(), kMostParams));
+    params.members.resize(kMostParams);
+  }
+  for (Member& param : params.members) {
+    if (!is_name(param.key)) {
+      problems.add(param.place,
+                   format("{} cannot name a param; a name has letters, digits, \"_\" and \"-\", at most 64",
+                          quoted(param.key)));
+    }
+    if (!param.value.is_scalar()) {
+      problems.add(param.value, format("params.{} must be one value (text, number, true or false), found {}",
+                                       param.key, found(param.value)));
+      param.value.broken = true;
+    } else if (param.value.text.find("${") != std::string::npos) {
+      problems.add(param.value, format("params.{} may not refer to other params, found {}", param.key,
+                                       quoted(param.value.text)));
+      param.value.broken = true;
+    }
+  }
+}
+
+}  // namespace
+
+void apply_set(Tree& root, const std::string& key, const std::string& value, Problems& problems) {
+  if (!is_utf8(key) || !is_utf8(value) || value.find('\0') != std::string::npos) {
+    problems.add(set_place(), format("{}={} is not UTF-8 text", quoted(key), quoted(value)));
+  } else if (key.find('.') == std::string::npos) {
+    set_param(root, key, value, problems);
+  } else {
+    set_path(root, key, value, problems);
+  }
+}
+
+void substitute_params(Tree& root, Problems& problems) {
+  Tree* params = root.find("params");
+  if (params) check_params(*params, problems);
+  const Tree known = params && params->is_map() ? *params : make_map({});
+  Substitution substitution(&known, problems);
+  for (Member& member : root.members) {
+    if (member.key != "params" && member.key != "weft") substitution.walk(member.value);
+  }
+}
+
+}  // namespace weft::topology
