@@ -137,11 +137,10 @@ class OptionsDecoder {
 
  private:
   Rejection one() {
-    const auto key = in_.sint();
-    if (!key || *key == 0) return Rejection::malformed;
-    if (*key < 0) return Rejection::must_understand;
-    if (*key > static_cast<std::int64_t>(kLastOption)) return unknown(*key);
-    return known(static_cast<Options::Key>(*key));
+    const auto key = in_.uint();
+    if (!key) return in_.sint() ? Rejection::must_understand : Rejection::malformed;
+    if (*key == 0) return Rejection::malformed;
+    return *key <= kLastOption ? known(static_cast<Options::Key>(*key)) : unknown(*key);
   }
 
   Rejection known(Options::Key key) {
@@ -157,7 +156,7 @@ class OptionsDecoder {
     return why != Rejection::none ? why : Rejection::bad_option;
   }
 
-  Rejection unknown(std::int64_t key) {
+  Rejection unknown(std::uint64_t key) {
     for (std::size_t i = 0; i < unknown_count_; ++i) {
       if (unknown_[i] == key) return Rejection::bad_option;
     }
@@ -167,7 +166,7 @@ class OptionsDecoder {
 
   Unpack& in_;
   Options& out_;
-  std::array<std::int64_t, kMaxOptions> unknown_;  // only the first unknown_count_ are set
+  std::array<std::uint64_t, kMaxOptions> unknown_;  // only the first unknown_count_ are set
   std::size_t unknown_count_ = 0;
 };
 

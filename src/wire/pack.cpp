@@ -31,17 +31,6 @@ constexpr std::array<Form, 32> kForms{{
     {4, 0, Form::map},
 }};
 
-std::uint64_t load_length(const std::byte* at, unsigned bytes) {
-  switch (bytes) {
-    case 1:
-      return static_cast<std::uint64_t>(*at);
-    case 2:
-      return load<std::uint16_t>(at);
-    default:
-      return load<std::uint32_t>(at);
-  }
-}
-
 // One object without what it contains: its payload bytes are skipped, its items counted.
 struct Step {
   bool ok = false;
@@ -59,7 +48,7 @@ Step step(const std::byte*& at, const std::byte* end) {
     if (form.what == Form::never || end - at < form.length) return {};
     payload = form.fixed;
     if (form.length != 0) {
-      const std::uint64_t length = load_length(at, form.length);
+      const std::uint64_t length = load_sized(at, form.length);
       at += form.length;
       if (form.what == Form::array) return {.ok = true, .container = true, .items = length};
       if (form.what == Form::map) return {.ok = true, .container = true, .items = 2 * length};
@@ -119,32 +108,16 @@ void Pack::ext(std::int8_t type, Bytes payload) {
   out_.append(payload);
 }
 
-std::optional<std::uint64_t> Unpack::wide_uint() {
-  const auto number = [this]<class T>(T) -> std::optional<std::uint64_t> {
-    if (left() < 1 + sizeof(T)) return std::nullopt;
-    const T v = detail::load<T>(at_ + 1);
-    at_ += 1 + sizeof(T);
-    return v;
-  };
-  if (at_ == end_) return std::nullopt;
-  switch (static_cast<unsigned>(*at_)) {
-    case 0xCC:
-      return number(std::uint8_t{});
-    case 0xCD:
-      return number(std::uint16_t{});
-    case 0xCE:
-      return number(std::uint32_t{});
-    case 0xCF:
-      return number(std::uint64_t{});
-    default:
-      break;
-  }
-  // A signed form may hold a number that is not negative; other packers write it so.
+bool Unpack::signed_uint(std::uint64_t& v) {
+  if (at_ == end_ || *at_ < std::byte{0xD0} || *at_ > std::byte{0xD3}) return false;
   const std::byte* const start = at_;
-  const auto v = sint();
-  if (v && *v >= 0) return static_cast<std::uint64_t>(*v);
-  at_ = start;
-  return std::nullopt;
+  const auto found = sint();
+  if (!found || *found < 0) {
+    at_ = start;
+    return false;
+  }
+  v = static_cast<std::uint64_t>(*found);
+  return true;
 }
 
 std::optional<std::int64_t> Unpack::sint() {
@@ -247,7 +220,7 @@ std::optional<Unpack::Ext> Unpack::ext() {
     const unsigned length = 1U << (lead - 0xC7);
     head += length;
     if (left() < head) return std::nullopt;
-    size = detail::load_length(at_ + 1, length);
+    size = detail::load_sized(at_ + 1, length);
   } else {
     return std::nullopt;
   }

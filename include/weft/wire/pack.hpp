@@ -31,6 +31,19 @@ T load(const std::byte* at) {
   std::memcpy(&v, at, sizeof v);
   return big_endian(v);
 }
+/// A big-endian number of 1, 2, 4 or 8 bytes.
+inline std::uint64_t load_sized(const std::byte* at, std::size_t bytes) {
+  switch (bytes) {
+    case 1:
+      return static_cast<std::uint64_t>(*at);
+    case 2:
+      return load<std::uint16_t>(at);
+    case 4:
+      return load<std::uint32_t>(at);
+    default:
+      return load<std::uint64_t>(at);
+  }
+}
 /// Appends the lead byte and a big-endian number.
 template <std::unsigned_integral T>
 void put(Buffer& out, unsigned lead, T v) {
@@ -111,8 +124,9 @@ class Unpack {
 
   /// Non-negative integers in any form.
   std::optional<std::uint64_t> uint() {
-    if (at_ != end_ && *at_ < std::byte{0x80}) return static_cast<std::uint64_t>(*at_++);
-    return wide_uint();
+    std::uint64_t v = 0;
+    if (read_uint(v)) return v;
+    return std::nullopt;
   }
   /// Integers that fit into 64 signed bits.
   std::optional<std::int64_t> sint();
@@ -154,7 +168,25 @@ class Unpack {
 
  private:
   [[nodiscard]] std::size_t left() const { return static_cast<std::size_t>(end_ - at_); }
-  std::optional<std::uint64_t> wide_uint();
+  // Inline, with the number by reference: an optional that comes back from a call costs more than reading it
+  // does.
+  bool read_uint(std::uint64_t& v) {
+    if (at_ == end_) return false;
+    const auto lead = static_cast<unsigned>(*at_);
+    if (lead < 0x80) {
+      v = lead;
+      ++at_;
+      return true;
+    }
+    // Other packers also write numbers that are not negative in a signed form.
+    if (lead < 0xCC || lead > 0xCF) return signed_uint(v);
+    const std::size_t size = std::size_t{1} << (lead - 0xCC);
+    if (left() < 1 + size) return false;
+    v = detail::load_sized(at_ + 1, size);
+    at_ += 1 + size;
+    return true;
+  }
+  bool signed_uint(std::uint64_t& v);
   std::optional<std::uint32_t> container(unsigned fixed, unsigned first, std::size_t item_bytes);
 
   // A bin or str whose lead bytes for one, two and four length bytes start at `first`.
