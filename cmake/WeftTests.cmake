@@ -82,7 +82,7 @@ endfunction()
 
 # weft_system_test(NAME <sentence> COMMAND <script> [argument...] [TIMEOUT seconds] [LABELS label...] [PROCESSORS n]
 #                  [SERIAL])
-# Runs a script (.py with Debian's python3, .sh with bash; relative to the calling folder) in an empty folder of its
+# Runs a script (.py with Debian's python3, .sh with bash; relative to the calling folder) in a folder of its
 # own, with WEFT_BIN_DIR, WEFT_SOURCE_DIR and WEFT_DATA_DIR in the environment. Exit code 77 means skipped: the script
 # prints why. PROCESSORS keeps other tests off that many cores; SERIAL keeps all others away.
 function(weft_system_test)
