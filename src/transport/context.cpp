@@ -1,0 +1,229 @@
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <string_view>
+
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/transport/context.hpp>
+
+#include "context_impl.hpp"
+#include "zmq_error.hpp"
+
+namespace weft {
+namespace {
+
+// A node has a descriptor for each peer; at the limit libzmq's I/O thread spins on accept().
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);  // not being allowed to is no reason to stop
+}
+
+// Signals belong to the threads that ask for them (signalfd needs them blocked everywhere).
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+std::string_view text_of(const zmq::message_t& message) {
+  return {static_cast<const char*>(message.data()), message.size()};
+}
+
+}  // namespace
+
+void ContextOptions::check() const {
+  const auto refuse = [](std::string_view field, int value, int low, int high) {
+    if (value >= low && value <= high) return;
+    throw Error(Errc::invalid_argument,
+                format("ContextOptions::{} is {}; it must be from {} to {}", field, value, low, high));
+  };
+  refuse("io_threads", io_threads, 1, 16);
+  refuse("max_sockets", max_sockets, 8, 65536);
+}
+
+Context::Context(ContextOptions options) {
+  options.check();
+  impl_ = std::make_unique<Impl>(options);
+}
+
+Context::~Context() = default;
+
+Context::Impl::Impl(const ContextOptions& o) : options(o) {
+  raise_descriptor_limit();
+  try {
+    context.set(zmq::ctxopt::io_threads, options.io_threads);
+    // Each bound socket brings two of its monitor; what users may open is bounded by open_sockets.
+    const int limit = context.get(zmq::ctxopt::socket_limit);
+    context.set(zmq::ctxopt::max_sockets, std::min(limit, 3 * options.max_sockets + 8));
+    zap_ = zmq::socket_t(context, zmq::socket_type::rep);
+    zap_.set(zmq::sockopt::linger, 0);
+    zap_.set(zmq::sockopt::rcvhwm, 0);  // bounded by the open handshakes
+    zap_.set(zmq::sockopt::sndhwm, 0);
+    zap_.bind("inproc://zeromq.zap.01");
+  } catch (const zmq::error_t& error) {
+    throw transport::zmq_failure("cannot set up the ZeroMQ context", error.num());
+  }
+  wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (wake_fd_ < 0) throw transport::zmq_failure("cannot set up the ZeroMQ context", errno);
+  const SignalsBlocked blocked;
+  thread_ = std::thread([this] { serve(); });
+}
+
+Context::Impl::~Impl() {
+  assert(open_sockets.load() == 0 && "close every Socket before its Context");
+  context.shutdown();  // the service thread's poll ends with ETERM
+  if (thread_.joinable()) thread_.join();
+  for (auto& left : new_) left.pair.close();
+  // Waits for lingering sockets, each within its linger. A socket that is still open would make that for
+  // ever: leak.
+  if (open_sockets.load() == 0) {
+    context.close();
+  } else {
+    new zmq::context_t(std::move(context));
+  }
+  if (wake_fd_ >= 0) ::close(wake_fd_);
+}
+
+void Context::Impl::monitor(zmq::socket_t pair, std::shared_ptr<Monitored> monitored) {
+  {
+    const std::lock_guard lock(mutex_);
+    new_.push_back({std::move(pair), std::move(monitored)});
+  }
+  wake();
+}
+
+void Context::Impl::wake() {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto written = ::write(wake_fd_, &one, sizeof one);
+}
+
+void Context::Impl::serve() {
+  pthread_setname_np(pthread_self(), "weft/zap");
+  while (serve_once()) {
+  }
+  watched_.clear();
+  zap_.close();
+}
+
+// One wait and what it brought; false when the context has been shut down.
+bool Context::Impl::serve_once() {
+  if (items_.empty()) {
+    items_.push_back({zap_.handle(), 0, ZMQ_POLLIN, 0});
+    items_.push_back({nullptr, wake_fd_, ZMQ_POLLIN, 0});
+    for (auto& watched : watched_) items_.push_back({watched.pair.handle(), 0, ZMQ_POLLIN, 0});
+  }
+  if (zmq_poll(items_.data(), static_cast<int>(items_.size()), -1) < 0) return zmq_errno() == EINTR;
+
+  bool changed = false;
+  if (items_[1].revents != 0) {
+    take_new();
+    changed = true;
+  }
+  try {
+    if (items_[0].revents != 0) answer_zap();
+    for (std::size_t i = watched_.size(); i-- > 0;) {
+      const bool readable = i + 2 < items_.size() && items_[i + 2].revents != 0;
+      const bool ended = readable && !drain(watched_[i]);
+      if (!ended && !watched_[i].monitored->finished.load(std::memory_order_acquire)) continue;
+      watched_.erase(watched_.begin() + static_cast<std::ptrdiff_t>(i));
+      changed = true;
+    }
+  } catch (const zmq::error_t& error) {
+    if (error.num() == ETERM) return false;
+    changed = true;
+  }
+  if (changed) items_.clear();
+  return true;
+}
+
+void Context::Impl::take_new() {
+  std::uint64_t ignored = 0;
+  [[maybe_unused]] const auto got = ::read(wake_fd_, &ignored, sizeof ignored);
+  const std::lock_guard lock(mutex_);
+  for (auto& fresh : new_) watched_.push_back(std::move(fresh));
+  new_.clear();
+}
+
+// ZAP 1.0 (https://rfc.zeromq.org/spec/27/). Request: version, request id, domain, address, routing id,
+// mechanism, credentials. Reply: version, request id, status code, status text, user id, metadata.
+void Context::Impl::answer_zap() {
+  constexpr std::size_t kKeep = 6;
+  for (;;) {
+    std::array<zmq::message_t, kKeep> request;
+    std::size_t count = 0;
+    bool more = true;
+    while (more) {
+      zmq::message_t extra;
+      zmq::message_t& frame = count < kKeep ? request[count] : extra;
+      if (!zap_.recv(frame, zmq::recv_flags::dontwait)) return;
+      more = frame.more();
+      ++count;
+    }
+    const bool good = count >= kKeep && text_of(request[0]) == "1.0" && text_of(request[2]) == kZapDomain &&
+                      text_of(request[5]) == "NULL";
+    const auto part = [this](std::string_view text, zmq::send_flags flags) {
+      zap_.send(zmq::const_buffer(text.data(), text.size()), flags | zmq::send_flags::dontwait);
+    };
+    part("1.0", zmq::send_flags::sndmore);
+    part(count > 1 ? text_of(request[1]) : std::string_view{}, zmq::send_flags::sndmore);
+    part(good ? "200" : "400", zmq::send_flags::sndmore);
+    part(good ? "OK" : "only NULL in domain weft is served", zmq::send_flags::sndmore);
+    part("", zmq::send_flags::sndmore);
+    part("", zmq::send_flags::none);
+  }
+}
+
+// Books all events that wait; false when the monitor has ended.
+bool Context::Impl::drain(Watched& watched) {
+  auto& count = watched.monitored->count;
+  zmq::message_t frame;
+  while (watched.pair.recv(frame, zmq::recv_flags::dontwait)) {
+    std::uint16_t event = 0;
+    std::int32_t value = 0;
+    if (frame.size() == sizeof event + sizeof value) {
+      std::memcpy(&event, frame.data(), sizeof event);
+      std::memcpy(&value, static_cast<const char*>(frame.data()) + sizeof event, sizeof value);
+    }
+    while (frame.more()) {
+      if (!watched.pair.recv(frame, zmq::recv_flags::dontwait)) break;  // the endpoint
+    }
+    switch (event) {
+      case ZMQ_EVENT_ACCEPTED:
+        count.on_accepted(value);
+        break;
+      case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+        count.on_handshake();
+        break;
+      case ZMQ_EVENT_DISCONNECTED:
+        count.on_disconnected(value);
+        break;
+      case ZMQ_EVENT_MONITOR_STOPPED:
+        return false;
+      default:
+        break;
+    }
+  }
+  return true;
+}
+
+}  // namespace weft

@@ -1,0 +1,306 @@
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <utility>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/transport/socket.hpp>
+#include <weft/wire/limits.hpp>
+
+#include "endpoint.hpp"
+#include "socket_impl.hpp"
+#include "tsan.hpp"
+#include "zmq_error.hpp"
+
+namespace weft::transport {
+namespace {
+
+constexpr int kHandshakeMillis = 3000;
+constexpr int kReconnectMillis = 100;
+constexpr int kReconnectMaxMillis = 5000;
+constexpr std::size_t kMaxStored = wire::kMaxFrames + 2;  // with a routing id and a topic
+
+zmq::socket_type native(SocketType type) {
+  switch (type) {
+    case SocketType::router:
+      return zmq::socket_type::router;
+    case SocketType::dealer:
+      return zmq::socket_type::dealer;
+    case SocketType::push:
+      return zmq::socket_type::push;
+    case SocketType::pull:
+      return zmq::socket_type::pull;
+    case SocketType::xpub:
+      return zmq::socket_type::xpub;
+    case SocketType::sub:
+      return zmq::socket_type::sub;
+    case SocketType::pair:
+      return zmq::socket_type::pair;
+  }
+  assert(false && "unknown SocketType");
+  return zmq::socket_type::pair;
+}
+
+void check(const SocketOptions& options) {
+  const auto refuse = [](std::string_view field, auto value, std::string_view expected) {
+    throw Error(Errc::invalid_argument,
+                format("SocketOptions::{} is {}; it must be {}", field, value, expected));
+  };
+  if (options.send_high_water < 0) refuse("send_high_water", options.send_high_water, "0 or more messages");
+  if (options.receive_high_water < 0)
+    refuse("receive_high_water", options.receive_high_water, "0 or more messages");
+  if (options.send_buffer_bytes < 0)
+    refuse("send_buffer_bytes", options.send_buffer_bytes, "0 or more bytes");
+  if (options.receive_buffer_bytes < 0) {
+    refuse("receive_buffer_bytes", options.receive_buffer_bytes, "0 or more bytes");
+  }
+  if (options.linger < Duration::zero()) refuse("linger", options.linger.count(), "0 or more nanoseconds");
+  if (options.max_frame_bytes == 0 || options.max_frame_bytes > static_cast<std::uint64_t>(INT64_MAX)) {
+    refuse("max_frame_bytes", options.max_frame_bytes, "from 1 to 2^63-1 bytes");
+  }
+}
+
+int whole_millis(Duration span) {
+  const auto millis = std::chrono::ceil<std::chrono::milliseconds>(span).count();
+  return static_cast<int>(std::min<std::int64_t>(millis, INT_MAX));
+}
+
+// Sends one part; false with errno when libzmq refuses it. The frame is untouched then.
+bool send_part(void* socket, zmq_msg_t* part, int flags) {
+  tsan_handed_over(zmq_msg_data(part));
+  for (;;) {
+    if (zmq_msg_send(part, socket, flags | ZMQ_DONTWAIT) >= 0) return true;
+    if (zmq_errno() != EINTR) return false;
+  }
+}
+
+}  // namespace
+
+Socket::Impl::Impl(Context& c, SocketType t, const SocketOptions& options) : context(c.impl()), type(t) {
+  check(options);
+  if (context.open_sockets.fetch_add(1) >= context.options.max_sockets) {
+    context.open_sockets.fetch_sub(1);
+    throw Error(Errc::io,
+                format("cannot open a socket: ContextOptions::max_sockets is {} and as many are open",
+                       context.options.max_sockets));
+  }
+  try {
+    socket = zmq::socket_t(context.context, native(type));
+    apply(options);
+  } catch (const zmq::error_t& error) {
+    context.open_sockets.fetch_sub(1);
+    throw zmq_failure("cannot open a socket", error.num());
+  }
+}
+
+Socket::Impl::~Impl() {
+  if (on_close) std::exchange(on_close, nullptr)();
+  stop_monitor();
+  listeners.clear();
+  socket.close();
+  context.open_sockets.fetch_sub(1);
+}
+
+void Socket::Impl::apply(const SocketOptions& options) {
+  socket.set(zmq::sockopt::zap_domain, kZapDomain);
+  socket.set(zmq::sockopt::linger, whole_millis(options.linger));
+  socket.set(zmq::sockopt::immediate, options.immediate);
+  socket.set(zmq::sockopt::sndhwm, options.send_high_water);
+  socket.set(zmq::sockopt::rcvhwm, options.receive_high_water);
+  socket.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(options.max_frame_bytes));
+  socket.set(zmq::sockopt::handshake_ivl, kHandshakeMillis);
+  socket.set(zmq::sockopt::reconnect_ivl, kReconnectMillis);
+  socket.set(zmq::sockopt::reconnect_ivl_max, kReconnectMaxMillis);
+  if (options.send_buffer_bytes > 0) socket.set(zmq::sockopt::sndbuf, options.send_buffer_bytes);
+  if (options.receive_buffer_bytes > 0) socket.set(zmq::sockopt::rcvbuf, options.receive_buffer_bytes);
+  if (type == SocketType::router) socket.set(zmq::sockopt::router_mandatory, true);
+}
+
+// The pair has no bound on what it queues: a full one would block libzmq's I/O thread. The service thread
+// drains it.
+void Socket::Impl::start_monitor() {
+  if (monitored) return;
+  const auto name = format("inproc://weft-monitor-{}", context.next_name.fetch_add(1));
+  const int events =
+      ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_MONITOR_STOPPED;
+  if (zmq_socket_monitor(socket.handle(), name.c_str(), events) != 0) {
+    throw zmq_failure("cannot monitor a socket", zmq_errno());
+  }
+  zmq::socket_t pair(context.context, zmq::socket_type::pair);
+  pair.set(zmq::sockopt::linger, 0);
+  pair.set(zmq::sockopt::rcvhwm, 0);
+  pair.connect(name);
+  monitored = std::make_shared<Monitored>();
+  context.monitor(std::move(pair), monitored);
+}
+
+void Socket::Impl::stop_monitor() {
+  if (!monitored) return;
+  zmq_socket_monitor(socket.handle(), nullptr, 0);
+  monitored->finished.store(true, std::memory_order_release);
+  context.wake();
+}
+
+void Socket::Impl::check_thread() {
+#ifndef NDEBUG
+  if (owner == std::thread::id{}) owner = std::this_thread::get_id();
+  assert(owner == std::this_thread::get_id() && "a Socket is used by one thread");
+#endif
+}
+
+int Socket::Impl::events() {
+  check_thread();
+  int events = 0;
+  std::size_t size = sizeof events;
+  while (zmq_getsockopt(socket.handle(), ZMQ_EVENTS, &events, &size) != 0) {
+    if (zmq_errno() != EINTR) return 0;
+  }
+  return events;
+}
+
+Socket::Socket(Context& context, SocketType type, const SocketOptions& options)
+    : impl_(std::make_unique<Impl>(context, type, options)) {}
+Socket::~Socket() = default;
+Socket::Socket(Socket&&) noexcept = default;
+Socket& Socket::operator=(Socket&&) noexcept = default;
+
+void Socket::close() {
+  impl_.reset();
+}
+
+std::string Socket::bind(const std::string& endpoint) {
+  assert(impl_ && "the socket is closed");
+  const auto parsed = parse_endpoint(endpoint, true);
+  const auto address = bindable(parsed, endpoint);
+  auto& socket = impl_->socket;
+  try {
+    if (parsed.transport != Transport::inproc) impl_->start_monitor();
+    if (parsed.transport != Transport::ipc) {
+      socket.bind(address);
+      return socket.get(zmq::sockopt::last_endpoint);
+    }
+    auto listener = std::make_unique<IpcListener>(parsed.name);
+    socket.set(zmq::sockopt::use_fd, listener->release_fd());  // libzmq closes it
+    const int rc = zmq_bind(socket.handle(), address.c_str());
+    const int number = zmq_errno();
+    socket.set(zmq::sockopt::use_fd, -1);
+    if (rc != 0) throw endpoint_failure("bind", endpoint, number);
+    impl_->listeners.push_back(std::move(listener));
+    return endpoint;
+  } catch (const zmq::error_t& error) {
+    throw endpoint_failure("bind", endpoint, error.num());
+  }
+}
+
+void Socket::connect(const std::string& endpoint) {
+  assert(impl_ && "the socket is closed");
+  check_endpoint(endpoint, false);
+  try {
+    impl_->socket.connect(endpoint);
+  } catch (const zmq::error_t& error) {
+    throw endpoint_failure("connect to", endpoint, error.num());
+  }
+}
+
+void Socket::disconnect(const std::string& endpoint) {
+  assert(impl_ && "the socket is closed");
+  if (zmq_disconnect(impl_->socket.handle(), endpoint.c_str()) == 0 || zmq_errno() == ENOENT) return;
+  throw endpoint_failure("disconnect from", endpoint, zmq_errno());
+}
+
+void Socket::subscribe(Bytes prefix) {
+  assert(impl_ && impl_->type == SocketType::sub);
+  if (zmq_setsockopt(impl_->socket.handle(), ZMQ_SUBSCRIBE, prefix.data(), prefix.size()) != 0) {
+    throw zmq_failure("cannot subscribe", zmq_errno());
+  }
+}
+
+void Socket::unsubscribe(Bytes prefix) {
+  assert(impl_ && impl_->type == SocketType::sub);
+  // EINVAL: there was no such subscription, so nothing is left to do.
+  if (zmq_setsockopt(impl_->socket.handle(), ZMQ_UNSUBSCRIBE, prefix.data(), prefix.size()) != 0 &&
+      zmq_errno() != EINVAL) {
+    throw zmq_failure("cannot unsubscribe", zmq_errno());
+  }
+}
+
+SendStatus Socket::send(std::span<Frame> frames) {
+  assert(impl_ && !frames.empty());
+  impl_->check_thread();
+  void* socket = impl_->socket.handle();
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    auto* part = static_cast<zmq_msg_t*>(frames[i].raw());
+    if (send_part(socket, part, i + 1 < frames.size() ? ZMQ_SNDMORE : 0)) continue;
+    const int number = zmq_errno();
+    assert(number != ENOTSUP && "this kind of socket cannot send");
+    if (i == 0) return number == EHOSTUNREACH ? SendStatus::unroutable : SendStatus::would_block;
+    // The connection went away amid the message, which libzmq takes back as a whole: lost like any queued
+    // one.
+    frames[i] = Frame();
+  }
+  return SendStatus::sent;
+}
+
+SendStatus Socket::send_to(Bytes routing_id, std::span<Frame> frames) {
+  assert(impl_ && impl_->type == SocketType::router && !frames.empty());
+  impl_->check_thread();
+  Frame id(routing_id);
+  if (!send_part(impl_->socket.handle(), static_cast<zmq_msg_t*>(id.raw()), ZMQ_SNDMORE)) {
+    return zmq_errno() == EHOSTUNREACH ? SendStatus::unroutable : SendStatus::would_block;
+  }
+  void* socket = impl_->socket.handle();
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    auto* part = static_cast<zmq_msg_t*>(frames[i].raw());
+    if (!send_part(socket, part, i + 1 < frames.size() ? ZMQ_SNDMORE : 0)) frames[i] = Frame();
+  }
+  return SendStatus::sent;
+}
+
+bool Socket::receive(Message& out) {
+  assert(impl_);
+  impl_->check_thread();
+  out.clear();
+  void* socket = impl_->socket.handle();
+  bool more = true;
+  while (more) {
+    Frame frame;
+    auto* part = static_cast<zmq_msg_t*>(frame.raw());
+    int rc = 0;
+    do rc = zmq_msg_recv(part, socket, ZMQ_DONTWAIT);
+    while (rc < 0 && zmq_errno() == EINTR);
+    if (rc < 0) {
+      assert(zmq_errno() != ENOTSUP && "this kind of socket cannot receive");
+      out.clear();
+      return false;
+    }
+    tsan_taken_over(zmq_msg_data(part));
+    more = zmq_msg_more(part) != 0;
+    if (out.frames_.size() < kMaxStored) {
+      out.frames_.push_back(std::move(frame));
+    } else {
+      out.oversize_ = true;
+    }
+  }
+  return true;
+}
+
+bool Socket::readable() {
+  return impl_ && (impl_->events() & ZMQ_POLLIN) != 0;
+}
+
+bool Socket::writable() {
+  return impl_ && (impl_->events() & ZMQ_POLLOUT) != 0;
+}
+
+std::uint64_t Socket::rejected_connections() const {
+  return impl_ && impl_->monitored ? impl_->monitored->count.rejected() : 0;
+}
+
+std::uint64_t Socket::accepted_connections() const {
+  return impl_ && impl_->monitored ? impl_->monitored->count.accepted() : 0;
+}
+
+}  // namespace weft::transport

@@ -1,0 +1,40 @@
+// Socket::Impl: shared by Socket and Loop.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include <zmq.hpp>
+
+#include <weft/transport/socket.hpp>
+
+#include "context_impl.hpp"
+#include "ipc_listener.hpp"
+
+namespace weft::transport {
+
+struct Socket::Impl {
+  Impl(Context& context, SocketType type, const SocketOptions& options);
+  ~Impl();
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  void apply(const SocketOptions& options);
+  void start_monitor();
+  void stop_monitor();
+  void check_thread();
+  /// ZMQ_EVENTS; 0 when the context has been shut down.
+  int events();
+
+  Context::Impl& context;
+  SocketType type;
+  zmq::socket_t socket;
+  std::shared_ptr<Monitored> monitored;  // null until a bind on tcp or ipc
+  std::vector<std::unique_ptr<IpcListener>> listeners;
+  std::function<void()> on_close;  // set by the Loop that watches the socket
+  std::thread::id owner;           // debug builds: who sends and receives
+};
+
+}  // namespace weft::transport
