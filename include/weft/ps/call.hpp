@@ -1,0 +1,73 @@
+// Call: one operation of a client, split into a request for each shard and put together again.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <weft/ps/messages.hpp>
+#include <weft/ps/shard_map.hpp>
+
+namespace weft::ps {
+
+/// A value that may be reused, so that its buffers are allocated once. The keys, values and output given to
+/// the client are borrowed until done(). One thread. Made ready by ClientCore; then the binding sends each
+/// part to its shard and hands each reply in, in any order.
+class Call {
+ public:
+  struct Part {
+    std::uint32_t shard;
+    Request request;  ///< spans into this Call or into the caller's memory
+  };
+
+  /// What to send; empty when no shard is concerned (no keys).
+  [[nodiscard]] std::span<const Part> parts() const { return parts_; }
+  /// True when every part has an answer.
+  [[nodiscard]] bool done() const { return waiting_ == 0; }
+  [[nodiscard]] bool waits_for(std::uint32_t shard) const;
+
+  /// A reply of `shard`. Values are written to the caller's output at the places of their keys. A reply with
+  /// the wrong number of values counts as a failure of that part. Replies that are not waited for are
+  /// ignored. True when the call is done now.
+  bool on_reply(std::uint32_t shard, const Reply& reply, std::span<const float> values);
+  bool on_reply(std::uint32_t shard, const Reply& reply) { return on_reply(shard, reply, reply.values); }
+  /// The shard gave no answer (peer lost, deadline): the part is over, with status unreachable and this
+  /// sentence.
+  bool on_failure(std::uint32_t shard, const std::string& sentence);
+
+  /// Of the first part that failed; ok when none did.
+  [[nodiscard]] Status status() const { return status_; }
+  /// The sentence of the first part that failed, with its shard.
+  [[nodiscard]] const std::string& text() const { return text_; }
+  [[nodiscard]] bool ok() const { return status_ == Status::ok; }
+  /// The lowest minimum clock and the highest own clock that the replies told.
+  [[nodiscard]] std::uint64_t min_clock() const { return min_clock_; }
+  [[nodiscard]] std::uint64_t clock() const { return clock_; }
+  /// By shard: info of the replies (join, stats).
+  [[nodiscard]] const std::vector<Value>& infos() const { return infos_; }
+
+ private:
+  friend class ClientCore;
+
+  void begin(std::uint32_t shards, std::size_t width, std::span<float> out);
+  void add(std::uint32_t shard, const Request& request);
+  bool settle(std::uint32_t shard);
+
+  KeySplit split_;
+  std::vector<float> grouped_;  ///< values by shard
+  std::vector<Part> parts_;
+  std::vector<bool> open_;  ///< by shard: asked and not answered
+  std::size_t waiting_ = 0;
+  std::size_t width_ = 1;
+  std::span<float> out_;
+  Status status_ = Status::ok;
+  std::string text_;
+  std::uint64_t min_clock_ = UINT64_MAX;
+  std::uint64_t clock_ = 0;
+  std::vector<Value> infos_;
+};
+
+}  // namespace weft::ps

@@ -1,0 +1,85 @@
+// ClientCore: a worker's side of the parameter server, without its sockets.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <weft/ps/call.hpp>
+#include <weft/ps/table_spec.hpp>
+
+namespace weft::ps {
+
+struct ClientOptions {
+  std::uint32_t shards = 1;          ///< servers; shard i is server i
+  std::uint32_t worker = kObserver;  ///< index of this worker, or an observer
+  std::uint64_t epoch = 0;           ///< rises with every start of this worker
+};
+
+/// Knows the tables (from the servers, by join), splits operations by the shard map, numbers the writes and
+/// counts the clock. Every operation prepares a Call. The parts of one shard must reach it in the order in
+/// which the calls were prepared: one ordered stream a shard gives read-my-writes. One thread.
+///
+/// Preparing throws Error{invalid_argument} for what cannot be asked: an unknown table, lengths that do not
+/// match, a key outside of a dense table.
+class ClientCore {
+ public:
+  explicit ClientCore(const ClientOptions& options);
+
+  /// First call of a worker: asks every shard. After it is done, accept_join() learns tables and clock.
+  void join(Call& call);
+  /// Takes what the join brought. Throws Error{protocol} when the servers disagree about tables or about how
+  /// many they are, Error{peer_lost} when a part failed. An observer uses observe() instead.
+  void accept_join(const Call& call);
+  /// Tables given by hand, for an observer or a test.
+  void set_tables(std::vector<TableSpec> tables) { tables_ = std::move(tables); }
+
+  /// The table's id. Throws Error{not_found} that offers the nearest name.
+  [[nodiscard]] std::uint32_t table(std::string_view name) const;
+  [[nodiscard]] const std::vector<TableSpec>& tables() const { return tables_; }
+
+  /// out[i * width + k] becomes the value of keys[i]; out.size() == keys.size() * width.
+  void pull(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys, std::span<float> out);
+  /// values[i * width + k] is the gradient of keys[i]. In a bsp table a key may repeat; its gradients are
+  /// summed.
+  void push(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys,
+            std::span<const float> values);
+  /// push, then pull of the same keys, in one round trip. (In a bsp table the pull does not see this push,
+  /// which counts when the clock is over.)
+  void push_pull(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys,
+                 std::span<const float> values, std::span<float> out);
+  /// Sets rows. In every consistency it holds at once.
+  void assign(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys,
+              std::span<const float> values);
+  /// Ends the present clock: clock() is one more when this returns.
+  void clock(Call& call);
+  void barrier(Call& call);
+  void stats(Call& call);
+  void finish(Call& call);
+  void leave(Call& call);
+
+  /// Clocks that this worker has finished.
+  [[nodiscard]] std::uint64_t clock() const { return clock_; }
+  [[nodiscard]] const ClientOptions& options() const { return options_; }
+  /// Workers that the servers expect; known after accept_join().
+  [[nodiscard]] std::uint32_t workers() const { return workers_; }
+
+ private:
+  [[nodiscard]] Request request(Op op) const;
+  void to_all(Call& call, const Request& request);
+  void keyed(Call& call, Op op, std::uint32_t table, std::span<const std::uint64_t> keys,
+             std::span<const float> values, std::span<float> out);
+  const TableSpec& checked(std::uint32_t table, std::span<const std::uint64_t> keys) const;
+
+  ClientOptions options_;
+  std::vector<TableSpec> tables_;
+  std::uint64_t clock_ = 0;
+  std::uint64_t seq_ = 0;
+  std::uint64_t barrier_ = 0;
+  std::uint32_t workers_ = 0;
+};
+
+}  // namespace weft::ps

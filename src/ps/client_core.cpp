@@ -1,0 +1,161 @@
+#include <algorithm>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/text.hpp>
+#include <weft/ps/client_core.hpp>
+
+namespace weft::ps {
+
+ClientCore::ClientCore(const ClientOptions& options) : options_(options) {
+  if (options.shards == 0)
+    throw Error(Errc::invalid_argument, "client option shards: expected at least 1, found 0");
+}
+
+Request ClientCore::request(Op op) const {
+  Request request;
+  request.op = op;
+  request.worker = options_.worker;
+  request.epoch = options_.epoch;
+  request.clock = clock_;
+  return request;
+}
+
+void ClientCore::to_all(Call& call, const Request& request) {
+  call.begin(options_.shards, 1, {});
+  for (std::uint32_t shard = 0; shard < options_.shards; ++shard) call.add(shard, request);
+}
+
+void ClientCore::join(Call& call) {
+  to_all(call, request(Op::join));
+}
+
+void ClientCore::accept_join(const Call& call) {
+  if (!call.ok())
+    throw Error(Errc::peer_lost, format("worker {} could not join: {}", options_.worker, call.text()));
+  const Value& tables = call.infos().front().get("tables");
+  for (std::uint32_t shard = 0; shard < options_.shards; ++shard) {
+    const Value& info = call.infos()[shard];
+    if (info.get("shard") != Value(shard) || info.get("shards") != Value(options_.shards)) {
+      throw Error(Errc::protocol, format("server {} says that it is server {} of {}, expected {} of {}",
+                                         shard, info.get("shard").is_int() ? info.get("shard").as_int() : -1,
+                                         info.get("shards").is_int() ? info.get("shards").as_int() : -1,
+                                         shard, options_.shards));
+    }
+    if (info.get("tables") != tables) {
+      throw Error(Errc::protocol,
+                  format("servers 0 and {} have different tables; all need the same `tables:`", shard));
+    }
+    const Value& barrier = info.get("barrier");
+    if (barrier.is_int()) barrier_ = std::max(barrier_, barrier.as_uint());
+    const Value& workers = info.get("workers");
+    if (workers.is_int()) workers_ = static_cast<std::uint32_t>(workers.as_uint());
+  }
+  tables_ = parse_tables(tables);
+  clock_ = std::max(clock_, call.clock());
+}
+
+std::uint32_t ClientCore::table(std::string_view name) const {
+  std::vector<std::string> names;
+  for (std::uint32_t id = 0; id < tables_.size(); ++id) {
+    if (tables_[id].name == name) return id;
+    names.push_back(tables_[id].name);
+  }
+  const auto near = nearest(name, names);
+  throw Error(Errc::not_found,
+              format("the servers have no table {}; they have {}{}", quoted(name), join_words(names),
+                     near ? format(" (did you mean {}?)", *near) : std::string()));
+}
+
+const TableSpec& ClientCore::checked(std::uint32_t table, std::span<const std::uint64_t> keys) const {
+  if (table >= tables_.size()) {
+    throw Error(Errc::invalid_argument,
+                format("table {} does not exist; there are {}", table, tables_.size()));
+  }
+  const TableSpec& spec = tables_[table];
+  if (spec.kind == TableKind::dense) {
+    const auto bad =
+        std::find_if(keys.begin(), keys.end(), [&](std::uint64_t key) { return key >= spec.rows; });
+    if (bad != keys.end()) {
+      throw Error(Errc::invalid_argument, format("key {} is outside of dense table {}: it has rows 0 to {}",
+                                                 *bad, spec.name, spec.rows - 1));
+    }
+  }
+  return spec;
+}
+
+void ClientCore::keyed(Call& call, Op op, std::uint32_t table, std::span<const std::uint64_t> keys,
+                       std::span<const float> values, std::span<float> out) {
+  const TableSpec& spec = checked(table, keys);
+  const std::size_t expected = keys.size() * spec.width;
+  const bool writes = op != Op::pull;
+  const bool reads = op == Op::pull || op == Op::push_pull;
+  if ((writes && values.size() != expected) || (reads && out.size() != expected)) {
+    throw Error(Errc::invalid_argument,
+                format("{} of {} keys of table {} (width {}) needs {} values, found {}", to_string(op),
+                       keys.size(), spec.name, spec.width, expected,
+                       writes && values.size() != expected ? values.size() : out.size()));
+  }
+  Request whole = request(op);
+  whole.table = table;
+  if (writes) whole.seq = ++seq_;
+  call.begin(options_.shards, spec.width, reads ? out : std::span<float>());
+  call.split_.split(spec, options_.shards, keys);
+  std::span<const float> grouped = values;
+  if (writes && options_.shards > 1) {
+    call.grouped_.resize(values.size());
+    call.split_.group_rows(values, spec.width, call.grouped_);
+    grouped = call.grouped_;
+  }
+  for (std::uint32_t shard = 0; shard < options_.shards; ++shard) {
+    Request part = whole;
+    part.keys = call.split_.keys(shard);
+    if (part.keys.empty()) continue;
+    if (writes)
+      part.values = grouped.subspan(call.split_.offset(shard) * spec.width, part.keys.size() * spec.width);
+    call.add(shard, part);
+  }
+}
+
+void ClientCore::pull(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys,
+                      std::span<float> out) {
+  keyed(call, Op::pull, table, keys, {}, out);
+}
+
+void ClientCore::push(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys,
+                      std::span<const float> values) {
+  keyed(call, Op::push, table, keys, values, {});
+}
+
+void ClientCore::push_pull(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys,
+                           std::span<const float> values, std::span<float> out) {
+  keyed(call, Op::push_pull, table, keys, values, out);
+}
+
+void ClientCore::assign(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys,
+                        std::span<const float> values) {
+  keyed(call, Op::assign, table, keys, values, {});
+}
+
+void ClientCore::clock(Call& call) {
+  ++clock_;
+  to_all(call, request(Op::clock));
+}
+
+void ClientCore::barrier(Call& call) {
+  Request asked = request(Op::barrier);
+  asked.number = ++barrier_;
+  to_all(call, asked);
+}
+
+void ClientCore::stats(Call& call) {
+  to_all(call, request(Op::stats));
+}
+void ClientCore::finish(Call& call) {
+  to_all(call, request(Op::finish));
+}
+void ClientCore::leave(Call& call) {
+  to_all(call, request(Op::leave));
+}
+
+}  // namespace weft::ps

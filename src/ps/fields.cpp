@@ -1,0 +1,104 @@
+#include "ps/fields.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/json.hpp>
+#include <weft/core/text.hpp>
+
+namespace weft::ps {
+
+FieldReader::FieldReader(const Value& value, std::string where) : value_(&value), where_(std::move(where)) {
+  if (!value.is_map()) {
+    throw Error(Errc::invalid_argument,
+                format("{}: expected a map of fields, found {}", where_, value.kind()));
+  }
+}
+
+void FieldReader::fail(std::string_view field, const Value& found, const std::string& expected) const {
+  const std::string shown = found.is_string() ? quoted(found.as_string()) : to_json(found).substr(0, 60);
+  throw Error(Errc::invalid_argument, format("{}.{}: expected {}, found {}", where_, field, expected, shown));
+}
+
+const Value* FieldReader::look(std::string_view field) {
+  known_.emplace_back(field);
+  const Value* found = value_->find(field);
+  return found && !found->is_null() ? found : nullptr;
+}
+
+std::uint64_t FieldReader::integer(std::string_view field, std::uint64_t otherwise, std::uint64_t least,
+                                   std::uint64_t most) {
+  const Value* found = look(field);
+  if (!found) return otherwise;
+  const std::string expected = most == UINT64_MAX ? format("an integer from {}", least)
+                                                  : format("an integer from {} to {}", least, most);
+  const bool negative = found->is_int() && *found != Value(UINT64_MAX) && to_json(*found).front() == '-';
+  if (!found->is_int() || negative) fail(field, *found, expected);
+  const std::uint64_t number = found->as_uint();
+  if (number < least || number > most) fail(field, *found, expected);
+  return number;
+}
+
+std::optional<double> FieldReader::number(std::string_view field, const std::string& expected) {
+  const Value* found = look(field);
+  if (!found) return std::nullopt;
+  if (!found->is_number()) fail(field, *found, expected);
+  const double number = found->as_double();
+  if (!std::isfinite(static_cast<float>(number))) fail(field, *found, expected);
+  return number;
+}
+
+float FieldReader::number_from(std::string_view field, float otherwise, float least) {
+  const std::string expected = format("a number from {}", least);
+  const auto found = number(field, expected);
+  if (found && *found < static_cast<double>(least)) fail(field, value_->get(field), expected);
+  return found ? static_cast<float>(*found) : otherwise;
+}
+
+float FieldReader::number_above(std::string_view field, float otherwise, float bound) {
+  const std::string expected = format("a number above {}", bound);
+  const auto found = number(field, expected);
+  if (found && static_cast<float>(*found) <= bound) fail(field, value_->get(field), expected);
+  return found ? static_cast<float>(*found) : otherwise;
+}
+
+float FieldReader::fraction(std::string_view field, float otherwise) {
+  const std::string expected = "a number from 0 to below 1";
+  const auto found = number(field, expected);
+  if (found && (*found < 0 || static_cast<float>(*found) >= 1)) fail(field, value_->get(field), expected);
+  return found ? static_cast<float>(*found) : otherwise;
+}
+
+std::size_t FieldReader::choice(std::string_view field, std::size_t otherwise,
+                                const std::vector<std::string>& choices) {
+  const Value* found = look(field);
+  if (!found) return otherwise;
+  const std::string expected = join_words(choices, "or");
+  if (!found->is_string()) fail(field, *found, expected);
+  const auto at = std::find(choices.begin(), choices.end(), found->as_string());
+  if (at == choices.end()) {
+    const auto near = nearest(found->as_string(), choices);
+    fail(field, *found, near ? format("{} (did you mean {}?)", expected, *near) : expected);
+  }
+  return static_cast<std::size_t>(at - choices.begin());
+}
+
+const Value& FieldReader::nested(std::string_view field) {
+  static const Value null;
+  const Value* found = look(field);
+  return found ? *found : null;
+}
+
+void FieldReader::refuse_others(const std::string& owner) const {
+  for (const auto& [name, value] : value_->as_map()) {
+    if (std::find(known_.begin(), known_.end(), name) != known_.end()) continue;
+    const auto near = nearest(name, known_);
+    throw Error(Errc::invalid_argument,
+                format("{}.{}: {} has no such field; it takes {}{}", where_, name, owner, join_words(known_),
+                       near ? format(" (did you mean {}?)", *near) : std::string()));
+  }
+}
+
+}  // namespace weft::ps

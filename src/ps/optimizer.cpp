@@ -1,0 +1,146 @@
+#include <algorithm>
+#include <cmath>
+
+#include <weft/ps/optimizer.hpp>
+
+namespace weft::ps {
+namespace {
+
+// Each rule is a small struct whose call updates one row. The switch over kinds is outside the loop over
+// rows.
+
+struct Sgd {
+  float rate, l2, scale;
+  void operator()(float* w, float*, const float* gradient, std::size_t n) const {
+    for (std::size_t k = 0; k < n; ++k) w[k] -= rate * (scale * gradient[k] + l2 * w[k]);
+  }
+};
+
+struct Momentum {
+  float rate, l2, momentum, scale;
+  void operator()(float* w, float* v, const float* gradient, std::size_t n) const {
+    for (std::size_t k = 0; k < n; ++k) {
+      v[k] = momentum * v[k] + (scale * gradient[k] + l2 * w[k]);
+      w[k] -= rate * v[k];
+    }
+  }
+};
+
+struct AdaGrad {
+  float rate, l2, epsilon, scale;
+  void operator()(float* w, float* sum, const float* gradient, std::size_t n) const {
+    for (std::size_t k = 0; k < n; ++k) {
+      const float g = scale * gradient[k] + l2 * w[k];
+      sum[k] += g * g;
+      w[k] -= rate * g / (std::sqrt(sum[k]) + epsilon);
+    }
+  }
+};
+
+struct RmsProp {
+  float rate, l2, decay, epsilon, scale;
+  void operator()(float* w, float* mean, const float* gradient, std::size_t n) const {
+    for (std::size_t k = 0; k < n; ++k) {
+      const float g = scale * gradient[k] + l2 * w[k];
+      mean[k] = decay * mean[k] + (1 - decay) * g * g;
+      w[k] -= rate * g / (std::sqrt(mean[k]) + epsilon);
+    }
+  }
+};
+
+struct Adam {
+  float rate, l2, beta1, beta2, epsilon, scale;
+  void operator()(float* w, float* state, const float* gradient, std::size_t n) const {
+    float* m = state;
+    float* v = state + n;
+    // A float counts exactly to 2^24; both corrections are 1 long before.
+    float& steps = state[2 * n];
+    if (steps < 16777216.0F) steps += 1;
+    const float correct1 = 1 / (1 - std::pow(beta1, steps));
+    const float correct2 = 1 / (1 - std::pow(beta2, steps));
+    for (std::size_t k = 0; k < n; ++k) {
+      const float g = scale * gradient[k] + l2 * w[k];
+      m[k] = beta1 * m[k] + (1 - beta1) * g;
+      v[k] = beta2 * v[k] + (1 - beta2) * g * g;
+      w[k] -= rate * (m[k] * correct1) / (std::sqrt(v[k] * correct2) + epsilon);
+    }
+  }
+};
+
+struct Ftrl {
+  float rate, beta, l1, l2, scale;
+  void operator()(float* w, float* state, const float* gradient, std::size_t n) const {
+    float* root = state;
+    float* z = state + n;
+    for (std::size_t k = 0; k < n; ++k) {
+      const float g = scale * gradient[k] + l2 * w[k];
+      const float next = std::sqrt(root[k] * root[k] + g * g);
+      z[k] -= g - (next - root[k]) / rate * w[k];
+      root[k] = next;
+      const float excess = std::fabs(z[k]) - l1;
+      w[k] = excess <= 0 ? 0.0F : std::copysign(excess, z[k]) / ((beta + next) / rate);
+    }
+  }
+};
+
+template <class Rule>
+void each_row(const Rule& rule, const RowArena& arena, std::span<const std::uint32_t> slots,
+              const float* gradients) {
+  for (const std::uint32_t slot : slots) {
+    rule(arena.weights + slot * arena.weight_stride, arena.state + slot * arena.state_stride, gradients,
+         arena.width);
+    gradients += arena.width;
+  }
+}
+
+}  // namespace
+
+std::size_t OptimizerSpec::state_width(std::size_t width) const {
+  switch (kind) {
+    case OptimizerKind::sgd:
+      return 0;
+    case OptimizerKind::momentum:
+    case OptimizerKind::adagrad:
+    case OptimizerKind::rmsprop:
+      return width;
+    case OptimizerKind::adam:
+      return 2 * width + 1;
+    case OptimizerKind::ftrl:
+      return 2 * width;
+  }
+  return 0;
+}
+
+void apply_gradients(const OptimizerSpec& spec, const RowArena& arena, std::span<const std::uint32_t> slots,
+                     const float* gradients, float scale) {
+  const auto run = [&](const auto& rule) { each_row(rule, arena, slots, gradients); };
+  const float rate = spec.learning_rate;
+  const float l2 = spec.l2;
+  switch (spec.kind) {
+    case OptimizerKind::sgd:
+      return run(Sgd{rate, l2, scale});
+    case OptimizerKind::momentum:
+      return run(Momentum{rate, l2, spec.momentum, scale});
+    case OptimizerKind::adagrad:
+      return run(AdaGrad{rate, l2, spec.epsilon, scale});
+    case OptimizerKind::rmsprop:
+      return run(RmsProp{rate, l2, spec.decay, spec.epsilon, scale});
+    case OptimizerKind::adam:
+      return run(Adam{rate, l2, spec.beta1, spec.beta2, spec.epsilon, scale});
+    case OptimizerKind::ftrl:
+      return run(Ftrl{rate, spec.beta, spec.l1, l2, scale});
+  }
+}
+
+void reset_state(const OptimizerSpec& spec, const RowArena& arena, std::uint32_t slot) {
+  float* state = arena.state + slot * arena.state_stride;
+  std::fill_n(state, spec.state_width(arena.width), 0.0F);
+  if (spec.kind != OptimizerKind::ftrl) return;
+  const float* w = arena.weights + slot * arena.weight_stride;
+  float* z = state + arena.width;
+  for (std::size_t k = 0; k < arena.width; ++k) {
+    z[k] = w[k] == 0 ? 0.0F : w[k] * spec.beta / spec.learning_rate + std::copysign(spec.l1, w[k]);
+  }
+}
+
+}  // namespace weft::ps

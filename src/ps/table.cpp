@@ -1,0 +1,120 @@
+#include <algorithm>
+#include <cassert>
+#include <exception>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/ps/table.hpp>
+
+namespace weft::ps {
+
+Table::Table(TableSpec spec, std::uint32_t shard, std::uint32_t shards)
+    : spec_(std::move(spec)), width_(spec_.width), state_width_(spec_.optimizer.state_width(spec_.width)) {
+  if (spec_.kind == TableKind::sparse) return;
+  range_ = dense_range(spec_.rows, shards, shard);
+  const std::size_t count = range_.end - range_.begin;
+  try {
+    weights_.resize(count * width_);
+    state_.resize(count * state_width_);
+  } catch (const std::exception&) {
+    throw Error(Errc::invalid_argument,
+                format("table {} does not fit in memory: {} rows of {} floats with {} of state", spec_.name,
+                       count, width_, state_width_));
+  }
+  for (std::size_t slot = 0; slot < count; ++slot) {
+    make_row(static_cast<std::uint32_t>(slot), range_.begin + slot);
+  }
+}
+
+std::uint64_t Table::rows() const {
+  return spec_.kind == TableKind::dense ? range_.end - range_.begin : index_.size();
+}
+
+RowArena Table::arena() {
+  if (spec_.kind == TableKind::dense) return {weights_.data(), width_, state_.data(), state_width_, width_};
+  const std::size_t stride = width_ + state_width_;
+  return {weights_.data(), stride, weights_.data() + width_, stride, width_};
+}
+
+void Table::make_row(std::uint32_t slot, std::uint64_t key) {
+  const RowArena rows = arena();
+  spec_.initializer.fill(key, {rows.weights + slot * rows.weight_stride, width_});
+  reset_state(spec_.optimizer, rows, slot);
+}
+
+std::uint32_t Table::slot_for(std::uint64_t key) {
+  if (spec_.kind == TableKind::dense) return static_cast<std::uint32_t>(key - range_.begin);
+  const std::size_t before = index_.size();
+  const std::uint32_t slot = index_.find_or_add(key);
+  if (index_.size() != before) {
+    weights_.resize(weights_.size() + width_ + state_width_);
+    make_row(slot, key);
+  }
+  return slot;
+}
+
+std::optional<std::string> Table::key_fault(std::span<const std::uint64_t> keys) const {
+  if (spec_.kind == TableKind::sparse) return std::nullopt;
+  for (const std::uint64_t key : keys) {
+    if (key >= range_.begin && key < range_.end) continue;
+    return format("key {} is outside of the rows {} to {} of table {} that this server holds", key,
+                  range_.begin, range_.end, spec_.name);
+  }
+  return std::nullopt;
+}
+
+bool Table::has_room(std::span<const std::uint64_t> keys) const {
+  if (spec_.kind == TableKind::dense || index_.size() + keys.size() <= spec_.max_rows) return true;
+  std::uint64_t missing = 0;
+  for (const std::uint64_t key : keys) missing += index_.find(key) == RowIndex::kNone ? 1 : 0;
+  return index_.size() + missing <= spec_.max_rows;
+}
+
+void Table::read(std::span<const std::uint64_t> keys, std::span<float> out) const {
+  assert(out.size() == keys.size() * width_);
+  float* to = out.data();
+  if (spec_.kind == TableKind::dense) {
+    for (const std::uint64_t key : keys) {
+      to = std::copy_n(weights_.data() + (key - range_.begin) * width_, width_, to);
+    }
+    return;
+  }
+  const std::size_t stride = width_ + state_width_;
+  for (const std::uint64_t key : keys) {
+    const std::uint32_t slot = index_.find(key);
+    if (slot == RowIndex::kNone) {
+      spec_.initializer.fill(key, {to, width_});
+      to += width_;
+    } else {
+      to = std::copy_n(weights_.data() + slot * stride, width_, to);
+    }
+  }
+}
+
+void Table::update(std::span<const std::uint64_t> keys, std::span<const float> gradients, float scale) {
+  assert(gradients.size() == keys.size() * width_);
+  slots_.clear();
+  for (const std::uint64_t key : keys) slots_.push_back(slot_for(key));
+  apply_gradients(spec_.optimizer, arena(), slots_, gradients.data(), scale);
+  updates_ += keys.size();
+}
+
+void Table::make_rows(std::span<const std::uint64_t> keys) {
+  if (spec_.kind == TableKind::dense) return;
+  for (const std::uint64_t key : keys) slot_for(key);
+}
+
+void Table::assign(std::span<const std::uint64_t> keys, std::span<const float> values) {
+  assert(values.size() == keys.size() * width_);
+  const float* from = values.data();
+  for (const std::uint64_t key : keys) {
+    const std::uint32_t slot = slot_for(key);
+    const RowArena rows = arena();
+    std::copy_n(from, width_, rows.weights + slot * rows.weight_stride);
+    reset_state(spec_.optimizer, rows, slot);
+    from += width_;
+  }
+  updates_ += keys.size();
+}
+
+}  // namespace weft::ps

@@ -1,0 +1,100 @@
+// The description of the `tables:` option, field by field.
+#include <weft/ps/table_spec.hpp>
+
+namespace weft::ps {
+namespace {
+
+using topology::OptionDescription;
+using topology::OptionType;
+
+OptionDescription field(std::string name, OptionType type, Value otherwise, std::string help) {
+  OptionDescription option;
+  option.name = std::move(name);
+  option.type = type;
+  option.default_value = std::move(otherwise);
+  option.help = std::move(help);
+  return option;
+}
+
+OptionDescription choice(std::string name, std::vector<std::string> choices, Value otherwise,
+                         std::string help) {
+  OptionDescription option =
+      field(std::move(name), OptionType::choice, std::move(otherwise), std::move(help));
+  option.choices = std::move(choices);
+  return option;
+}
+
+OptionDescription integer(std::string name, Value otherwise, double least, double most, std::string help) {
+  OptionDescription option =
+      field(std::move(name), OptionType::integer, std::move(otherwise), std::move(help));
+  option.minimum = least;
+  option.maximum = most;
+  return option;
+}
+
+OptionDescription number(std::string name, Value otherwise, std::string help) {
+  OptionDescription option =
+      field(std::move(name), OptionType::number, std::move(otherwise), std::move(help));
+  option.minimum = 0;
+  return option;
+}
+
+OptionDescription fraction(std::string name, Value otherwise, std::string help) {
+  OptionDescription option = number(std::move(name), std::move(otherwise), std::move(help));
+  option.maximum = 1;
+  return option;
+}
+
+OptionDescription optimizer_option() {
+  OptionDescription option =
+      field("optimizer", OptionType::record, Value(), "the update rule that servers run");
+  option.fields = {
+      choice("name", {"sgd", "momentum", "adagrad", "rmsprop", "adam", "ftrl"}, "sgd", "which rule"),
+      number("learning_rate", Value(), "above 0; 0.1 unless given, 0.001 for adam and rmsprop"),
+      number("l1", 0.0, "ftrl: L1 strength"),
+      number("l2", 0.0, "L2 strength, added to the gradient as l2 * w"),
+      number("beta", 1.0, "ftrl: above 0"),
+      fraction("momentum", 0.9, "momentum: below 1"),
+      fraction("decay", 0.9, "rmsprop: below 1"),
+      fraction("beta1", 0.9, "adam: below 1"),
+      fraction("beta2", 0.999, "adam: below 1"),
+      number("epsilon", 1e-8, "adagrad, rmsprop, adam: above 0"),
+  };
+  return option;
+}
+
+OptionDescription initializer_option() {
+  OptionDescription option = field("initializer", OptionType::record, Value(), "values of untouched rows");
+  option.fields = {
+      choice("name", {"zeros", "uniform", "normal"}, "zeros", "which values"),
+      number("scale", 0.01, "uniform: half the range; normal: the standard deviation"),
+      integer("seed", 1, 0, 9007199254740992.0,
+              "the same seed gives the same values on any number of servers"),
+  };
+  return option;
+}
+
+}  // namespace
+
+topology::OptionDescription tables_option() {
+  OptionDescription table = field("table", OptionType::record, Value(), "one table");
+  table.fields = {
+      choice("kind", {"dense", "sparse"}, "sparse", "dense: rows 0 .. rows-1; sparse: any 64-bit key"),
+      integer("rows", Value(), 1, static_cast<double>(TableSpec::kMaxRows), "dense: rows over all servers"),
+      integer("max_rows", 100'000'000, 1, static_cast<double>(TableSpec::kMaxRows),
+              "sparse: most rows a server"),
+      integer("width", 1, 1, TableSpec::kMaxWidth, "floats a row"),
+      optimizer_option(),
+      choice("consistency", {"bsp", "ssp", "asp"}, "asp", "what a pull waits for"),
+      integer("staleness", 3, 0, TableSpec::kMaxStaleness,
+              "ssp: clocks a worker may be ahead of the slowest"),
+      choice("aggregate", {"mean", "sum"}, "mean", "how gradients of several workers are joined"),
+      initializer_option(),
+  };
+  OptionDescription tables = field("tables", OptionType::map, Value(), "the tables by name");
+  tables.required = true;
+  tables.fields = {table};
+  return tables;
+}
+
+}  // namespace weft::ps
