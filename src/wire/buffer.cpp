@@ -117,6 +117,11 @@ Buffer BufferPool::take(std::size_t capacity) {
   return out;
 }
 
+std::size_t BufferPool::idle_bytes() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->kept_bytes;
+}
+
 bool BufferPool::keep(Buffer::Block* block) {
   const std::lock_guard lock(state_->mutex);
   if (block->capacity > state_->keep_bytes - state_->kept_bytes) return false;

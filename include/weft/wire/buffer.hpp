@@ -92,6 +92,8 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
 
   /// An empty buffer with at least `capacity` bytes of room.
   Buffer take(std::size_t capacity);
+  /// What idle blocks hold together now, for metrics.
+  [[nodiscard]] std::size_t idle_bytes() const;
 
  private:
   explicit BufferPool(std::size_t keep_bytes);
