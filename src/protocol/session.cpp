@@ -1,10 +1,9 @@
-#include <weft/protocol/session.hpp>
-
 #include <algorithm>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/units.hpp>
+#include <weft/protocol/session.hpp>
 
 namespace weft::protocol {
 namespace {
@@ -26,27 +25,44 @@ std::uint64_t next_random(std::uint64_t& state) {
 void SessionOptions::check() const {
   using namespace std::chrono_literals;
   if (heartbeat < 10ms || heartbeat > 1h) {
-    throw Error(Errc::invalid_argument, format("heartbeat is {}: it must be from 10ms to 1h", format_duration(heartbeat)));
+    throw Error(Errc::invalid_argument,
+                format("heartbeat is {}: it must be from 10ms to 1h", format_duration(heartbeat)));
   }
   if (dead_after < kSuspectAfter * heartbeat) {
-    throw Error(Errc::invalid_argument, format("dead-after is {}: it must be at least three heartbeats ({})",
-                                               format_duration(dead_after), format_duration(kSuspectAfter * heartbeat)));
+    throw Error(Errc::invalid_argument,
+                format("dead-after is {}: it must be at least three heartbeats ({})",
+                       format_duration(dead_after), format_duration(kSuspectAfter * heartbeat)));
   }
 }
 
 std::string_view to_string(PeerState state) {
   switch (state) {
-    case PeerState::connecting: return "connecting";
-    case PeerState::up: return "up";
-    case PeerState::suspect: return "suspect";
-    case PeerState::dead: return "dead";
-    case PeerState::closed: return "closed";
+    case PeerState::connecting:
+      return "connecting";
+    case PeerState::up:
+      return "up";
+    case PeerState::suspect:
+      return "suspect";
+    case PeerState::dead:
+      return "dead";
+    case PeerState::closed:
+      return "closed";
   }
   return "unknown";
 }
 
 Session::Session(const SessionOptions& options, TimePoint now)
-    : options_(options), last_heard_(now), last_sent_(now), next_hello_(now), random_(options.jitter_seed) {}
+    : options_(options),
+      suspect_after_(kSuspectAfter * options.heartbeat),
+      last_heard_(now),
+      last_sent_(now),
+      next_hello_(now),
+      random_(options.jitter_seed) {}
+
+void Session::peer_heartbeat(Duration interval) {
+  const Duration longest = std::min<Duration>(interval, std::chrono::hours(1));
+  suspect_after_ = kSuspectAfter * std::max(options_.heartbeat, longest);
+}
 
 Session::Action Session::heard(TimePoint now) {
   last_heard_ = now;
@@ -84,9 +100,11 @@ Session::Action Session::on_stranger(TimePoint now) {
 }
 
 void Session::plan_hello(TimePoint now) {
-  const Duration base = std::min(kLastRetry, kFirstRetry * (1LL << std::min(hello_attempts_, 10U)));
+  const Duration base =
+      std::min<Duration>(kLastRetry, Duration(kFirstRetry * (1LL << std::min(hello_attempts_, 10U))));
   // Full base, plus up to half of it at random, so that many peers of one restarted node do not come in step.
-  const auto jitter = static_cast<Duration::rep>(next_random(random_) % static_cast<std::uint64_t>(base.count() / 2));
+  const auto jitter =
+      static_cast<Duration::rep>(next_random(random_) % static_cast<std::uint64_t>(base.count() / 2));
   next_hello_ = now + base + Duration(jitter);
   ++hello_attempts_;
 }
@@ -95,12 +113,12 @@ Session::Action Session::on_tick(TimePoint now) {
   Action action;
   if (state_ == PeerState::closed) return action;
   const Duration silence = now - last_heard_;
-  if (state_ == PeerState::up && silence >= kSuspectAfter * options_.heartbeat) {
+  if (state_ == PeerState::up && silence >= suspect_after_) {
     state_ = PeerState::suspect;
     action.became_suspect = true;
     next_hello_ = now;
   }
-  if (state_ == PeerState::suspect && silence >= options_.dead_after) {
+  if (state_ == PeerState::suspect && silence >= std::max(options_.dead_after, suspect_after_)) {
     state_ = PeerState::dead;
     action.became_dead = true;
   }
@@ -118,9 +136,9 @@ TimePoint Session::next_tick() const {
   if (state_ == PeerState::closed) return TimePoint::max();
   TimePoint next = TimePoint::max();
   if (state_ == PeerState::up) {
-    next = std::min(last_sent_ + options_.heartbeat, last_heard_ + kSuspectAfter * options_.heartbeat);
+    next = std::min(last_sent_ + options_.heartbeat, last_heard_ + suspect_after_);
   }
-  if (state_ == PeerState::suspect) next = last_heard_ + options_.dead_after;
+  if (state_ == PeerState::suspect) next = last_heard_ + std::max(options_.dead_after, suspect_after_);
   if (options_.initiator && state_ != PeerState::up) next = std::min(next, next_hello_);
   return next;
 }

@@ -25,19 +25,20 @@ class SendLane {
   [[nodiscard]] std::uint64_t outstanding_bytes() const { return flight_bytes_; }
   [[nodiscard]] std::uint64_t outstanding_records() const { return flight_records_; }
 
-  /// True when credit admits a batch of that size. With nothing outstanding one batch is always admitted, once the
-  /// receiver has given any credit at all.
+  /// True when credit admits a batch of that size. With nothing outstanding one batch is always admitted,
+  /// once the receiver has given any credit at all.
   [[nodiscard]] bool admits(std::uint64_t bytes) const;
   /// Bytes that may still be sent: what `balance` compares.
   [[nodiscard]] std::uint64_t room() const;
 
-  /// Takes the next sequence number for a batch that is now on its way. Requests take one number a record: `numbers`
-  /// is how many numbers this batch covers, and the first is returned.
+  /// Takes the next sequence number for a batch that is now on its way. Requests take one number a record:
+  /// `numbers` is how many numbers this batch covers, and the first is returned.
   std::uint64_t send(std::uint64_t bytes, std::uint64_t records, std::uint64_t numbers = 1);
 
   enum class Ack { ok, old, beyond };
-  /// The receiver has settled everything up to `seq` and gives that much credit from there. `beyond`: it names what
-  /// was never sent, which is a protocol error and changes nothing. `old`: overtaken by a later one, harmless.
+  /// The receiver has settled everything up to `seq` and gives that much credit from there. `beyond`: it
+  /// names what was never sent, which is a protocol error and changes nothing. `old`: overtaken by a later
+  /// one, harmless.
   Ack acknowledge(std::uint64_t seq, Credit credit);
 
   /// What is forgotten when a connection was lost and nothing is retained.
@@ -66,7 +67,8 @@ class SendLane {
   Credit credit_;
 };
 
-/// What has arrived on one stream at its receiver: gaps, duplicates and old epochs are seen under every delivery.
+/// What has arrived on one stream at its receiver: gaps, duplicates and old epochs are seen under every
+/// delivery.
 class ReceiveLane {
  public:
   enum class Verdict {
@@ -80,8 +82,8 @@ class ReceiveLane {
     bool restarted = false;  ///< a higher epoch began with this batch
   };
   Outcome arrive(std::uint64_t epoch, std::uint64_t seq);
-  /// A HELLO (or PING) of a later epoch begins a new space; the verdict is accept or fenced. `from` is the last
-  /// sequence that is not expected any more (a publisher that runs since long).
+  /// A HELLO (or PING) of a later epoch begins a new space; the verdict is accept or fenced. `from` is the
+  /// last sequence that is not expected any more (a publisher that runs since long).
   Verdict begin(std::uint64_t epoch);
   /// The sender says that it has sent up to `seq`: returns how many batches are missing at the end.
   std::uint64_t missing_until(std::uint64_t seq) const { return seq > last_ ? seq - last_ : 0; }

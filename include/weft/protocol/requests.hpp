@@ -14,7 +14,8 @@
 
 namespace weft::protocol {
 
-/// Keeps a T for each open request. Every request leaves exactly once: answered, failed with its peer, or expired.
+/// Keeps a T for each open request. Every request leaves exactly once: answered, failed with its peer, or
+/// expired.
 template <class T>
 class RequestBook {
  public:

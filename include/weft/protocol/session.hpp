@@ -10,7 +10,8 @@ namespace weft::protocol {
 
 struct SessionOptions {
   bool initiator = false;  ///< the connecting end says HELLO and repeats it; the binding end answers
-  Duration heartbeat = std::chrono::seconds(1);    ///< 10 ms to 1 h; PING when nothing else was sent for so long
+  Duration heartbeat =
+      std::chrono::seconds(1);  ///< 10 ms to 1 h; PING when nothing else was sent for so long
   Duration dead_after = std::chrono::seconds(10);  ///< at least three heartbeats
   std::uint64_t jitter_seed = 1;
   void check() const;  ///< throws Error{invalid_argument}
@@ -19,9 +20,9 @@ struct SessionOptions {
 enum class PeerState {
   connecting,  ///< no HELLO yet
   up,
-  suspect,     ///< three silent heartbeats: gets no new work
-  dead,        ///< silent for `dead_after`
-  closed,      ///< said BYE, or was refused
+  suspect,  ///< three silent heartbeats: gets no new work
+  dead,     ///< silent for `dead_after`
+  closed,   ///< said BYE, or was refused
 };
 std::string_view to_string(PeerState state);
 
@@ -47,6 +48,12 @@ class Session {
   /// Something was sent: no PING is needed for a while.
   void on_sent(TimePoint now) { last_sent_ = now; }
   void close() { state_ = PeerState::closed; }
+  /// The connection is known to be gone (a binding end sees that at once); a new HELLO brings the peer back.
+  void lose() {
+    if (state_ != PeerState::closed) state_ = PeerState::dead;
+  }
+  /// The peer's own heartbeat: a peer that pings less often than we do is not suspected for it. Up to 1 h.
+  void peer_heartbeat(Duration interval);
   /// Time has come; see next_tick().
   Action on_tick(TimePoint now);
 
@@ -60,6 +67,7 @@ class Session {
   void plan_hello(TimePoint now);
 
   SessionOptions options_;
+  Duration suspect_after_;
   PeerState state_ = PeerState::connecting;
   TimePoint last_heard_;
   TimePoint last_sent_;

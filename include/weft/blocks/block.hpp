@@ -1,0 +1,113 @@
+// Block: what all six pattern blocks have in common.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <weft/core/time.hpp>
+#include <weft/wire/header.hpp>
+
+namespace weft {
+
+/// Counts of one port since it was opened. Nothing is lost without one of these going up.
+struct PortStats {
+  std::uint64_t sent_records = 0, sent_batches = 0, sent_bytes = 0;
+  std::uint64_t received_records = 0, received_batches = 0, received_bytes = 0;
+  std::uint64_t dropped_records = 0;  ///< at the sender: by overflow, or without a peer at the end
+  std::uint64_t lost_records = 0;     ///< at the sender: on their way when a connection or peer was lost
+  std::uint64_t missed_batches = 0;   ///< at the receiver: gaps in the sequence
+  std::uint64_t duplicate_batches = 0;
+  std::uint64_t fenced_batches = 0;        ///< of an old epoch
+  std::uint64_t rejected_messages = 0;     ///< sum of `rejections`
+  std::uint64_t rejected_connections = 0;  ///< broke off before their handshake (random bytes, port scans)
+  std::uint64_t rejected_peers = 0;        ///< HELLO refused: record type, block, version, scope
+  std::uint64_t late_replies = 0;          ///< Dealer: after the deadline; Router: to an asker that is gone
+  std::uint64_t timed_out_requests = 0;
+  std::uint64_t reconnects = 0;
+  std::uint64_t peers_up = 0;
+  std::uint64_t queued_records = 0, queued_bytes = 0;  ///< waiting here
+  std::uint64_t outstanding_records = 0;               ///< sent and not yet acknowledged
+  std::array<std::uint64_t, static_cast<std::size_t>(wire::Rejection::count_)> rejections{};
+};
+
+/// Something that happened to a peer.
+struct PeerEvent {
+  enum class What {
+    up,         ///< HELLO exchanged, types agree
+    suspect,    ///< three silent heartbeats; gets no new work
+    dead,       ///< silent for `dead_after`, or its connection is gone
+    finished,   ///< said BYE: everything it had to send has been sent
+    draining,   ///< a receiver that wants nothing new
+    restarted,  ///< came back with a higher epoch (followed by `up`)
+    refused,    ///< cannot be a peer: text says why
+  };
+  What what = What::up;
+  std::string node;  ///< "worker/2"; for a peer that never said HELLO, its endpoint
+  std::string port;
+  std::uint64_t epoch = 0;
+  wire::Code code = wire::Code::none;
+  std::string text;
+};
+std::string_view to_string(PeerEvent::What what);
+
+/// Base of the blocks. Owned and used by the loop's thread; the loop must outlive it.
+class Block {
+ public:
+  virtual ~Block() = default;
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+
+  /// Where the block is bound: real addresses, in the order of PortOptions::bind.
+  [[nodiscard]] virtual std::vector<std::string> endpoints() const = 0;
+  /// Adds or removes a peer that this block connects to. Throws Error{bad_endpoint}.
+  virtual void connect(const std::string& endpoint) = 0;
+  virtual void disconnect(const std::string& endpoint) = 0;
+  /// Peers with whom HELLO was exchanged and who live. For Pub: subscribers whose subscriptions are active.
+  [[nodiscard]] virtual std::size_t peers_up() const = 0;
+  [[nodiscard]] virtual PortStats stats() const = 0;
+  /// Called on the loop's thread for each event of a peer.
+  virtual void on_peer(std::function<void(const PeerEvent&)> handler) = 0;
+
+  /// Begins an orderly end. Senders: what is queued goes out, is acknowledged, then BYE. Receivers: peers are
+  /// told to send nothing new, what is on its way is still handled. Go on running the loop until drained().
+  virtual void begin_drain() = 0;
+  [[nodiscard]] virtual bool drained() const = 0;
+  /// Ends at once, without waiting; idempotent. What was left is counted as dropped.
+  virtual void close() = 0;
+
+  /// A copy of each batch that passes, for looking at traffic; nullptr: off. `outgoing` tells the direction.
+  using Tap = std::function<void(bool outgoing, std::string_view peer, Bytes body, std::uint64_t count)>;
+  virtual void tap(Tap tap) = 0;
+
+ protected:
+  Block() = default;
+};
+
+/// Outcome of handing a record to a block. Back-pressure is a value.
+enum class [[nodiscard]] SendStatus{
+    ok,
+    would_block,  ///< no room now: run the loop, or use the call with a deadline
+    dropped,      ///< refused by `overflow: drop_newest`, counted
+    full,         ///< refused by `overflow: fail`
+    timed_out,    ///< there was still no room at the deadline
+    no_peer,      ///< explicit: no such peer is up
+    too_large,    ///< one record is larger than a frame may be
+    closed,
+};
+std::string_view to_string(SendStatus status);
+
+/// Where a record came from. Views, valid while the handler runs.
+struct Meta {
+  std::string_view peer;   ///< "worker/2"
+  std::string_view topic;  ///< Sub only
+  std::uint64_t epoch = 0;
+  std::uint64_t seq = 0;    ///< of the batch
+  std::uint32_t index = 0;  ///< in the batch
+  bool snapshot = false;    ///< Sub: a kept last value, not live
+};
+
+}  // namespace weft

@@ -1,0 +1,73 @@
+// PortOptions: how a block meets its peers. One struct serves all six blocks; a field says where it applies.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <weft/core/log.hpp>
+#include <weft/core/terms.hpp>
+#include <weft/core/time.hpp>
+
+namespace weft {
+
+struct PortOptions {
+  /// Name of the port, unique in its node; part of the stream's name. 1-100 bytes of letters, digits, "_",
+  /// "-", ".".
+  std::string name = "port";
+  /// Who owns the port, "worker/2". Empty: "<host process>/<pid>", unique on this machine.
+  std::string node = {};
+  /// Name of the topology or application; peers of another scope are refused.
+  std::string scope = "local";
+  /// Endpoints to bind: "tcp://127.0.0.1:*", "ipc:///path", "inproc://name". See Block::endpoints() for what
+  /// they became.
+  std::vector<std::string> bind = {};
+  /// Endpoints of peers to connect to; more can be added later by Block::connect().
+  std::vector<std::string> connect = {};
+  /// Epoch of the streams; a restarted port needs a higher one. 0: wall-clock microseconds.
+  std::uint64_t epoch = 0;
+
+  /// A PING leaves when nothing else did for so long. 10 ms - 1 h.
+  Duration heartbeat = std::chrono::seconds(1);
+  /// Silence after which a peer is dead. At least three heartbeats.
+  Duration dead_after = std::chrono::seconds(10);
+
+  /// A batch leaves when it holds so many bytes. 64 B - 64 MiB.
+  std::uint64_t batch_bytes = 96 * 1024;
+  /// ... or so many records. 1 - 1,048,576.
+  std::uint32_t batch_records = 65536;
+  /// How long a batch that is not full waits for more once its sender has nothing else to do. 0: not at all.
+  Duration linger = Duration::zero();
+  /// Push, Dealer: bound of the bytes that wait here for a receiver's credit. 1 KiB - 64 GiB.
+  std::uint64_t capacity_bytes = 8ULL << 20;
+  /// Push, Pub: what happens at that bound.
+  Overflow overflow = Overflow::block;
+  /// Push, Dealer: who gets the next batch or request.
+  Distribute distribute = Distribute::balance;
+  /// Receivers: bytes that each sender may have on their way here (credit). 4 KiB - 4 GiB.
+  std::uint64_t window_bytes = 2ULL << 20;
+  /// Receivers: batches that each sender may have on their way here. 1 - 65,536.
+  std::uint64_t window_batches = 1024;
+  /// Largest frame that is taken from the network; a larger one closes its connection. 64 KiB - 4 GiB.
+  std::uint64_t max_frame_bytes = 256ULL << 20;
+  /// Peers at once at a bound port. 1 - 65,536.
+  std::uint32_t max_peers = 16384;
+
+  /// Push, Pull: plain PUSH/PULL sockets without sessions; the sender connects, the receiver binds.
+  bool native = false;
+  /// Sub: topic prefixes; "" takes every topic. Segments end in "/": "orders/eu" becomes "orders/eu/".
+  std::vector<std::string> topics = {""};
+  /// Pub: keep the last record of each topic for late joiners; Sub: ask for them.
+  bool keep_last = false;
+  /// Pub: topics at once; Sub: topics at once. A further one is refused and counted. 1 - 1,048,576.
+  std::uint32_t max_topics = 65536;
+  /// How long close() may keep sending in the background.
+  Duration close_linger = std::chrono::seconds(1);
+
+  Logger log = {};
+
+  /// Throws Error{invalid_argument} that names the field, its value and its bound.
+  void check() const;
+};
+
+}  // namespace weft

@@ -1,0 +1,118 @@
+// Pull: receives the records of its Push peers, with a handler or by asking.
+//
+//   weft::Loop loop;
+//   weft::Pull<Update> pull(loop, {.name = "updates", .bind = {"tcp://127.0.0.1:5555"}});
+//   pull.on_record([](Update& u, const weft::Meta& from) { ... });
+//   loop.run();
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <weft/blocks/block.hpp>
+#include <weft/blocks/options.hpp>
+#include <weft/blocks/raw.hpp>
+#include <weft/transport/loop.hpp>
+#include <weft/wire/codec.hpp>
+
+namespace weft {
+
+/// A record that was asked for. For Raw, `record` is a RawRecord that views memory of the block: valid until
+/// the next receive().
+template <class T>
+struct Received {
+  T record;
+  std::string peer;
+  std::string topic;  ///< Sub only
+  std::uint64_t seq = 0;
+};
+
+/// What Pull does without knowing the type of its records. A sender's credit comes back when its records have
+/// been handled, so a slow receiver slows its senders instead of growing.
+class PullBase : public Block {
+ public:
+  ~PullBase() override;
+  [[nodiscard]] std::vector<std::string> endpoints() const override;
+  void connect(const std::string& endpoint) override;
+  void disconnect(const std::string& endpoint) override;
+  [[nodiscard]] std::size_t peers_up() const override;
+  [[nodiscard]] PortStats stats() const override;
+  void on_peer(std::function<void(const PeerEvent&)> handler) override;
+  void begin_drain() override;
+  [[nodiscard]] bool drained() const override;
+  void close() override;
+  void tap(Tap tap) override;
+
+  /// Called after the last record of each batch: a good place to flush what the handler collected.
+  void on_batch_end(std::function<void()> handler);
+  /// Stops and resumes taking records: what a handler does whose own output is full. Senders run out of
+  /// credit.
+  void pause(bool paused);
+  [[nodiscard]] bool paused() const;
+  [[nodiscard]] bool wait_for_peers(std::size_t count, Deadline deadline);
+
+  struct Impl;
+
+ protected:
+  /// Returns false when the record is not of the block's type.
+  using Handler = std::function<bool(const wire::RecordView&, const Meta&)>;
+  PullBase(Loop& loop, PortOptions options, RecordType type);
+  void set_handler(Handler handler);
+  /// Runs the loop until `take` was called for one record and accepted it.
+  bool receive_one(Deadline deadline, const Handler& take);
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+template <class T = Raw>
+class Pull : public PullBase {
+ public:
+  Pull(Loop& loop, PortOptions options) : PullBase(loop, std::move(options), record_type<T>()) {}
+
+  /// Called on the loop's thread for each record, in the order of its sender. The record may be moved from.
+  void on_record(std::function<void(T&, const Meta&)> handler) {
+    set_handler([handler = std::move(handler)](const wire::RecordView& view, const Meta& meta) {
+      T record{};
+      if (!wire::decode_record(view, record)) return false;
+      handler(record, meta);
+      return true;
+    });
+  }
+  /// Runs the loop until a record is there. nullopt: none came by the deadline. Not together with a handler.
+  std::optional<Received<T>> receive(Deadline deadline) {
+    std::optional<Received<T>> out;
+    (void)receive_one(deadline, [&](const wire::RecordView& view, const Meta& meta) {
+      T record{};
+      if (!wire::decode_record(view, record)) return false;
+      out.emplace(Received<T>{std::move(record), std::string(meta.peer), {}, meta.seq});
+      return true;
+    });
+    return out;
+  }
+};
+
+template <>
+class Pull<Raw> : public PullBase {
+ public:
+  Pull(Loop& loop, PortOptions options) : PullBase(loop, std::move(options), RecordType{}) {}
+
+  void on_record(std::function<void(const RawRecord&, const Meta&)> handler) {
+    set_handler([handler = std::move(handler)](const wire::RecordView& view, const Meta& meta) {
+      handler(RawRecord(view), meta);
+      return true;
+    });
+  }
+  std::optional<Received<RawRecord>> receive(Deadline deadline) {
+    std::optional<Received<RawRecord>> out;
+    (void)receive_one(deadline, [&](const wire::RecordView& view, const Meta& meta) {
+      out.emplace(Received<RawRecord>{RawRecord(view), std::string(meta.peer), {}, meta.seq});
+      return true;
+    });
+    return out;
+  }
+};
+
+}  // namespace weft

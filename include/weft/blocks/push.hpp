@@ -1,0 +1,173 @@
+// Push: sends each record to one of its Pull peers.
+//
+//   weft::Loop loop;
+//   weft::Push<Update> push(loop, {.name = "updates", .connect = {"tcp://127.0.0.1:5555"}});
+//   for (const Update& u : updates) (void)push.send(u, weft::Deadline::after(10s));
+//   push.flush(weft::Deadline::after(10s));
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include <weft/blocks/block.hpp>
+#include <weft/blocks/options.hpp>
+#include <weft/blocks/raw.hpp>
+#include <weft/transport/loop.hpp>
+#include <weft/wire/batch.hpp>
+#include <weft/wire/codec.hpp>
+
+namespace weft {
+
+/// What Push does without knowing the type of its records. Records collect in a batch; it leaves when it is
+/// full, when the loop has nothing else to do, after `linger`, or by flush(). Nothing is sent before a peer
+/// has said HELLO.
+class PushBase : public Block {
+ public:
+  ~PushBase() override;
+  [[nodiscard]] std::vector<std::string> endpoints() const override;
+  void connect(const std::string& endpoint) override;
+  void disconnect(const std::string& endpoint) override;
+  [[nodiscard]] std::size_t peers_up() const override;
+  [[nodiscard]] PortStats stats() const override;
+  void on_peer(std::function<void(const PeerEvent&)> handler) override;
+  void begin_drain() override;
+  [[nodiscard]] bool drained() const override;
+  void close() override;
+  void tap(Tap tap) override;
+
+  /// Where the next record goes. Key: for Distribute::hash. Peer: for Distribute::explicit_, "server/1".
+  struct To {
+    std::optional<Bytes> key;
+    std::string_view peer;
+    static To with_key(Bytes k) { return {.key = k, .peer = {}}; }
+    static To with_key(std::string_view k) { return {.key = as_bytes(k), .peer = {}}; }
+    static To with_peer(std::string_view p) { return {.key = std::nullopt, .peer = p}; }
+  };
+
+  /// True when send() would take a record (for hash and explicit: to whatever peer is worst off).
+  [[nodiscard]] bool has_room() const;
+  /// Called when there is room again after a send() that would have blocked: the place to go on from a
+  /// handler.
+  void on_room(std::function<void()> handler);
+  /// Runs the loop until everything has been handed to the network. False: the deadline came first.
+  [[nodiscard]] bool flush(Deadline deadline);
+  /// Runs the loop until every peer has acknowledged everything that it was sent. False: the deadline came
+  /// first.
+  [[nodiscard]] bool settle(Deadline deadline);
+  /// Runs the loop until `count` peers are up. False: the deadline came first.
+  [[nodiscard]] bool wait_for_peers(std::size_t count, Deadline deadline);
+
+  struct Impl;
+
+ protected:
+  PushBase(Loop& loop, PortOptions options, RecordType type);
+  /// The batch that the record goes into, or nullptr with the reason in `why`.
+  wire::BatchBuilder* begin(const To& to, SendStatus& why);
+  /// The open batch of a Push that does not look at keys or peers; null whenever begin() must decide.
+  wire::BatchBuilder* open_ = nullptr;
+  std::size_t batch_bytes_ = 0;
+  std::uint32_t batch_records_ = 0;
+  /// The batch has reached a bound with its last record, which began at `mark`.
+  SendStatus full(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark);
+  bool wait_for_room(Deadline deadline);
+
+  template <class Write>
+  SendStatus put(const To* to, Write&& write) {
+    wire::BatchBuilder* batch = to ? nullptr : open_;
+    if (!batch) {
+      SendStatus why = SendStatus::ok;
+      batch = begin(to ? *to : To{}, why);
+      if (!batch) return why;
+    }
+    const wire::BatchBuilder::Mark mark = batch->mark();
+    write(*batch);
+    if (batch->bytes() >= batch_bytes_ || batch->count() >= batch_records_ ||
+        batch->tensors().size() > wire::kMaxTensors / 2) {
+      return full(*batch, mark);
+    }
+    return SendStatus::ok;
+  }
+  template <class Write>
+  SendStatus put_by(const To* to, Deadline deadline, Write&& write) {
+    for (;;) {
+      const SendStatus status = put(to, write);
+      if (status != SendStatus::would_block) return status;
+      if (!wait_for_room(deadline)) return SendStatus::timed_out;
+    }
+  }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Records of type T (see WEFT_RECORD).
+template <class T = Raw>
+class Push : public PushBase {
+ public:
+  Push(Loop& loop, PortOptions options) : PushBase(loop, std::move(options), record_type<T>()) {}
+
+  /// Never waits.
+  SendStatus send(const T& record) {
+    return put(nullptr, [&](wire::BatchBuilder& b) { wire::encode_record(b, record); });
+  }
+  SendStatus send(const T& record, const To& to) {
+    return put(&to, [&](wire::BatchBuilder& b) { wire::encode_record(b, record); });
+  }
+  /// Runs the loop while there is no room; not for use inside handlers.
+  SendStatus send(const T& record, Deadline deadline) {
+    return put_by(nullptr, deadline, [&](wire::BatchBuilder& b) { wire::encode_record(b, record); });
+  }
+  SendStatus send(const T& record, const To& to, Deadline deadline) {
+    return put_by(&to, deadline, [&](wire::BatchBuilder& b) { wire::encode_record(b, record); });
+  }
+};
+
+/// Raw records: bytes, bytes with tensors, or any msgpack object.
+template <>
+class Push<Raw> : public PushBase {
+ public:
+  Push(Loop& loop, PortOptions options) : PushBase(loop, std::move(options), RecordType{}) {}
+
+  SendStatus send(Bytes record) {
+    return put(nullptr, [&](wire::BatchBuilder& b) { b.add_bin(record); });
+  }
+  SendStatus send(Bytes record, const To& to) {
+    return put(&to, [&](wire::BatchBuilder& b) { b.add_bin(record); });
+  }
+  SendStatus send(Bytes record, Deadline deadline) {
+    return put_by(nullptr, deadline, [&](wire::BatchBuilder& b) { b.add_bin(record); });
+  }
+  SendStatus send(Bytes record, const To& to, Deadline deadline) {
+    return put_by(&to, deadline, [&](wire::BatchBuilder& b) { b.add_bin(record); });
+  }
+  /// Bytes and tensors as one record; tensors with an owner are sent without a copy.
+  SendStatus send(Bytes record, std::span<const Tensor> tensors) {
+    return put(nullptr, [&](wire::BatchBuilder& b) { add_raw(b, record, tensors); });
+  }
+  SendStatus send(Bytes record, std::span<const Tensor> tensors, Deadline deadline) {
+    return put_by(nullptr, deadline, [&](wire::BatchBuilder& b) { add_raw(b, record, tensors); });
+  }
+  /// One msgpack object as it is (the caller vouches that it is exactly one).
+  SendStatus send_packed(Bytes object) {
+    return put(nullptr, [&](wire::BatchBuilder& b) { b.add_packed(object); });
+  }
+  SendStatus send_packed(Bytes object, const To& to) {
+    return put(&to, [&](wire::BatchBuilder& b) { b.add_packed(object); });
+  }
+  SendStatus send_packed(Bytes object, Deadline deadline) {
+    return put_by(nullptr, deadline, [&](wire::BatchBuilder& b) { b.add_packed(object); });
+  }
+  /// A record of another port, with its tensors, as a relay sends it on.
+  SendStatus forward(const RawRecord& record) {
+    return put(nullptr, [&](wire::BatchBuilder& b) { add_forwarded(b, record.view()); });
+  }
+  SendStatus forward(const RawRecord& record, const To& to) {
+    return put(&to, [&](wire::BatchBuilder& b) { add_forwarded(b, record.view()); });
+  }
+};
+
+}  // namespace weft

@@ -1,0 +1,442 @@
+#include "blocks/hub.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/text.hpp>
+#include <weft/protocol/choose.hpp>
+
+namespace weft::blocks {
+namespace {
+
+constexpr int kMessagesPerTurn = 256;  // then other sockets get their turn
+constexpr std::uint64_t kBytesPerTurn = 8ULL << 20;
+constexpr unsigned kBadMessages = 64;  // of one peer, before it is shut out
+constexpr Duration kRetrySend = std::chrono::milliseconds(10);
+
+transport::SocketOptions socket_options(const PortOptions& options) {
+  // High-water marks stay open: credit bounds what is on its way, in bytes.
+  return {.linger = options.close_linger, .max_frame_bytes = options.max_frame_bytes};
+}
+
+std::uint64_t seed_of(std::string_view text) {
+  return protocol::name_hash(text);
+}
+
+}  // namespace
+
+Hub::Hub(Loop& loop, const PortOptions& options, PortIdentity identity, HubClient& client)
+    : loop_(loop),
+      options_(options),
+      identity_(std::move(identity)),
+      client_(client),
+      epoch_(options.epoch != 0 ? options.epoch : wall_micros()),
+      stream_(format("{}/{}.{}", options.scope, options.node, options.name)),
+      pool_(wire::BufferPool::make()) {}
+
+Hub::~Hub() {
+  close();
+  *alive_ = false;
+}
+
+void Hub::bind(const std::string& endpoint) {
+  if (!router_) {
+    router_.emplace(loop_.context(), transport::SocketType::router, socket_options(options_));
+    router_watch_ = loop_.watch(*router_, [this] { read_router(); });
+  }
+  bound_.push_back(router_->bind(endpoint));
+}
+
+void Hub::connect(const std::string& endpoint) {
+  for (const auto& peer : peers_) {
+    if (peer->endpoint == endpoint) return;
+  }
+  transport::check_endpoint(endpoint, false);
+  transport::Socket socket(loop_.context(), transport::SocketType::dealer, socket_options(options_));
+  socket.connect(endpoint);
+  Peer& peer = add_peer(false);
+  peer.endpoint = endpoint;
+  peer.socket.emplace(std::move(socket));
+  peer.watch = loop_.watch(*peer.socket, [this, &peer] { read_dealer(peer); });
+  apply(peer, peer.session.on_tick(loop_.now()));
+  plan_tick(peer.session.next_tick());
+}
+
+void Hub::disconnect(const std::string& endpoint) {
+  const auto found =
+      std::ranges::find_if(peers_, [&](const auto& p) { return p->endpoint == endpoint && !p->inbound; });
+  if (found == peers_.end()) return;
+  Peer& peer = **found;
+  if (peer.up()) bye(peer, wire::kLast);
+  if (peer.session.state() != protocol::PeerState::closed)
+    lost(peer, PeerEvent::What::dead, "told to disconnect");
+  remove_peer(peer);
+}
+
+Peer& Hub::add_peer(bool inbound) {
+  const std::uint64_t id = next_id_++;
+  const protocol::SessionOptions session{.initiator = !inbound,
+                                         .heartbeat = options_.heartbeat,
+                                         .dead_after = options_.dead_after,
+                                         .jitter_seed = seed_of(stream_) + id};
+  const protocol::Credit window{options_.window_bytes, options_.window_batches};
+  auto peer = std::make_unique<Peer>(session, loop_.now(), epoch_, window);
+  peer->id = id;
+  peer->inbound = inbound;
+  by_id_[id] = peer.get();
+  peers_.push_back(std::move(peer));
+  return *peers_.back();
+}
+
+void Hub::remove_peer(Peer& peer) {
+  counts_.lost_records += peer.out.resume(peer.out.last_acknowledged()).records;
+  if (peer.watch != 0) loop_.unwatch(peer.watch);
+  peer.watch = 0;
+  if (peer.socket) peer.socket->close();
+  if (peer.inbound) {
+    by_routing_id_.erase(peer.routing_id);
+    inbound_by_name_.erase(peer.node + "." + peer.port);
+  }
+  by_id_.erase(peer.id);
+  const auto at = std::ranges::find_if(peers_, [&](const auto& p) { return p.get() == &peer; });
+  peer.session.close();
+  graveyard_.push_back(std::move(*at));
+  peers_.erase(at);
+  plan_tick(loop_.now());  // the sweep frees it
+}
+
+Peer* Hub::find(std::uint64_t id) {
+  const auto found = by_id_.find(id);
+  return found == by_id_.end() ? nullptr : found->second;
+}
+
+std::size_t Hub::peers_up() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(peers_, [](const auto& p) { return p->up() && !p->finished; }));
+}
+
+// ---- reading
+// -------------------------------------------------------------------------------------------------
+
+void Hub::read_router() {
+  const std::weak_ptr<bool> alive = alive_;
+  std::uint64_t bytes = 0;
+  for (int i = 0; i < kMessagesPerTurn && bytes < kBytesPerTurn; ++i) {
+    if (!router_->receive(inbox_)) return;
+    for (const auto& frame : inbox_) bytes += frame.size();
+    // The id is copied: the message may be taken apart while it is handled.
+    const std::string routing_id(inbox_.empty() ? std::string_view() : as_text(inbox_[0].view()));
+    const auto known = by_routing_id_.find(routing_id);
+    handle(known == by_routing_id_.end() ? nullptr : known->second, routing_id, inbox_, 1);
+    if (alive.expired() || closed_) return;
+  }
+}
+
+void Hub::read_dealer(Peer& peer) {
+  const std::weak_ptr<bool> alive = alive_;
+  std::uint64_t bytes = 0;
+  for (int i = 0; i < kMessagesPerTurn && bytes < kBytesPerTurn; ++i) {
+    if (!peer.socket || !peer.socket->open() || !peer.socket->receive(inbox_)) return;
+    for (const auto& frame : inbox_) bytes += frame.size();
+    handle(&peer, {}, inbox_, 0);
+    if (alive.expired() || closed_ || peer.watch == 0) return;
+  }
+}
+
+void Hub::handle(Peer* peer, std::string_view routing_id, transport::Message& message, std::size_t first) {
+  if (message.oversize() || message.size() <= first) return reject(wire::Rejection::bad_frame_count, peer);
+  if (peer && peer->session.state() == protocol::PeerState::closed && !peer->inbound) return;
+  wire::Header header;
+  const wire::Rejection why = wire::decode(message[first].view(), header);
+  if (why != wire::Rejection::none) return reject(why, peer);
+
+  if (header.kind == wire::Kind::hello) return on_hello(peer, routing_id, header);
+  if (!peer) {
+    // Either we were restarted, or its connection was: it has to say HELLO first.
+    reject(wire::Rejection::unexpected, nullptr);
+    if (header.kind != wire::Kind::nack && header.kind != wire::Kind::bye) {
+      nack_to(routing_id, wire::Code::retry, "say HELLO first");
+    }
+    return;
+  }
+  if (header.kind == wire::Kind::nack) return on_nack(*peer, header);
+  apply(*peer, peer->session.on_traffic(loop_.now()));
+  if (!peer->up() || !peer->met) return reject(wire::Rejection::unexpected, peer);
+  switch (header.kind) {
+    case wire::Kind::ack:
+      return on_ack(*peer, header);
+    case wire::Kind::ping:
+      return acknowledge(*peer);
+    case wire::Kind::bye:
+      return on_bye(*peer, header);
+    default:
+      client_.on_message(*peer, header, message, first + 1);
+  }
+}
+
+void Hub::on_ack(Peer& peer, const wire::Header& header) {
+  if (!identity_.sends) return;  // the answer to our PING
+  const protocol::Credit credit =
+      header.options.has(wire::Options::credit)
+          ? protocol::Credit{header.options.credit_bytes, header.options.credit_batches}
+          : protocol::Credit{};
+  if (!header.options.has(wire::Options::credit)) return reject(wire::Rejection::malformed, &peer);
+  if (peer.out.acknowledge(header.seq, credit) == protocol::SendLane::Ack::beyond) {
+    return reject(wire::Rejection::unexpected, &peer);
+  }
+  client_.on_room(peer);
+}
+
+void Hub::on_bye(Peer& peer, const wire::Header& header) {
+  const std::uint32_t flags = header.options.has(wire::Options::flags) ? header.options.flags_v : wire::kLast;
+  if ((flags & wire::kDraining) != 0) {
+    peer.draining = true;
+    emit(peer, PeerEvent::What::draining);
+    client_.on_room(peer);
+    return;
+  }
+  peer.finished = true;
+  emit(peer, PeerEvent::What::finished);
+  client_.on_down(peer, PeerEvent::What::finished);
+}
+
+void Hub::reject(wire::Rejection why, Peer* peer) {
+  ++counts_.rejected_messages;
+  ++counts_.rejections[static_cast<std::size_t>(why)];
+  if (!peer) return;
+  if (++peer->bad_messages == kBadMessages && peer->session.state() != protocol::PeerState::closed) {
+    const std::string text = format("sent {} messages that break the protocol, the last one: {}",
+                                    kBadMessages, wire::to_string(why));
+    nack(*peer, wire::Code::denied, text);
+    peer->session.close();
+    emit(*peer, PeerEvent::What::refused, wire::Code::denied, text);
+    client_.on_down(*peer, PeerEvent::What::refused);
+  }
+}
+
+// ---- sending
+// -------------------------------------------------------------------------------------------------
+
+transport::SendStatus Hub::send(Peer& peer, std::span<transport::Frame> frames) {
+  transport::Socket* socket =
+      peer.inbound ? (router_ ? &*router_ : nullptr) : (peer.socket ? &*peer.socket : nullptr);
+  if (!socket || !socket->open()) return transport::SendStatus::unroutable;
+  const auto status =
+      peer.inbound ? socket->send_to(as_bytes(peer.routing_id), frames) : socket->send(frames);
+  if (status == transport::SendStatus::sent) {
+    peer.session.on_sent(loop_.now());
+  } else if (status == transport::SendStatus::unroutable && peer.up()) {
+    lost(peer, PeerEvent::What::dead, "its connection is gone");
+  }
+  return status;
+}
+
+transport::SendStatus Hub::send_header(Peer& peer, const wire::Header& header) {
+  scratch_.clear();
+  wire::encode(header, scratch_);
+  transport::Frame frame(scratch_.view());
+  return send(peer, {&frame, 1});
+}
+
+bool Hub::send_batch(Peer& peer, wire::Kind kind, std::uint64_t seq, wire::BatchBuilder::Batch& batch,
+                     std::uint32_t flags) {
+  scratch_.clear();
+  if (flags == 0 && kind != wire::Kind::reply) {
+    peer.header.encode(seq, batch.count, scratch_);
+  } else {
+    wire::Header header{.kind = kind, .stream = peer.lane, .epoch = epoch_, .seq = seq, .options = {}};
+    header.options.count_v = batch.count;
+    header.options.mark(wire::Options::count);
+    header.options.flags_v = flags;
+    if (flags != 0) header.options.mark(wire::Options::flags);
+    wire::encode(header, scratch_);
+  }
+  // A small body would pin a large pooled block for as long as it is on its way: copy it instead.
+  const bool copy = batch.body.size() * 4 < batch.body.capacity();
+  std::array<transport::Frame, 2 + 8> few;
+  std::vector<transport::Frame> many;
+  std::span<transport::Frame> frames(few.data(), 2 + std::min<std::size_t>(8, batch.tensors.size()));
+  if (batch.tensors.size() > 8) {
+    many.resize(2 + batch.tensors.size());
+    frames = many;
+  }
+  frames[0] = transport::Frame(scratch_.view());
+  for (std::size_t i = 0; i < batch.tensors.size(); ++i) frames[2 + i] = transport::Frame(batch.tensors[i]);
+  if (copy) {
+    frames[1] = transport::Frame(batch.body.view());
+  } else {
+    // Should the send fail, the frame still owns the bytes: take a copy back then, which is rare.
+    frames[1] = transport::Frame(std::move(batch.body));
+  }
+  const auto status = send(peer, frames);
+  if (status == transport::SendStatus::sent) return true;
+  if (!copy) {
+    batch.body = pool_->take(frames[1].size());
+    batch.body.append(frames[1].view());
+  }
+  if (status == transport::SendStatus::would_block) plan_tick(loop_.now() + kRetrySend);
+  return false;
+}
+
+wire::Header Hub::header(wire::Kind kind, std::uint64_t seq) const {
+  return {.kind = kind, .stream = stream_, .epoch = epoch_, .seq = seq, .options = {}};
+}
+
+void Hub::settled(Peer& peer, std::uint64_t epoch, std::uint64_t seq, std::uint64_t bytes) {
+  if (epoch != peer.in.epoch()) return;  // of a sender that has been replaced since
+  peer.settled = seq;
+  if (peer.ack.settled(bytes)) return acknowledge(peer);
+  plan_tick(loop_.now() + std::chrono::milliseconds(50));
+}
+
+void Hub::acknowledge(Peer& peer) {
+  wire::Header ack = header(wire::Kind::ack, peer.settled);
+  if (identity_.receives) {
+    ack.options.credit_bytes = options_.window_bytes;
+    ack.options.credit_batches = options_.window_batches;
+    ack.options.mark(wire::Options::credit);
+  }
+  if (send_header(peer, ack) == transport::SendStatus::sent) peer.ack.sent();
+}
+
+void Hub::ping(Peer& peer) {
+  (void)send_header(peer, header(wire::Kind::ping, peer.out.last_sent()));
+}
+
+void Hub::nack(Peer& peer, wire::Code code, std::string_view text) {
+  wire::Header h = header(wire::Kind::nack, 0);
+  h.options.code_v = code;
+  h.options.mark(wire::Options::code);
+  h.options.text_v = text;
+  h.options.mark(wire::Options::text);
+  (void)send_header(peer, h);
+}
+
+void Hub::nack_to(std::string_view routing_id, wire::Code code, std::string_view text) {
+  if (!router_) return;
+  wire::Header h = header(wire::Kind::nack, 0);
+  h.options.code_v = code;
+  h.options.mark(wire::Options::code);
+  h.options.text_v = text;
+  h.options.mark(wire::Options::text);
+  scratch_.clear();
+  wire::encode(h, scratch_);
+  transport::Frame frame(scratch_.view());
+  (void)router_->send_to(as_bytes(routing_id), {&frame, 1});
+}
+
+void Hub::bye(Peer& peer, std::uint32_t flags) {
+  wire::Header h = header(wire::Kind::bye, peer.out.last_sent());
+  h.options.flags_v = flags;
+  h.options.mark(wire::Options::flags);
+  (void)send_header(peer, h);
+}
+
+void Hub::bye_all(std::uint32_t flags) {
+  for (std::size_t i = 0; i < peers_.size(); ++i) {
+    if (peers_[i]->up()) bye(*peers_[i], flags);
+  }
+}
+
+// ---- time
+// ----------------------------------------------------------------------------------------------------
+
+void Hub::plan_tick(TimePoint when) {
+  if (closed_ || when >= timer_at_) return;
+  if (timer_ != 0) loop_.cancel(timer_);
+  timer_at_ = when;
+  timer_ = loop_.at(when, [this] {
+    timer_ = 0;
+    timer_at_ = TimePoint::max();
+    tick();
+  });
+}
+
+void Hub::tick() {
+  const TimePoint now = loop_.now();
+  graveyard_.clear();
+  const std::weak_ptr<bool> alive = alive_;
+  for (std::size_t i = 0; i < peers_.size(); ++i) {
+    Peer& peer = *peers_[i];
+    apply(peer, peer.session.on_tick(now));
+    if (alive.expired() || closed_) return;
+    if (peer.up() && peer.ack.pending()) acknowledge(peer);
+    if (peer.up() && identity_.sends) client_.on_room(peer);
+    if (alive.expired() || closed_) return;
+  }
+  sweep();
+  TimePoint next = TimePoint::max();
+  for (const auto& peer : peers_) next = std::min(next, peer->session.next_tick());
+  if (next != TimePoint::max()) plan_tick(next);
+}
+
+// Forgets inbound peers that are long gone, so that strangers who come and go cannot fill the memory.
+void Hub::sweep() {
+  const TimePoint now = loop_.now();
+  for (std::size_t i = peers_.size(); i-- > 0;) {
+    Peer& peer = *peers_[i];
+    const bool over = !peer.up() && peer.session.state() != protocol::PeerState::suspect;
+    if (peer.inbound && over && now - peer.session.last_heard() > 6 * options_.dead_after) remove_peer(peer);
+  }
+}
+
+void Hub::apply(Peer& peer, const protocol::Session::Action& action) {
+  if (action.say_hello) say_hello(peer);
+  if (action.ping) ping(peer);
+  if (action.became_suspect) emit(peer, PeerEvent::What::suspect);
+  if (action.became_dead) lost(peer, PeerEvent::What::dead, "silent for too long");
+  if (action.became_up && peer.met) {
+    emit(peer, PeerEvent::What::up);
+    client_.on_up(peer);
+  }
+}
+
+void Hub::lost(Peer& peer, PeerEvent::What what, std::string text) {
+  const bool known = peer.met;
+  peer.session.lose();
+  if (!known) return;
+  emit(peer, what, wire::Code::dead, std::move(text));
+  client_.on_down(peer, what);
+}
+
+void Hub::emit(Peer& peer, PeerEvent::What what, wire::Code code, std::string text) {
+  options_.log.debug(
+      format("{}: peer {} {}{}{}", stream_, peer.name(), to_string(what), text.empty() ? "" : ": ", text));
+  if (!peer_handler_) return;
+  peer_handler_({.what = what,
+                 .node = peer.name(),
+                 .port = peer.port,
+                 .epoch = peer.epoch,
+                 .code = code,
+                 .text = std::move(text)});
+}
+
+void Hub::fill(PortStats& stats) const {
+  stats = counts_;
+  stats.peers_up = peers_up();
+  if (router_) stats.rejected_connections = router_->rejected_connections();
+  for (const auto& peer : peers_) stats.outstanding_records += peer->out.outstanding_records();
+}
+
+void Hub::close() {
+  if (closed_) return;
+  for (auto& peer : peers_) {
+    counts_.lost_records += peer->out.resume(peer->out.last_acknowledged()).records;
+  }
+  if (router_) counts_.rejected_connections = router_->rejected_connections();
+  closed_ = true;
+  if (timer_ != 0) loop_.cancel(timer_);
+  if (router_watch_ != 0) loop_.unwatch(router_watch_);
+  if (router_) router_->close();
+  for (auto& peer : peers_) {
+    if (peer->watch != 0) loop_.unwatch(peer->watch);
+    if (peer->socket) peer->socket->close();
+    peer->session.close();
+  }
+  by_routing_id_.clear();
+  inbound_by_name_.clear();
+}
+
+}  // namespace weft::blocks

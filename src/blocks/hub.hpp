@@ -1,0 +1,186 @@
+// Hub: the sessions of one port. Owns its sockets, says and answers HELLO, keeps peers alive, counts what it
+// refuses, and hands batches, requests and replies to the block that owns it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include <weft/blocks/block.hpp>
+#include <weft/blocks/options.hpp>
+#include <weft/protocol/lane.hpp>
+#include <weft/protocol/session.hpp>
+#include <weft/transport/loop.hpp>
+#include <weft/transport/socket.hpp>
+#include <weft/wire/batch.hpp>
+#include <weft/wire/record_type.hpp>
+
+namespace weft::blocks {
+
+/// What a port is, as its HELLO says it.
+struct PortIdentity {
+  std::string_view block;  ///< "push", ...
+  std::string_view peer_block;
+  RecordType type;
+  RecordType reply_type;
+  bool sends = false;     ///< has an outgoing lane a peer
+  bool receives = false;  ///< has an incoming lane a peer, and gives credit
+  std::string data_endpoint;
+};
+
+struct Peer {
+  std::uint64_t id = 0;
+  bool inbound = false;
+  std::string routing_id;                   // inbound: ROUTER's name for the connection
+  std::string endpoint;                     // outbound: as given to connect()
+  std::optional<transport::Socket> socket;  // outbound
+  Loop::WatchId watch = 0;
+  protocol::Session session;
+  std::string node;
+  std::string port;
+  std::uint64_t epoch = 0;
+  std::uint32_t hello_attempt = 0;
+  std::string data_endpoint;
+  std::uint64_t name_hash = 0;
+  bool met = false;       // at least one HELLO was accepted
+  bool finished = false;  // it said BYE
+  bool draining = false;  // it wants nothing new
+  unsigned bad_messages = 0;
+  protocol::SendLane out;
+  protocol::ReceiveLane in;
+  protocol::AckPolicy ack;
+  std::uint64_t held_bytes = 0;  // received, and the block is not done with them
+  std::uint64_t settled = 0;     // last sequence that the block is done with
+  std::string lane;              // name of the outgoing stream
+  wire::DataHeader header;
+
+  Peer(const protocol::SessionOptions& options, TimePoint now, std::uint64_t lane_epoch,
+       protocol::Credit window)
+      : session(options, now), out(lane_epoch), ack(window) {}
+  [[nodiscard]] bool up() const { return session.state() == protocol::PeerState::up; }
+  /// May get new work.
+  [[nodiscard]] bool usable() const { return up() && !draining && !finished; }
+  [[nodiscard]] std::string name() const { return node.empty() ? endpoint : node; }
+};
+
+/// What the block does with what its Hub hears.
+class HubClient {
+ public:
+  virtual ~HubClient() = default;
+  /// DATA, REQUEST, REPLY, CANCEL and SYNC of a peer that is up. `message[at]` is the body frame, when there
+  /// is one.
+  virtual void on_message(Peer& peer, const wire::Header& header, transport::Message& message,
+                          std::size_t at) = 0;
+  /// The peer is up (again); its lanes are set for what comes next.
+  virtual void on_up(Peer&) {}
+  /// The peer gets nothing more and nothing comes from it for now: dead, finished, refused or removed.
+  virtual void on_down(Peer&, PeerEvent::What) {}
+  /// Credit came, or the peer began to drain.
+  virtual void on_room(Peer&) {}
+};
+
+class Hub {
+ public:
+  Hub(Loop& loop, const PortOptions& options, PortIdentity identity, HubClient& client);
+  ~Hub();
+  Hub(const Hub&) = delete;
+  Hub& operator=(const Hub&) = delete;
+
+  void bind(const std::string& endpoint);
+  void connect(const std::string& endpoint);
+  void disconnect(const std::string& endpoint);
+  [[nodiscard]] const std::vector<std::string>& endpoints() const { return bound_; }
+  void set_data_endpoint(std::string endpoint) { identity_.data_endpoint = std::move(endpoint); }
+
+  /// All peers, in the order in which they came.
+  [[nodiscard]] const std::vector<std::unique_ptr<Peer>>& peers() const { return peers_; }
+  [[nodiscard]] Peer* find(std::uint64_t id);
+  [[nodiscard]] std::size_t peers_up() const;
+
+  /// Sends frames to a peer that is up. `unroutable` has already been taken as the peer's death.
+  transport::SendStatus send(Peer& peer, std::span<transport::Frame> frames);
+  transport::SendStatus send_header(Peer& peer, const wire::Header& header);
+  /// A batch with its header; false: it could not be sent now and `batch` is untouched.
+  bool send_batch(Peer& peer, wire::Kind kind, std::uint64_t seq, wire::BatchBuilder::Batch& batch,
+                  std::uint32_t flags = 0);
+  /// The block is done with everything up to (epoch, seq): acknowledges when it is time.
+  void settled(Peer& peer, std::uint64_t epoch, std::uint64_t seq, std::uint64_t bytes);
+  void acknowledge(Peer& peer);
+  void ping(Peer& peer);
+  void nack(Peer& peer, wire::Code code, std::string_view text);
+  /// Says BYE to all peers that are up.
+  void bye_all(std::uint32_t flags);
+  void bye(Peer& peer, std::uint32_t flags);
+
+  /// Counts refused bytes; a peer that goes on with it is shut out.
+  void reject(wire::Rejection why, Peer* peer);
+  void on_peer(std::function<void(const PeerEvent&)> handler) { peer_handler_ = std::move(handler); }
+  void fill(PortStats& stats) const;
+  PortStats& counts() { return counts_; }
+  void close();
+  [[nodiscard]] bool closed() const { return closed_; }
+  /// Expires with the hub: for calls that come later.
+  [[nodiscard]] const std::shared_ptr<bool>& alive() const { return alive_; }
+  Loop& loop() { return loop_; }
+  const PortOptions& options() const { return options_; }
+  const PortIdentity& identity() const { return identity_; }
+  const std::shared_ptr<wire::BufferPool>& pool() const { return pool_; }
+  [[nodiscard]] std::uint64_t epoch() const { return epoch_; }
+  /// "scope/node.port"
+  [[nodiscard]] const std::string& stream() const { return stream_; }
+  void emit(Peer& peer, PeerEvent::What what, wire::Code code = wire::Code::none, std::string text = {});
+
+ private:
+  Peer& add_peer(bool inbound);
+  void remove_peer(Peer& peer);
+  void read_router();
+  void read_dealer(Peer& peer);
+  void handle(Peer* peer, std::string_view routing_id, transport::Message& message, std::size_t first);
+  void on_hello(Peer* peer, std::string_view routing_id, const wire::Header& header);
+  Peer* inbound_hello(std::string_view routing_id, const wire::Header& header, bool& new_connection);
+  std::optional<std::pair<wire::Code, std::string>> refuse_hello(const wire::Header& header) const;
+  void establish(Peer& peer, const wire::Header& header, bool new_connection);
+  void on_ack(Peer& peer, const wire::Header& header);
+  void on_nack(Peer& peer, const wire::Header& header);
+  void on_bye(Peer& peer, const wire::Header& header);
+  void say_hello(Peer& peer);
+  void send_hello(Peer& peer, std::uint32_t attempt, std::uint64_t accepted);
+  void nack_to(std::string_view routing_id, wire::Code code, std::string_view text);
+  void apply(Peer& peer, const protocol::Session::Action& action);
+  void lost(Peer& peer, PeerEvent::What what, std::string text);
+  void tick();
+  void plan_tick(TimePoint when);
+  void sweep();
+  wire::Header header(wire::Kind kind, std::uint64_t seq) const;
+
+  Loop& loop_;
+  PortOptions options_;
+  PortIdentity identity_;
+  HubClient& client_;
+  std::uint64_t epoch_;
+  std::string stream_;
+  std::shared_ptr<wire::BufferPool> pool_;
+  std::optional<transport::Socket> router_;  // one for all bound endpoints
+  Loop::WatchId router_watch_ = 0;
+  std::vector<std::string> bound_;
+  std::vector<std::unique_ptr<Peer>> peers_;
+  std::vector<std::unique_ptr<Peer>> graveyard_;  // removed while their handler ran
+  std::unordered_map<std::string, Peer*> by_routing_id_;
+  std::map<std::string, Peer*, std::less<>> inbound_by_name_;
+  std::unordered_map<std::uint64_t, Peer*> by_id_;
+  transport::Message inbox_;
+  wire::Buffer scratch_;
+  std::uint64_t next_id_ = 1;
+  Loop::TimerId timer_ = 0;
+  TimePoint timer_at_ = TimePoint::max();
+  std::function<void(const PeerEvent&)> peer_handler_;
+  PortStats counts_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  bool closed_ = false;
+};
+
+}  // namespace weft::blocks

@@ -1,0 +1,68 @@
+// Inbox: received batches on their way to a handler, or to whoever asks for the next record.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <weft/blocks/block.hpp>
+#include <weft/transport/frame.hpp>
+#include <weft/wire/batch.hpp>
+
+namespace weft::blocks {
+
+/// A batch whose body has been checked.
+struct InboxItem {
+  transport::Frame body;
+  std::vector<Tensor> tensors;
+  std::string peer;
+  std::string topic;
+  std::uint64_t peer_id = 0;
+  std::uint64_t epoch = 0;
+  std::uint64_t seq = 0;
+  std::uint64_t bytes = 0;
+  bool snapshot = false;
+};
+
+class Inbox {
+ public:
+  using Handler = std::function<bool(const wire::RecordView&, const Meta&)>;
+
+  /// Called for each record; false from it means: not of the type.
+  Handler handler;
+  /// Called when the last record of a batch has been handled.
+  std::function<void(const InboxItem&)> on_done;
+  /// Called for each record that was refused.
+  std::function<void(const InboxItem&)> on_bad_record;
+
+  void add(InboxItem item) { items_.push_back(std::move(item)); }
+  /// Hands records to the handler until none is left or the inbox is paused. Not re-entered by handlers.
+  void deliver();
+  /// Hands records to `take` until it accepts one. False: none is left. What the last record views stays
+  /// valid until the next call.
+  bool take_one(const Handler& take);
+  void pause(bool paused);
+  [[nodiscard]] bool paused() const { return paused_; }
+  [[nodiscard]] bool empty() const { return items_.empty() && (!reader_ || reader_->done()); }
+  void clear();
+
+ private:
+  bool open_next();
+  bool hand_out(const Handler& to);
+
+  std::deque<InboxItem> items_;
+  std::unique_ptr<InboxItem> current_;
+  std::optional<wire::BatchReader> reader_;
+  std::uint32_t index_ = 0;
+  bool paused_ = false;
+  bool delivering_ = false;
+  bool cleared_ = false;  // while delivering
+};
+
+/// The tensor frames of a message, from frame `first` on, as views that keep their frames alive.
+std::vector<Tensor> take_tensors(transport::Message& message, std::size_t first);
+
+}  // namespace weft::blocks

@@ -1,0 +1,93 @@
+#include <weft/blocks/block.hpp>
+#include <weft/blocks/options.hpp>
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/text.hpp>
+#include <weft/core/units.hpp>
+#include <weft/protocol/session.hpp>
+
+namespace weft {
+namespace {
+
+void check_range(std::string_view field, std::uint64_t value, std::uint64_t low, std::uint64_t high) {
+  if (value >= low && value <= high) return;
+  throw Error(Errc::invalid_argument, format("{} is {}: it must be from {} to {}", field, value, low, high));
+}
+
+void check_name(std::string_view field, std::string_view text, std::string_view extra) {
+  const auto good = [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.' || extra.find(c) != std::string_view::npos;
+  };
+  bool ok = !text.empty() && text.size() <= 100;
+  for (const char c : text) ok = ok && good(c);
+  if (ok) return;
+  throw Error(Errc::invalid_argument,
+              format("{} is {}: it must be 1 to 100 letters, digits, \"_\", \"-\" or \".\"{}", field,
+                     quoted(text), extra.empty() ? "" : " (\"/\" before the replica)"));
+}
+
+}  // namespace
+
+void PortOptions::check() const {
+  check_name("name", name, "");
+  if (!node.empty()) check_name("node", node, "/");
+  check_name("scope", scope, "");
+  protocol::SessionOptions{.heartbeat = heartbeat, .dead_after = dead_after}.check();
+  check_range("batch_bytes", batch_bytes, 64, 64ULL << 20);
+  check_range("batch_records", batch_records, 1, 1 << 20);
+  check_range("capacity_bytes", capacity_bytes, 1 << 10, 64ULL << 30);
+  check_range("window_bytes", window_bytes, 4 << 10, 4ULL << 30);
+  check_range("window_batches", window_batches, 1, 65536);
+  check_range("max_frame_bytes", max_frame_bytes, 64 << 10, 4ULL << 30);
+  check_range("max_peers", max_peers, 1, 65536);
+  check_range("max_topics", max_topics, 1, 1 << 20);
+  if (linger < Duration::zero() || linger > std::chrono::hours(1)) {
+    throw Error(Errc::invalid_argument,
+                format("linger is {}: it must be from 0s to 1h", format_duration(linger)));
+  }
+}
+
+std::string_view to_string(PeerEvent::What what) {
+  switch (what) {
+    case PeerEvent::What::up:
+      return "up";
+    case PeerEvent::What::suspect:
+      return "suspect";
+    case PeerEvent::What::dead:
+      return "dead";
+    case PeerEvent::What::finished:
+      return "finished";
+    case PeerEvent::What::draining:
+      return "draining";
+    case PeerEvent::What::restarted:
+      return "restarted";
+    case PeerEvent::What::refused:
+      return "refused";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(SendStatus status) {
+  switch (status) {
+    case SendStatus::ok:
+      return "ok";
+    case SendStatus::would_block:
+      return "would block";
+    case SendStatus::dropped:
+      return "dropped";
+    case SendStatus::full:
+      return "full";
+    case SendStatus::timed_out:
+      return "timed out";
+    case SendStatus::no_peer:
+      return "no peer";
+    case SendStatus::too_large:
+      return "too large";
+    case SendStatus::closed:
+      return "closed";
+  }
+  return "unknown";
+}
+
+}  // namespace weft

@@ -1,0 +1,290 @@
+#include <unordered_map>
+
+#include <weft/blocks/pull.hpp>
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+
+#include "blocks/defaults.hpp"
+#include "blocks/hub.hpp"
+#include "blocks/inbox.hpp"
+
+namespace weft {
+
+using blocks::Hub;
+using blocks::InboxItem;
+using blocks::Peer;
+
+namespace {
+
+constexpr std::size_t kMaxNativeStreams = 65536;
+constexpr int kNativeMessagesPerTurn = 256;
+constexpr int kNativeHighWater = 100;
+
+}  // namespace
+
+struct PullBase::Impl final : blocks::HubClient {
+  PortOptions options;
+  RecordType type;
+  Hub hub;
+  blocks::Inbox inbox;
+  std::optional<transport::Socket> native;
+  Loop::WatchId native_watch = 0;
+  std::vector<std::string> native_endpoints;
+  std::unordered_map<std::string, protocol::ReceiveLane> native_lanes;
+  transport::Message message;
+  std::function<void()> batch_end;
+  Tap tap;
+  bool draining = false;
+
+  Impl(Loop& loop, PortOptions given, RecordType record)
+      : options(std::move(given)),
+        type(std::move(record)),
+        hub(loop, options,
+            {.block = "pull",
+             .peer_block = "push",
+             .type = type,
+             .reply_type = {},
+             .sends = false,
+             .receives = true,
+             .data_endpoint = {}},
+            *this) {
+    inbox.on_done = [this](const InboxItem& item) { done(item); };
+    inbox.on_bad_record = [this](const InboxItem& item) {
+      hub.reject(wire::Rejection::wrong_type, hub.find(item.peer_id));
+      --hub.counts().received_records;
+    };
+  }
+
+  void done(const InboxItem& item) {
+    if (Peer* peer = hub.find(item.peer_id)) {
+      peer->held_bytes -= std::min(peer->held_bytes, item.bytes);
+      hub.settled(*peer, item.epoch, item.seq, item.bytes);
+    }
+    if (batch_end) batch_end();
+  }
+
+  void on_message(Peer& peer, const wire::Header& header, transport::Message& received,
+                  std::size_t at) override {
+    if (header.kind != wire::Kind::data) return hub.reject(wire::Rejection::unexpected, &peer);
+    InboxItem item;
+    if (!checked(header, received, at, item, &peer)) return;
+    // A peer that ignores its credit would fill the memory of this one.
+    if (peer.held_bytes > 2 * options.window_bytes && peer.held_bytes != 0) {
+      return hub.reject(wire::Rejection::too_large, &peer);
+    }
+    const auto outcome = peer.in.arrive(header.epoch, header.seq);
+    if (!accepted(outcome)) {
+      if (outcome.verdict == protocol::ReceiveLane::Verdict::fenced) {
+        hub.nack(peer, wire::Code::fenced, "this epoch has been replaced by a later one");
+      } else {
+        hub.acknowledge(peer);
+      }
+      return;
+    }
+    item.peer = peer.node;
+    item.peer_id = peer.id;
+    peer.held_bytes += item.bytes;
+    take(std::move(item), header);
+  }
+
+  /// Frames and body are as the header says; fills `item` with them.
+  bool checked(const wire::Header& header, transport::Message& received, std::size_t at, InboxItem& item,
+               Peer* peer) {
+    if (received.size() <= at || !header.options.has(wire::Options::count)) {
+      hub.reject(received.size() <= at ? wire::Rejection::bad_frame_count : wire::Rejection::malformed, peer);
+      return false;
+    }
+    const auto why = wire::check_body(received[at].view(), header.options.count_v);
+    if (why != wire::Rejection::none) {
+      hub.reject(why, peer);
+      return false;
+    }
+    for (std::size_t i = at; i < received.size(); ++i) item.bytes += received[i].size();
+    item.epoch = header.epoch;
+    item.seq = header.seq;
+    item.tensors = blocks::take_tensors(received, at + 1);
+    item.body = std::move(received[at]);
+    return true;
+  }
+
+  bool accepted(const protocol::ReceiveLane::Outcome& outcome) {
+    hub.counts().missed_batches += outcome.missed;
+    if (outcome.verdict == protocol::ReceiveLane::Verdict::duplicate) ++hub.counts().duplicate_batches;
+    if (outcome.verdict == protocol::ReceiveLane::Verdict::fenced) ++hub.counts().fenced_batches;
+    return outcome.verdict == protocol::ReceiveLane::Verdict::accept;
+  }
+
+  void take(InboxItem item, const wire::Header& header) {
+    hub.counts().received_records += header.options.count_v;
+    hub.counts().received_bytes += item.bytes;
+    ++hub.counts().received_batches;
+    if (tap) tap(false, item.peer, item.body.view(), header.options.count_v);
+    inbox.add(std::move(item));
+    inbox.deliver();
+  }
+
+  // ---- wire: native ----
+
+  void bind_native(const std::string& endpoint) {
+    if (!native) {
+      native.emplace(hub.loop().context(), transport::SocketType::pull,
+                     transport::SocketOptions{.receive_high_water = kNativeHighWater,
+                                              .max_frame_bytes = options.max_frame_bytes});
+      watch_native();
+    }
+    native_endpoints.push_back(native->bind(endpoint));
+  }
+
+  void watch_native() {
+    native_watch = hub.loop().watch(*native, [this] { read_native(); });
+  }
+
+  void read_native() {
+    for (int i = 0; i < kNativeMessagesPerTurn && !inbox.paused(); ++i) {
+      if (!native || !native->open() || !native->receive(message)) return;
+      handle_native();
+    }
+  }
+
+  void handle_native() {
+    wire::Header header;
+    if (message.oversize() || message.empty()) return hub.reject(wire::Rejection::bad_frame_count, nullptr);
+    const auto why = wire::decode(message[0].view(), header);
+    if (why != wire::Rejection::none) return hub.reject(why, nullptr);
+    if (header.kind != wire::Kind::data) return hub.reject(wire::Rejection::unexpected, nullptr);
+    const bool typed = header.options.has(wire::Options::fingerprint) && header.options.fingerprint_v != 0;
+    if (typed && type.fingerprint != 0 && header.options.fingerprint_v != type.fingerprint) {
+      return hub.reject(wire::Rejection::wrong_type, nullptr);
+    }
+    const std::string stream(header.stream);
+    InboxItem item;
+    if (!checked(header, message, 1, item, nullptr)) return;
+    auto lane = native_lanes.find(stream);
+    if (lane == native_lanes.end()) {
+      if (native_lanes.size() >= kMaxNativeStreams) return hub.reject(wire::Rejection::too_large, nullptr);
+      lane = native_lanes.emplace(stream, protocol::ReceiveLane()).first;
+    }
+    if (!accepted(lane->second.arrive(header.epoch, header.seq))) return;
+    item.peer = stream;
+    // Without a session nothing but the high-water marks holds a sender back: do not read on before this is
+    // handled.
+    take(std::move(item), header);
+    if (!inbox.handler && native_watch != 0) {
+      hub.loop().unwatch(native_watch);
+      native_watch = 0;
+    }
+  }
+};
+
+PullBase::PullBase(Loop& loop, PortOptions options, RecordType type) {
+  blocks::fill_defaults(options);
+  if (options.native && !options.connect.empty()) {
+    throw Error(Errc::invalid_argument,
+                format("port {}: a native Pull binds and its Push connects; give `bind`, not `connect`",
+                       options.name));
+  }
+  impl_ = std::make_unique<Impl>(loop, std::move(options), std::move(type));
+  Impl& impl = *impl_;
+  for (const std::string& endpoint : impl.options.bind) {
+    impl.options.native ? impl.bind_native(endpoint) : impl.hub.bind(endpoint);
+  }
+  for (const std::string& endpoint : impl.options.connect) impl.hub.connect(endpoint);
+}
+
+PullBase::~PullBase() {
+  close();
+}
+
+std::vector<std::string> PullBase::endpoints() const {
+  return impl_->options.native ? impl_->native_endpoints : impl_->hub.endpoints();
+}
+
+void PullBase::connect(const std::string& endpoint) {
+  if (impl_->options.native) throw Error(Errc::invalid_argument, "a native Pull binds; it cannot connect");
+  impl_->hub.connect(endpoint);
+}
+
+void PullBase::disconnect(const std::string& endpoint) {
+  impl_->hub.disconnect(endpoint);
+}
+
+std::size_t PullBase::peers_up() const {
+  return impl_->options.native ? impl_->native_lanes.size() : impl_->hub.peers_up();
+}
+
+PortStats PullBase::stats() const {
+  PortStats stats;
+  impl_->hub.fill(stats);
+  stats.peers_up = peers_up();
+  if (impl_->native) stats.rejected_connections = impl_->native->rejected_connections();
+  return stats;
+}
+
+void PullBase::on_peer(std::function<void(const PeerEvent&)> handler) {
+  impl_->hub.on_peer(std::move(handler));
+}
+void PullBase::on_batch_end(std::function<void()> handler) {
+  impl_->batch_end = std::move(handler);
+}
+void PullBase::tap(Tap tap) {
+  impl_->tap = std::move(tap);
+}
+bool PullBase::paused() const {
+  return impl_->inbox.paused();
+}
+
+void PullBase::pause(bool paused) {
+  Impl& impl = *impl_;
+  if (paused == impl.inbox.paused()) return;
+  impl.inbox.pause(paused);
+  // What waits is delivered from the loop, not from inside the caller.
+  if (!paused) {
+    impl.hub.loop().at(impl.hub.loop().now(), [weak = std::weak_ptr<bool>(impl.hub.alive()), &impl] {
+      if (!weak.expired()) impl.inbox.deliver();
+    });
+  }
+}
+
+void PullBase::set_handler(Handler handler) {
+  impl_->inbox.handler = std::move(handler);
+  impl_->inbox.deliver();
+}
+
+bool PullBase::receive_one(Deadline deadline, const Handler& take) {
+  Impl& impl = *impl_;
+  for (;;) {
+    if (impl.inbox.take_one(take)) return true;
+    if (impl.native && impl.native->open() && impl.native_watch == 0) impl.watch_native();
+    if (!impl.hub.loop().run_until([&] { return !impl.inbox.empty() || impl.hub.closed(); }, deadline))
+      return false;
+    if (impl.hub.closed()) return false;
+  }
+}
+
+bool PullBase::wait_for_peers(std::size_t count, Deadline deadline) {
+  return impl_->hub.loop().run_until([&] { return peers_up() >= count; }, deadline);
+}
+
+void PullBase::begin_drain() {
+  impl_->draining = true;
+  impl_->hub.bye_all(wire::kDraining);
+}
+
+bool PullBase::drained() const {
+  const Impl& impl = *impl_;
+  if (impl.hub.closed()) return true;
+  if (!impl.draining || !impl.inbox.empty()) return false;
+  return impl.hub.peers_up() == 0;
+}
+
+void PullBase::close() {
+  Impl& impl = *impl_;
+  if (impl.hub.closed()) return;
+  impl.hub.close();
+  impl.inbox.clear();
+  if (impl.native_watch != 0) impl.hub.loop().unwatch(impl.native_watch);
+  impl.native_watch = 0;
+  if (impl.native) impl.native->close();
+}
+
+}  // namespace weft

@@ -1,0 +1,78 @@
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <weft/blocks/pull.hpp>
+#include <weft/blocks/push.hpp>
+
+using namespace weft;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Update {
+  std::uint64_t key = 0;
+  std::string name;
+  std::vector<float> gradient;
+  WEFT_RECORD(Update, key, name, gradient)
+};
+
+Deadline soon() {
+  return Deadline::after(10s);
+}
+
+}  // namespace
+
+TEST_CASE("a typed record reaches the handler of its receiver") {
+  Loop loop;
+  Pull<Update> pull(loop, {.name = "updates", .node = "server/0", .bind = {"tcp://127.0.0.1:*"}});
+  Push<Update> push(loop, {.name = "updates", .node = "worker/0", .connect = pull.endpoints()});
+  std::vector<Update> got;
+  std::string peer;
+  pull.on_record([&](Update& u, const Meta& meta) {
+    got.push_back(std::move(u));
+    peer = meta.peer;
+  });
+
+  REQUIRE(push.send({.key = 7, .name = "seven", .gradient = {1, 2}}) == SendStatus::ok);
+  REQUIRE(loop.run_until([&] { return !got.empty(); }, soon()));
+
+  CHECK(got[0].key == 7);
+  CHECK(got[0].name == "seven");
+  CHECK(got[0].gradient == std::vector<float>{1, 2});
+  CHECK(peer == "worker/0");
+}
+
+TEST_CASE("many records arrive once, in order, and are counted at both ends") {
+  Loop loop;
+  Pull<> pull(loop, {.name = "in", .bind = {"inproc://many"}});
+  Push<> push(loop, {.name = "out", .connect = pull.endpoints()});
+  std::uint64_t next = 0;
+  bool in_order = true;
+  pull.on_record(
+      [&](const RawRecord& r, const Meta&) { in_order = in_order && r.text() == std::to_string(next++); });
+
+  for (int i = 0; i < 100'000; ++i) REQUIRE(push.send(as_bytes(std::to_string(i)), soon()) == SendStatus::ok);
+  REQUIRE(push.settle(soon()));
+
+  CHECK(next == 100'000);
+  CHECK(in_order);
+  CHECK(push.stats().sent_records == 100'000);
+  CHECK(pull.stats().received_records == 100'000);
+  CHECK(pull.stats().missed_batches == 0);
+  CHECK(pull.stats().rejected_messages == 0);
+}
+
+TEST_CASE("receive without a handler waits for a record until its deadline") {
+  Loop loop;
+  Pull<Update> pull(loop, {.name = "in", .bind = {"tcp://127.0.0.1:*"}});
+  Push<Update> push(loop, {.name = "out", .connect = pull.endpoints()});
+
+  CHECK(!pull.receive(Deadline::after(1ms)));
+  REQUIRE(push.send({.key = 3, .name = {}, .gradient = {}}) == SendStatus::ok);
+  const auto got = pull.receive(soon());
+
+  REQUIRE(got);
+  CHECK(got->record.key == 3);
+}
