@@ -46,9 +46,9 @@ class Addresses {
     if (!binder.node || !binder.node->replicas_known) return;
     if (link.endpoints.size() != binder.node->replicas) {
       problems_.add(*link.endpoint,
-                    format("{}.endpoint has {}, but {} of {} binds here; give one address a replica",
+                    format("{}.endpoint has {}, but {} binds here with {}; give one address a replica",
                            link.path, counted(link.endpoints.size(), "address", "addresses"),
-                           counted(binder.node->replicas, "replica", "replicas"), quoted(binder.node->name)));
+                           quoted(binder.node->name), counted(binder.node->replicas, "replica", "replicas")));
       return;
     }
     if (parsed.size() != link.endpoints.size()) return;

@@ -10,7 +10,7 @@
 namespace weft::topology {
 namespace {
 
-constexpr std::size_t kLongestWord = 64;
+constexpr std::size_t kLongestWord = 64;  // bytes
 constexpr std::size_t kMostCandidates = 500;
 constexpr std::size_t kMostShown = 12;
 
@@ -34,10 +34,7 @@ InvalidTopology::InvalidTopology(std::vector<Problem> problems)
     : Error(Errc::invalid_file, joined(problems)), problems_(std::move(problems)) {}
 
 void Problems::add(const Place& place, std::string message) {
-  if (full()) {
-    cut_ = true;
-    return;
-  }
+  if (full()) return;
   Problem problem{place.file ? *place.file : std::string(), place.line, place.column, std::move(message)};
   for (const Problem& other : list_) {
     if (other.file == problem.file && other.line == problem.line && other.column == problem.column &&
@@ -59,15 +56,16 @@ std::vector<Problem> Problems::take() {
   std::stable_sort(list_.begin(), list_.end(), [&](const Problem& a, const Problem& b) {
     return std::tuple(order[a.file], a.line, a.column) < std::tuple(order[b.file], b.line, b.column);
   });
-  if (cut_) {
+  if (full()) {
     list_.push_back(
-        {list_.front().file, 0, 0, format("more than {} problems; the rest is not shown", kMost)});
+        {list_.front().file, 0, 0, format("only the first {} problems are shown; there may be more", kMost)});
   }
   return std::exchange(list_, {});
 }
 
 std::string nearest_of(std::string_view word, const std::vector<std::string>& candidates) {
-  if (word.size() > kLongestWord || candidates.size() > kMostCandidates) return "";
+  // One letter is one edit away from any other.
+  if (word.size() < 2 || word.size() > kLongestWord || candidates.size() > kMostCandidates) return "";
   return nearest(word, candidates).value_or("");
 }
 
@@ -83,7 +81,7 @@ std::string one_of(const std::vector<std::string>& candidates, std::string_view 
       shown.push_back(format("{} more", candidates.size() - kMostShown));
       break;
     }
-    shown.push_back(candidate.size() > kLongestWord ? quoted(candidate) : candidate);
+    shown.push_back(quoted(candidate));
   }
   return join_words(shown, last);
 }

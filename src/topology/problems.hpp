@@ -14,7 +14,7 @@ namespace weft::topology {
 
 class Problems {
  public:
-  /// More than this many help nobody; the rest is counted out in one last line.
+  /// More than this many help nobody; one last line says that there may be more.
   static constexpr std::size_t kMost = 200;
 
   void add(const Place& place, std::string message);
@@ -29,7 +29,6 @@ class Problems {
 
  private:
   std::vector<Problem> list_;
-  bool cut_ = false;
 };
 
 /// `; did you mean "x"?` when a candidate is near, else empty. Long words and many candidates are not
@@ -39,7 +38,7 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
 std::string nearest_of(std::string_view word, const std::vector<std::string>& candidates);
 /// `; did you mean "x"?` or, when none is near, `; <what>: a, b and c` (at most twelve shown).
 std::string offer(std::string_view word, const std::vector<std::string>& candidates, std::string_view what);
-/// "a, b or c", at most twelve shown.
+/// `"a", "b" or "c"`, at most twelve shown.
 std::string one_of(const std::vector<std::string>& candidates, std::string_view last = "or");
 
 }  // namespace weft::topology

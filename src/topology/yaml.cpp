@@ -24,7 +24,8 @@ struct Stop {};
 // The text by lines, to turn yaml-cpp's byte columns into characters and to show a line.
 class Lines {
  public:
-  Lines(const std::string& text, std::shared_ptr<const std::string> file) : file_(std::move(file)) {
+  Lines(const std::string& text, std::shared_ptr<const std::string> file)
+      : text_(text), file_(std::move(file)) {
     std::string_view rest = text;
     while (true) {
       const std::size_t end = rest.find('\n');
@@ -48,6 +49,23 @@ class Lines {
     return {file_, static_cast<unsigned>(mark.line) + 1, static_cast<unsigned>(characters) + 1};
   }
 
+  // True when the scalar at `mark`, its tag and anchor skipped, starts with a quote that nothing ends.
+  // yaml-cpp takes the end of the file for the missing quote.
+  [[nodiscard]] bool opens_unclosed_quote(const YAML::Mark& mark) const {
+    if (mark.is_null() || mark.pos < 0 || static_cast<std::size_t>(mark.pos) >= text_.size()) return false;
+    std::size_t at = static_cast<std::size_t>(mark.pos);
+    while (at < text_.size() && (text_[at] == '&' || text_[at] == '!')) {
+      at = text_.find_first_of(" \t\r\n", at);
+      at = text_.find_first_not_of(" \t\r\n", at);
+    }
+    if (at >= text_.size() || (text_[at] != '"' && text_[at] != '\'')) return false;
+    const char quote = text_[at++];
+    while (at < text_.size() && text_[at] != quote) {
+      at += quote == '"' && text_[at] == '\\' ? 2 : 1;
+    }
+    return at >= text_.size();
+  }
+
   [[nodiscard]] bool tab_before(const YAML::Mark& mark) const {
     if (mark.is_null()) return false;
     const std::string_view before =
@@ -57,6 +75,7 @@ class Lines {
   }
 
  private:
+  std::string_view text_;
   std::shared_ptr<const std::string> file_;
   std::vector<std::string_view> lines_;
 };
@@ -81,6 +100,7 @@ class Builder : public YAML::EventHandler {
   Builder(const Lines& lines, Problems& problems) : lines_(lines), problems_(problems) {}
 
   std::optional<Tree> take() { return std::move(root_); }
+  [[nodiscard]] bool tab_seen() const { return tab_seen_; }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (documents_++ == 0) return;
@@ -104,6 +124,10 @@ class Builder : public YAML::EventHandler {
     const Place place = lines_.place(mark);
     check_tag(tag, place);
     check_tab(mark);
+    if (tag != "?" && lines_.opens_unclosed_quote(mark)) {
+      problems_.add(place, format("a quote is opened here and never closed: {}", quoted(value, 30)));
+      throw Stop();
+    }
     if (value.find('\0') != std::string::npos) {
       problems_.add(place, format("{} holds a zero byte, which no text of a topology may", quoted(value)));
     }
@@ -256,7 +280,8 @@ std::string explain(const std::string& reason) {
     return "this line does not fit the list above it: look at its indentation and its \"- \"";
   if (has("EOF in scalar")) return "a quote is opened and never closed";
   if (has("illegal map value"))
-    return "a \":\" stands where no value can; put texts that hold \": \" in quotes";
+    return "a \":\" stands where no value can; look at the indentation, or put texts that hold \": \" in "
+           "quotes";
   if (has("illegal map key"))
     return "a key stands where none can: look at the indentation of this line and the one above";
   if (has("illegal block entry")) return "a \"- \" stands where no list entry can: look at its indentation";
@@ -274,7 +299,10 @@ void report(const YAML::Exception& error, const Lines& lines, Problems& problems
   const bool tab =
       start != std::string_view::npos && line.substr(0, start).find('\t') != std::string_view::npos;
   std::string message = "this is not valid YAML: ";
+  const bool bare_param =
+      error.msg.find("flow") != std::string::npos && line.find("${") != std::string_view::npos;
   message += tab ? "this line is indented with a tab; YAML wants spaces" : explain(error.msg);
+  if (bare_param) message += "; inside { } and [ ] a ${param} needs quotes: \"${param}\"";
   if (!error.mark.is_null() && start != std::string_view::npos) {
     line.remove_prefix(start);
     while (line.ends_with('\r') || line.ends_with(' ')) line.remove_suffix(1);
@@ -330,7 +358,7 @@ std::optional<Tree> parse_yaml(const std::string& text, const std::string& file,
   } catch (const Stop&) {
     return std::nullopt;
   } catch (const YAML::Exception& error) {
-    report(error, lines, problems);
+    if (!builder.tab_seen()) report(error, lines, problems);
     return std::nullopt;
   } catch (const std::exception& error) {
     problems.add({name, 0, 0}, format("this is not valid YAML: {}", error.what()));
