@@ -2,6 +2,7 @@
 #include <string>
 #include <unordered_map>
 
+#include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
 #include <weft/wire/pack.hpp>
 
@@ -37,10 +38,16 @@ namespace {
 // allows.
 Value read(Unpack& in);
 
-std::string key_text(const Value& key) {
-  if (key.is_string()) return key.as_string();
-  if (key.is_binary()) return key.as_binary();
-  return to_json(key);
+// Keys that hold other objects are shown as the bytes that they are: rendering them again at every level of
+// nesting would double their length each time.
+std::string read_key(Unpack& in) {
+  if (const auto v = in.bytes()) return std::string(as_text(*v));
+  const Bytes packed = *in.object();
+  Value scalar = Unpack(packed).value(0).value_or(Value::map());
+  if (!scalar.is_map()) return to_json(scalar);
+  std::string hex = "0x";
+  for (const std::byte b : packed) hex += format("{:02x}", static_cast<unsigned>(b));
+  return hex;
 }
 
 // Equal keys: the place of the first, the value of the last. By hash, since hostile maps may be long.
@@ -74,7 +81,7 @@ Value read_map(Unpack& in, std::uint32_t count) {
   Value::Map members;
   members.reserve(count);
   for (std::uint32_t i = 0; i < count; ++i) {
-    std::string key = key_text(read(in));
+    std::string key = read_key(in);
     members.emplace_back(std::move(key), read(in));
   }
   drop_repeated(members);

@@ -255,6 +255,19 @@ TEST_CASE("ext and keys that are not text become readable, and the last of equal
   CHECK(Unpack(as_bytes(keys)).value() == Value(Value::Map{{"7", 3}, {"true", 2}, {"null", 4}}));
 }
 
+TEST_CASE("keys that hold keys that hold keys are written down once") {
+  // Rendered as text at each level, thirty levels of escaping would make gigabytes of these bytes.
+  const std::string nested = std::string(30, '\x81') + "\x01" + std::string(30, '\x02');
+
+  const auto tree = Unpack(as_bytes(nested)).value();
+
+  REQUIRE(tree);
+  REQUIRE(tree->as_map().size() == 1);
+  CHECK(tree->as_map()[0].first == "0x" + test::to_hex(as_bytes(nested).subspan(1, nested.size() - 2)));
+  CHECK(Unpack(as_bytes(from_hex("81 9101 05"))).value() == Value(Value::Map{{"0x9101", 5}}));
+  CHECK(Unpack(as_bytes(from_hex("81 d40107 05"))).value() == Value(Value::Map{{"0xd40107", 5}}));
+}
+
 TEST_CASE("a long map of hostile keys is read in one pass") {
   constexpr std::size_t count = 200'000;
   const std::string bytes = packed([](Pack& p) {

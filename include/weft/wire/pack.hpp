@@ -163,7 +163,8 @@ class Unpack {
     return Bytes{start, at};
   }
   /// The next object as a tree; ext becomes a map {"ext": type, "data": binary}; map keys that are not text
-  /// are written as text; of equal keys the last one holds. Bounded by `depth`.
+  /// are written as text (numbers as in JSON, binary as it is, other objects as "0x" and their bytes); of
+  /// equal keys the last one holds. Bounded by `depth`.
   std::optional<Value> value(std::size_t depth = kMaxRecordDepth);
 
  private:
