@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
@@ -19,7 +20,8 @@ struct TrainOptions {
   std::uint64_t steps = 0;  ///< 0: by passes
   std::uint64_t passes = 1;
   bool bias = true;
-  bool mean = true;         ///< gradients averaged over the batch, else summed
+  bool mean = true;  ///< gradients averaged over the batch, else summed
+  std::optional<std::uint64_t> shuffle = std::nullopt;
   std::size_t classes = 1;  ///< 1: logistic
 };
 
@@ -30,7 +32,7 @@ class Trainer {
         worker_(worker),
         data_(data),
         options_(options),
-        order_(data.rows(), options.batch),
+        order_(data.rows(), options.batch, seed_for(options, worker)),
         core_(cluster.client(worker)) {}
 
   /// Goes as far as it can without waiting: one step when its pull is answered. False when it waits.
@@ -52,6 +54,10 @@ class Trainer {
   [[nodiscard]] const std::vector<double>& losses() const { return losses_; }
 
  private:
+  static std::optional<std::uint64_t> seed_for(const TrainOptions& options, std::uint32_t worker) {
+    if (!options.shuffle) return std::nullopt;
+    return *options.shuffle + worker;
+  }
   void begin_step() {
     batch_.build(data_, order_.next(), core_.tables()[0], options_.bias);
     weights_.resize(batch_.keys().size() * options_.classes);

@@ -118,7 +118,7 @@ TEST_CASE("logistic regression on a9a reaches the reference in every consistency
   const Dataset test = read_libsvm(*test_file, Labels::binary);
   for (const Setup& setup : {Setup{"bsp", 1, 1}, Setup{"bsp", 4, 2}, Setup{"ssp", 2, 2}, Setup{"ssp", 4, 2},
                              Setup{"asp", 2, 1}, Setup{"asp", 4, 2}}) {
-    CAPTURE(setup.consistency);
+    CAPTURE(std::string(setup.consistency));
     CAPTURE(setup.workers);
     const TableSpec table = table_from(std::string(R"({"optimizer": {"name": "adagrad", "learning_rate": 0.1},
         "consistency": ")") + setup.consistency +
@@ -128,8 +128,9 @@ TEST_CASE("logistic regression on a9a reaches the reference in every consistency
         table, setup.workers, setup.servers, {.batch = 100, .passes = 5},
         [&](RowShare share) { return read_libsvm(*train_file, Labels::binary, share); }, test);
 
-    MESSAGE(setup.consistency << " " << setup.workers << " workers " << setup.servers << " servers: "
-                              << to_json(outcome.scores.to_value()) << " gap " << outcome.max_gap);
+    MESSAGE(std::string(setup.consistency)
+            << " " << setup.workers << " workers " << setup.servers
+            << " servers: " << to_json(outcome.scores.to_value()) << " gap " << outcome.max_gap);
     CHECK(outcome.scores.rows == 16281);
     CHECK(outcome.scores.logloss <= 0.332);
     CHECK(outcome.scores.accuracy >= 0.845);
@@ -161,14 +162,14 @@ TEST_CASE("logistic regression on agaricus is nearly perfect after three passes"
   const auto test_file = data_file("agaricus.txt.test");
   if (!train_file || !test_file) return;
   for (const char* consistency : {"bsp", "asp"}) {
-    CAPTURE(consistency);
+    CAPTURE(std::string(consistency));
     const TableSpec table = table_from(std::string(R"({"optimizer": {"name": "adagrad", "learning_rate": 0.1},
         "consistency": ")") + consistency +
                                        "\"}");
     const std::uint32_t workers = 2;
 
     const Outcome outcome = train_and_test(
-        table, workers, 2, {.batch = 100 / workers, .passes = 3},
+        table, workers, 2, {.batch = 100 / workers, .passes = 3, .shuffle = 1},
         [&](RowShare share) { return read_libsvm(*train_file, Labels::binary, share); },
         read_libsvm(*test_file, Labels::binary));
 

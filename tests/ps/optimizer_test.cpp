@@ -1,0 +1,128 @@
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <weft/core/error.hpp>
+#include <weft/core/json.hpp>
+#include <weft/ps/optimizer.hpp>
+
+using namespace weft;
+using namespace weft::ps;
+
+namespace {
+
+/// One row of one element, updated with each gradient in turn; the weights after each update.
+std::vector<float> run(const std::string& json, float start, const std::vector<float>& gradients,
+                       float scale = 1) {
+  const OptimizerSpec spec = OptimizerSpec::parse(parse_json(json), "optimizer");
+  std::vector<float> state(spec.state_width(1) + 1, -1.0F);
+  float weight = start;
+  const RowArena arena{&weight, 1, state.data(), spec.state_width(1), 1};
+  const std::vector<std::uint32_t> slots{0};
+  reset_state(spec, arena, 0);
+  std::vector<float> weights;
+  for (const float gradient : gradients) {
+    apply_gradients(spec, arena, slots, &gradient, scale);
+    weights.push_back(weight);
+  }
+  return weights;
+}
+
+void check_near(const std::vector<float>& found, const std::vector<double>& expected) {
+  REQUIRE(found.size() == expected.size());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    CAPTURE(i);
+    CHECK(static_cast<double>(found[i]) == doctest::Approx(expected[i]).epsilon(2e-6));
+  }
+}
+
+}  // namespace
+
+// Expected values are worked out by hand from the rules in the header.
+
+TEST_CASE("sgd steps against the gradient, with L2 added") {
+  check_near(run(R"({"name": "sgd", "learning_rate": 0.5})", 1, {2, -1}), {0.0, 0.5});
+  check_near(run(R"({"name": "sgd", "learning_rate": 0.5, "l2": 0.1})", 1, {2}), {1 - 0.5 * 2.1});
+  check_near(run(R"({"name": "sgd", "learning_rate": 0.5})", 1, {2}, 0.25F), {0.75});
+}
+
+TEST_CASE("momentum keeps going in the direction of earlier gradients") {
+  // v: 1, 0.9 + 1 = 1.9, 1.71 + 0 = 1.71
+  check_near(run(R"({"name": "momentum", "learning_rate": 0.1, "momentum": 0.9})", 0, {1, 1, 0}),
+             {-0.1, -0.29, -0.461});
+}
+
+TEST_CASE("adagrad divides by the root of the summed squares") {
+  // n: 9, 25: steps 0.1 * 3 / 3 and 0.1 * 4 / 5
+  check_near(run(R"({"name": "adagrad", "learning_rate": 0.1})", 0, {3, 4}), {-0.1, -0.18});
+}
+
+TEST_CASE("rmsprop divides by the root of the moving mean of squares") {
+  // n: 0.25 * 4 = 1; 0.75 + 0.25 * 16 = 4.75
+  check_near(run(R"({"name": "rmsprop", "learning_rate": 0.1, "decay": 0.75})", 0, {2, 4}),
+             {-0.2, -0.2 - 0.4 / std::sqrt(4.75)});
+}
+
+TEST_CASE("adam's first step has the size of the learning rate, whatever the gradient") {
+  check_near(run(R"({"name": "adam", "learning_rate": 0.01})", 0, {1000}), {-0.01});
+  // Second step by hand: m = 0.09 + 0.2 = 0.29 -> / 0.19; v = 0.000999 + 0.004 -> / 0.001999
+  const double m = (0.9 * 0.1 + 0.1 * 2) / (1 - 0.81);
+  const double v = (0.999 * 0.001 + 0.001 * 4) / (1 - 0.999 * 0.999);
+  const std::vector<float> found = run(R"({"name": "adam", "learning_rate": 0.01})", 0, {1, 2});
+  CHECK(static_cast<double>(found[1]) == doctest::Approx(-0.01 - 0.01 * m / std::sqrt(v)).epsilon(1e-4));
+}
+
+TEST_CASE("ftrl keeps a weight at zero until its gradients pass l1") {
+  // z: -0.5 (inside l1 = 1), then -1.5; n = sqrt(0.25), sqrt(0.25 + 1)
+  const double n = std::sqrt(1.25);
+  check_near(run(R"({"name": "ftrl", "learning_rate": 0.5, "beta": 1, "l1": 1})", 0, {0.5, 1}),
+             {0.0, -0.5 / ((1 + n) / 0.5)});
+}
+
+TEST_CASE("ftrl continues from a weight that was assigned") {
+  // With a vanishing gradient the rule must give the weight back.
+  check_near(run(R"({"name": "ftrl", "learning_rate": 0.5, "beta": 2, "l1": 0.25})", -0.75F, {0}), {-0.75});
+}
+
+TEST_CASE("each optimiser updates rows of any width and only the slots that were named") {
+  for (const char* name : {"sgd", "momentum", "adagrad", "rmsprop", "adam", "ftrl"}) {
+    CAPTURE(std::string(name));
+    const OptimizerSpec spec =
+        OptimizerSpec::parse(parse_json(std::string(R"({"name": ")") + name + "\"}"), "optimizer");
+    const std::size_t width = 3;
+    const std::size_t stride = width + spec.state_width(width);
+    std::vector<float> slab(4 * stride, 0.0F);
+    const RowArena arena{slab.data(), stride, slab.data() + width, stride, width};
+    const std::vector<std::uint32_t> slots{2, 0};
+    const std::vector<float> gradients{1, 2, 3, 4, 5, 6};
+
+    apply_gradients(spec, arena, slots, gradients.data(), 1);
+
+    for (const std::size_t slot : {0U, 2U}) {
+      for (std::size_t k = 0; k < width; ++k) CHECK(slab[slot * stride + k] < 0);
+    }
+    for (const std::size_t slot : {1U, 3U}) {
+      for (std::size_t k = 0; k < stride; ++k) CHECK(slab[slot * stride + k] == 0);
+    }
+  }
+}
+
+TEST_CASE("a wrong optimiser is refused with field, value and bound") {
+  const auto refuse = [](const std::string& json, const std::string& sentence) {
+    CAPTURE(json);
+    CHECK_THROWS_WITH_AS(OptimizerSpec::parse(parse_json(json), "tables.w.optimizer"),
+                         doctest::Contains(sentence.c_str()), Error);
+  };
+  refuse(R"({"name": "adagard"})",
+         "tables.w.optimizer.name: expected sgd, momentum, adagrad, rmsprop, adam or ftrl "
+         "(did you mean adagrad?), found \"adagard\"");
+  refuse(R"({"learning_rate": 0})", "tables.w.optimizer.learning_rate: expected a number above 0, found 0");
+  refuse(R"({"learning_rate": "fast"})", "expected a number above 0, found \"fast\"");
+  refuse(R"({"name": "adam", "beta1": 1})",
+         "tables.w.optimizer.beta1: expected a number from 0 to below 1, found 1");
+  refuse(R"({"name": "sgd", "l1": 0.1})", "tables.w.optimizer.l1: optimizer sgd has no such field");
+  refuse(R"({"l2": -1})", "tables.w.optimizer.l2: expected a number from 0, found -1");
+  refuse(R"("adam")", "tables.w.optimizer: expected a map of fields, found text");
+}
