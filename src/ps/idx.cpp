@@ -117,7 +117,9 @@ Dataset read_idx(const std::string& images_path, const std::string& labels_path,
 }
 
 Dataset read_idx_folder(const std::string& folder, IdxPart part, RowShare share) {
-  return read_idx(find_in(folder, stem(part, true)), find_in(folder, stem(part, false)), share);
+  const std::string images = find_in(folder, stem(part, true));
+  const std::string labels = find_in(folder, stem(part, false));
+  return read_idx(images, labels, share);
 }
 
 bool is_idx_folder(const std::string& folder) {
