@@ -80,6 +80,9 @@ function(weft_layer name)
   endif()
   add_library(weft::${name} ALIAS weft_${name})
   set_target_properties(weft_${name} PROPERTIES EXPORT_NAME ${name} OUTPUT_NAME weft_${name})
+  if(WEFT_FUZZ)  # only what a fuzz target links
+    set_target_properties(weft_${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+  endif()
   target_compile_features(weft_${name} ${scope} cxx_std_20)
   target_include_directories(weft_${name} ${scope} $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                                    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
