@@ -73,11 +73,13 @@ TEST_CASE("bad endpoints are refused with a sentence that names them and says wh
       {"inproc://zeromq.zap.01", true, "reserved"},
   };
   Context context;
-  for (const auto& [endpoint, for_bind, sentence] : table) {
+  for (const auto& bad : table) {
+    const auto& endpoint = bad.endpoint;
+    const bool for_bind = bad.for_bind;
     CAPTURE(endpoint);
     const auto error = error_of([&] { check_endpoint(endpoint, for_bind); });
     CHECK(error.code() == Errc::bad_endpoint);
-    CHECK_MESSAGE(contains(error.what(), sentence), error.what());
+    CHECK_MESSAGE(contains(error.what(), bad.sentence), error.what());
     CHECK(contains(error.what(), "bad endpoint '" + endpoint.substr(0, 100)));
 
     Socket socket(context, SocketType::router);
