@@ -1,3 +1,4 @@
+#include <cmath>
 #include <limits>
 #include <map>
 #include <optional>
@@ -129,6 +130,25 @@ TEST_CASE("plain types are records too") {
   std::vector<float> numbers;
   CHECK(decode_record(RecordView{batch_of(std::vector<float>{1.5F, -2}).body.view(), {}}, numbers));
   CHECK(numbers == std::vector<float>{1.5F, -2});
+}
+
+TEST_CASE("a real number stays one, whatever its value") {
+  CHECK(test::to_hex(batch_of(1.0).body.view()) == "cb3ff0000000000000");
+  CHECK(test::to_hex(batch_of(2.0F).body.view()) == "ca40000000");
+  for (const double v : {0.0, -0.0, 1.0, -3.0, 0.1, 18446744073709551616.0, -9223372036854775808.0, 1e300,
+                         std::numeric_limits<double>::infinity()}) {
+    CAPTURE(v);
+    double back = 7;
+    REQUIRE(decode_record(RecordView{batch_of(v).body.view(), {}}, back));
+    CHECK(back == v);
+    CHECK(std::signbit(back) == std::signbit(v));
+    float narrow = 7;
+    REQUIRE(decode_record(RecordView{batch_of(static_cast<float>(v)).body.view(), {}}, narrow));
+    CHECK(narrow == static_cast<float>(v));
+  }
+  double from_integer = 0;
+  CHECK(decode_record(RecordView{batch_of(5).body.view(), {}}, from_integer));
+  CHECK(from_integer == 5);
 }
 
 TEST_CASE("a value tree is a record, alone and as a field") {

@@ -1,6 +1,8 @@
 // How msgpack-cxx packs and unpacks records and tensors. Included by codec.hpp only.
 #pragma once
 
+#include <array>
+#include <bit>
 #include <type_traits>
 
 #include <weft/wire/codec.hpp>
@@ -39,6 +41,22 @@ inline void require_fields(const msgpack::object& o, std::uint32_t count) {
 }
 
 }  // namespace weft::wire::detail
+
+// The library packs a real number without a fraction as an integer, which loses the sign of -0.0 and converts
+// 2^64 beyond the range of its type. Here a float stays a float: what is on the wire depends on the type, not
+// on the value.
+template <>
+inline msgpack::packer<weft::wire::Buffer>& msgpack::packer<weft::wire::Buffer>::pack_float(float d) {
+  std::array<char, 5> bytes;
+  weft::wire::detail::store(bytes.data(), 0xCA, std::bit_cast<std::uint32_t>(d));
+  return pack_bin_body(bytes.data(), bytes.size());
+}
+template <>
+inline msgpack::packer<weft::wire::Buffer>& msgpack::packer<weft::wire::Buffer>::pack_double(double d) {
+  std::array<char, 9> bytes;
+  weft::wire::detail::store(bytes.data(), 0xCB, std::bit_cast<std::uint64_t>(d));
+  return pack_bin_body(bytes.data(), bytes.size());
+}
 
 namespace msgpack {
 MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {

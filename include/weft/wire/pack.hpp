@@ -44,13 +44,16 @@ inline std::uint64_t load_sized(const std::byte* at, std::size_t bytes) {
       return load<std::uint64_t>(at);
   }
 }
-/// Appends the lead byte and a big-endian number.
+/// The lead byte and a big-endian number.
+template <std::unsigned_integral T>
+void store(void* at, unsigned lead, T v) {
+  *static_cast<std::byte*>(at) = static_cast<std::byte>(lead);
+  v = big_endian(v);
+  std::memcpy(static_cast<std::byte*>(at) + 1, &v, sizeof v);
+}
 template <std::unsigned_integral T>
 void put(Buffer& out, unsigned lead, T v) {
-  std::byte* at = out.extend(1 + sizeof v);
-  *at = static_cast<std::byte>(lead);
-  v = big_endian(v);
-  std::memcpy(at + 1, &v, sizeof v);
+  store(out.extend(1 + sizeof v), lead, v);
 }
 
 enum class Skip : std::uint8_t { ok, cut, deep };
