@@ -219,6 +219,7 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
       if (fresh) peer.settled = 0;
       if (!fresh) counts_.missed_batches += peer.in.missing_until(o.first_retained_v - 1);
       peer.in.skip_to(o.first_retained_v - 1);
+      if (peer.held_bytes == 0) peer.settled = peer.in.last();
     }
   }
   peer.met = true;

@@ -59,6 +59,7 @@ class RouterBase : public Block {
     [[nodiscard]] const std::string& peer() const { return node_; }
 
    private:
+    friend struct Impl;
     std::weak_ptr<Impl*> router_;
     std::uint64_t peer_ = 0;
     std::uint64_t generation_ = 0;
