@@ -40,13 +40,9 @@ class Lines {
     return lines_[static_cast<std::size_t>(index)];
   }
 
-  [[nodiscard]] Place place(const YAML::Mark& mark) const {
+  [[nodiscard]] Place place(const YAML::Mark& mark) {
     if (mark.is_null()) return {file_, 0, 0};
-    const std::string_view before =
-        line(mark.line).substr(0, static_cast<std::size_t>(std::max(0, mark.column)));
-    const auto starts = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; };
-    const auto characters = std::count_if(before.begin(), before.end(), starts);
-    return {file_, static_cast<unsigned>(mark.line) + 1, static_cast<unsigned>(characters) + 1};
+    return {file_, static_cast<unsigned>(mark.line) + 1, characters_before(mark) + 1};
   }
 
   // True when the scalar at `mark`, its tag and anchor skipped, starts with a quote that nothing ends.
@@ -75,8 +71,27 @@ class Lines {
   }
 
  private:
+  // Characters of the mark's line before it. Marks mostly move forward, so counting goes on from the last
+  // one: a file may be one line of a megabyte.
+  unsigned characters_before(const YAML::Mark& mark) {
+    const std::string_view row = line(mark.line);
+    const std::size_t bytes = std::min(row.size(), static_cast<std::size_t>(std::max(0, mark.column)));
+    if (mark.line != counted_line_ || bytes < counted_bytes_) {
+      counted_line_ = mark.line;
+      counted_bytes_ = 0;
+      counted_characters_ = 0;
+    }
+    for (; counted_bytes_ < bytes; ++counted_bytes_) {
+      if ((static_cast<unsigned char>(row[counted_bytes_]) & 0xC0) != 0x80) ++counted_characters_;
+    }
+    return counted_characters_;
+  }
+
   std::string_view text_;
   std::shared_ptr<const std::string> file_;
+  int counted_line_ = -1;
+  std::size_t counted_bytes_ = 0;
+  unsigned counted_characters_ = 0;
   std::vector<std::string_view> lines_;
 };
 
@@ -97,7 +112,7 @@ std::size_t height(const Tree& tree) {
 // Builds the tree from yaml-cpp's events, which, other than its nodes, show every duplicate key.
 class Builder : public YAML::EventHandler {
  public:
-  Builder(const Lines& lines, Problems& problems) : lines_(lines), problems_(problems) {}
+  Builder(Lines& lines, Problems& problems) : lines_(lines), problems_(problems) {}
 
   std::optional<Tree> take() { return std::move(root_); }
   [[nodiscard]] bool tab_seen() const { return tab_seen_; }
@@ -255,7 +270,7 @@ class Builder : public YAML::EventHandler {
                          quoted(tree.text), first->second));
   }
 
-  const Lines& lines_;
+  Lines& lines_;
   Problems& problems_;
   std::vector<Frame> frames_;
   std::unordered_map<YAML::anchor_t, Tree> anchors_;
@@ -293,7 +308,7 @@ std::string explain(const std::string& reason) {
   return reason;
 }
 
-void report(const YAML::Exception& error, const Lines& lines, Problems& problems) {
+void report(const YAML::Exception& error, Lines& lines, Problems& problems) {
   std::string_view line = lines.line(error.mark.line);
   const std::size_t start = line.find_first_not_of(" \t\r");
   const bool tab =
@@ -345,7 +360,7 @@ std::optional<Tree> parse_yaml(const std::string& text, const std::string& file,
   const auto name = std::make_shared<const std::string>(file);
   std::string body = text.starts_with("\xEF\xBB\xBF") ? text.substr(3) : text;
   if (!check_bytes(body, name, problems)) return std::nullopt;
-  const Lines lines(body, name);
+  Lines lines(body, name);
   Builder builder(lines, problems);
   std::istringstream stream(body);
   try {
