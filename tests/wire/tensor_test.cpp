@@ -32,12 +32,12 @@ TEST_CASE("element types have the names and sizes of safetensors") {
   const std::vector<std::pair<std::string_view, std::size_t>> expected{
       {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"U16", 2}, {"I16", 2}, {"F16", 2}, {"BF16", 2},
       {"U32", 4},  {"I32", 4}, {"F32", 4}, {"U64", 8}, {"I64", 8}, {"F64", 8}};
-  for (const auto& [name, size] : expected) {
-    CAPTURE(name);
-    const auto type = parse_dtype(name);
+  for (const auto& entry : expected) {
+    CAPTURE(entry.first);
+    const auto type = parse_dtype(entry.first);
     REQUIRE(type);
-    CHECK(to_string(*type) == name);
-    CHECK(size_of(*type) == size);
+    CHECK(to_string(*type) == entry.first);
+    CHECK(size_of(*type) == entry.second);
   }
   CHECK_FALSE(parse_dtype("f32"));
   CHECK_FALSE(parse_dtype(""));
