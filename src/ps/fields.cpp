@@ -34,7 +34,7 @@ std::uint64_t FieldReader::integer(std::string_view field, std::uint64_t otherwi
   if (!found) return otherwise;
   const std::string expected = most == UINT64_MAX ? format("an integer from {}", least)
                                                   : format("an integer from {} to {}", least, most);
-  const bool negative = found->is_int() && *found != Value(UINT64_MAX) && to_json(*found).front() == '-';
+  const bool negative = found->is_int() && to_json(*found).front() == '-';
   if (!found->is_int() || negative) fail(field, *found, expected);
   const std::uint64_t number = found->as_uint();
   if (number < least || number > most) fail(field, *found, expected);

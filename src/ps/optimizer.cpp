@@ -11,14 +11,15 @@ namespace {
 
 struct Sgd {
   float rate, l2, scale;
-  void operator()(float* w, float*, const float* gradient, std::size_t n) const {
+  void operator()(float* __restrict w, float*, const float* __restrict gradient, std::size_t n) const {
     for (std::size_t k = 0; k < n; ++k) w[k] -= rate * (scale * gradient[k] + l2 * w[k]);
   }
 };
 
 struct Momentum {
   float rate, l2, momentum, scale;
-  void operator()(float* w, float* v, const float* gradient, std::size_t n) const {
+  void operator()(float* __restrict w, float* __restrict v, const float* __restrict gradient,
+                  std::size_t n) const {
     for (std::size_t k = 0; k < n; ++k) {
       v[k] = momentum * v[k] + (scale * gradient[k] + l2 * w[k]);
       w[k] -= rate * v[k];
@@ -28,7 +29,8 @@ struct Momentum {
 
 struct AdaGrad {
   float rate, l2, epsilon, scale;
-  void operator()(float* w, float* sum, const float* gradient, std::size_t n) const {
+  void operator()(float* __restrict w, float* __restrict sum, const float* __restrict gradient,
+                  std::size_t n) const {
     for (std::size_t k = 0; k < n; ++k) {
       const float g = scale * gradient[k] + l2 * w[k];
       sum[k] += g * g;
@@ -39,7 +41,8 @@ struct AdaGrad {
 
 struct RmsProp {
   float rate, l2, decay, epsilon, scale;
-  void operator()(float* w, float* mean, const float* gradient, std::size_t n) const {
+  void operator()(float* __restrict w, float* __restrict mean, const float* __restrict gradient,
+                  std::size_t n) const {
     for (std::size_t k = 0; k < n; ++k) {
       const float g = scale * gradient[k] + l2 * w[k];
       mean[k] = decay * mean[k] + (1 - decay) * g * g;
@@ -50,7 +53,8 @@ struct RmsProp {
 
 struct Adam {
   float rate, l2, beta1, beta2, epsilon, scale;
-  void operator()(float* w, float* state, const float* gradient, std::size_t n) const {
+  void operator()(float* __restrict w, float* __restrict state, const float* __restrict gradient,
+                  std::size_t n) const {
     float* m = state;
     float* v = state + n;
     // A float counts exactly to 2^24; both corrections are 1 long before.
@@ -69,7 +73,8 @@ struct Adam {
 
 struct Ftrl {
   float rate, beta, l1, l2, scale;
-  void operator()(float* w, float* state, const float* gradient, std::size_t n) const {
+  void operator()(float* __restrict w, float* __restrict state, const float* __restrict gradient,
+                  std::size_t n) const {
     float* root = state;
     float* z = state + n;
     for (std::size_t k = 0; k < n; ++k) {

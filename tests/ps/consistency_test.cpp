@@ -36,6 +36,7 @@ std::uint64_t gap_with_slow_worker(const std::string& consistency, std::uint64_t
     for (std::uint32_t w = 0; w < 4; ++w) {
       if (w < 3 || turn % slowness == 0) trainers[w].advance();
     }
+    cluster.pump();
     if (std::all_of(trainers.begin(), trainers.end(), [](const Trainer& t) { return t.done(); })) break;
   }
   for (const Trainer& trainer : trainers) REQUIRE(trainer.done());
@@ -124,6 +125,7 @@ TEST_CASE("workers that die or fall silent in any order never stop the others") 
           if ((w == 3 && turn >= first_death) || (w == 2 && turn >= second_death)) continue;
           trainers[w].advance();
         }
+        cluster.pump();
       }
       CHECK(trainers[0].done());
       CHECK(trainers[1].done());

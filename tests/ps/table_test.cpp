@@ -73,10 +73,11 @@ TEST_CASE("the description of the option names every field that the parser takes
   dense.rows = 1;
   for (const TableSpec& spec : {TableSpec{}, dense}) {
     const Value value = spec.to_value();
-    for (const auto& [name, field] : value.as_map()) {
+    for (const auto& entry : value.as_map()) {
+      const std::string& name = entry.first;
       CAPTURE(name);
       CHECK(std::any_of(option.fields[0].fields.begin(), option.fields[0].fields.end(),
-                        [&, wanted = name](const auto& described) { return described.name == wanted; }));
+                        [&](const auto& described) { return described.name == name; }));
     }
   }
 }

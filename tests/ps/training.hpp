@@ -35,7 +35,8 @@ class Trainer {
         order_(data.rows(), options.batch, seed_for(options, worker)),
         core_(cluster.client(worker)) {}
 
-  /// Goes as far as it can without waiting: one step when its pull is answered. False when it waits.
+  /// Posts what comes next: a pull, or what follows when it is answered. The cluster's pump() delivers it, so
+  /// that messages of several workers meet. False when it waits.
   bool advance() {
     if (done_) return false;
     if (!pulled_.done() || !pushed_.done() || !clocked_.done()) return false;
@@ -44,11 +45,11 @@ class Trainer {
     } else {
       begin_step();
     }
-    cluster_.pump();
     return true;
   }
 
   [[nodiscard]] bool done() const { return done_; }
+  [[nodiscard]] Cluster& cluster() { return cluster_; }
   [[nodiscard]] std::uint64_t step() const { return losses_.size(); }
   /// Loss sums, by step.
   [[nodiscard]] const std::vector<double>& losses() const { return losses_; }
@@ -107,6 +108,7 @@ inline void train(std::deque<Trainer>& workers) {
       moved = worker.advance() || moved;
       all_done = all_done && worker.done();
     }
+    workers.front().cluster().pump();
     if (!moved && !all_done) throw std::logic_error("every worker waits");
   }
 }
