@@ -22,7 +22,7 @@ Binder binder_of(const Model& model, const LinkSpec& link) {
   return {model.node(ref.node), ref.port};
 }
 
-bool has_side(const LinkSpec& link) {
+bool publishes(const LinkSpec& link) {
   return link.pattern == Pattern::pub_sub;
 }
 
@@ -35,7 +35,7 @@ class Addresses {
     std::vector<Endpoint> parsed;
     for (const Located& entry : link.endpoints) {
       std::string why;
-      const auto endpoint = parse_endpoint(entry.text, has_side(link), why);
+      const auto endpoint = parse_endpoint(entry.text, publishes(link), why);
       if (!endpoint) {
         problems_.add(*entry.at, format("the address {} {}", quoted(entry.text, 120), why));
       } else if (fits_transport(link, *endpoint, *entry.at)) {
@@ -106,7 +106,7 @@ class Addresses {
     return binding;
   }
 
-  // Links take consecutive ports in the order of the file; a publisher takes two, for its side channel.
+  // Links take consecutive ports in the order of the file; a publisher takes two, for its data socket.
   void give_host(const NodeSpec& node, std::size_t replica, const Located& host,
                  const std::vector<LinkSpec*>& binding) {
     std::string why;
@@ -116,7 +116,7 @@ class Addresses {
       return;
     }
     for (LinkSpec* link : binding) {
-      const unsigned taken = has_side(*link) ? 2 : 1;
+      const unsigned taken = publishes(*link) ? 2 : 1;
       if (endpoint->port + taken - 1 > 65535) {
         problems_.add(*host.at,
                       format("{} leaves no port number below 65536 for all links that {} binds; start lower",
@@ -134,14 +134,14 @@ class Addresses {
     const std::string owner = format("{}/{}.{}", binder.node->name, replica, binder.port);
     link.addresses.push_back(endpoint.text());
     take(endpoint.text(), owner, at);
-    if (!has_side(link)) return;
+    if (!publishes(link)) return;
     if (endpoint.tcp && endpoint.port == 65535) {
       problems_.add(
-          at, format("{} leaves no port number for the publisher's side channel, which takes the next one",
+          at, format("{} leaves no port number for the publisher's data socket, which takes the next one",
                      quoted(endpoint.text())));
       return;
     }
-    take(endpoint.side().text(), owner + " (side channel)", at);
+    take(endpoint.data().text(), owner + " (data)", at);
   }
 
   void take(const std::string& address, const std::string& owner, const Tree& at) {

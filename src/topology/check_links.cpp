@@ -126,7 +126,17 @@ void check_native(LinkSpec& link, Problems& problems) {
   link.from_binds = false;
 }
 
+void check_dealer_router(const LinkSpec& link, Problems& problems) {
+  const bool drops =
+      link.plan.overflow == Overflow::drop_oldest || link.plan.overflow == Overflow::drop_newest;
+  if (link.overflow && drops) {
+    refuse(link.overflow, link, "overflow",
+           "a request that is dropped would never be answered; use block or fail", problems);
+  }
+}
+
 void check_settings(LinkSpec& link, Problems& problems) {
+  if (link.pattern == Pattern::dealer_router) check_dealer_router(link, problems);
   if (link.pattern == Pattern::pub_sub) check_pub_sub(link, problems);
   if (link.keep && link.pattern && link.pattern != Pattern::pub_sub) {
     refuse(link.keep, link, "keep",

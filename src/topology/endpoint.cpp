@@ -41,12 +41,12 @@ std::string Endpoint::text() const {
   return tcp ? format("tcp://{}:{}", host, port) : "ipc://" + path;
 }
 
-Endpoint Endpoint::side() const {
+Endpoint Endpoint::data() const {
   Endpoint other = *this;
   if (tcp) {
     ++other.port;
   } else {
-    other.path += kSideSuffix;
+    other.path += kDataSuffix;
   }
   return other;
 }
@@ -81,18 +81,18 @@ std::optional<Endpoint> parse_host(std::string_view text, std::string& why) {
   return Endpoint{true, std::string(host), *port, ""};
 }
 
-std::optional<Endpoint> parse_endpoint(std::string_view text, bool with_side, std::string& why) {
+std::optional<Endpoint> parse_endpoint(std::string_view text, bool publisher, std::string& why) {
   const std::size_t at = text.find("://");
   const std::string_view scheme = at == std::string_view::npos ? std::string_view() : text.substr(0, at);
   if (scheme == "tcp") return parse_host(text.substr(at + 3), why);
   if (scheme == "ipc") {
     const std::string_view path = text.substr(at + 3);
-    const std::size_t most = kLongestIpcPath - (with_side ? kSideSuffix.size() : 0);
+    const std::size_t most = kLongestIpcPath - (publisher ? kDataSuffix.size() : 0);
     if (path.empty() || path == "*") {
       why = "has no path; write ipc:// and a path, such as ipc:///run/weft/a";
     } else if (path.size() > most) {
       why = format("has a path of {} bytes; the system allows {}{}", path.size(), most,
-                   with_side ? " (107, less five for the publisher's side channel)" : "");
+                   publisher ? " (107, less five for the publisher's data socket)" : "");
     } else {
       return Endpoint{false, "", 0, std::string(path)};
     }

@@ -35,7 +35,6 @@ Value to_value(const PeerPlan& peer) {
   v["replica"] = peer.node.replica;
   v["port"] = peer.port;
   if (!peer.endpoint.empty()) v["endpoint"] = peer.endpoint;
-  if (!peer.side_endpoint.empty()) v["side_endpoint"] = peer.side_endpoint;
   return v;
 }
 
@@ -46,7 +45,7 @@ Value to_value(const EndPlan& end) {
   v["sender"] = end.sender;
   v["binds"] = end.binds;
   if (!end.endpoint.empty()) v["endpoint"] = end.endpoint;
-  if (!end.side_endpoint.empty()) v["side_endpoint"] = end.side_endpoint;
+  if (!end.data_endpoint.empty()) v["data_endpoint"] = end.data_endpoint;
   Value::List peers;
   for (const PeerPlan& peer : end.peers) peers.push_back(to_value(peer));
   v["peers"] = std::move(peers);
@@ -83,7 +82,6 @@ PeerPlan peer_from(const Value& value, const std::string& path) {
   peer.node = {fields.text("node"), fields.number("replica")};
   peer.port = fields.text("port");
   peer.endpoint = fields.text_or_empty("endpoint");
-  peer.side_endpoint = fields.text_or_empty("side_endpoint");
   return peer;
 }
 
@@ -95,7 +93,7 @@ EndPlan end_from(const Value& value, const std::string& path) {
   end.sender = fields.boolean("sender");
   end.binds = fields.boolean("binds");
   end.endpoint = fields.text_or_empty("endpoint");
-  end.side_endpoint = fields.text_or_empty("side_endpoint");
+  end.data_endpoint = fields.text_or_empty("data_endpoint");
   for (const Value& peer : fields.list("peers")) {
     end.peers.push_back(peer_from(peer, format("{}.peers[{}]", path, end.peers.size())));
   }

@@ -15,11 +15,6 @@ std::optional<Endpoint> parsed(const std::string& address) {
   return address.empty() ? std::nullopt : parse_endpoint(address, false, ignored);
 }
 
-std::string side_of(const LinkSpec& link, const std::string& address) {
-  const auto endpoint = parsed(address);
-  return endpoint && link.pattern == Pattern::pub_sub ? endpoint->side().text() : "";
-}
-
 EndPlan make_end(const LinkSpec& link, bool sender, unsigned replica) {
   const LinkPlan& plan = link.plan;
   EndPlan end;
@@ -29,16 +24,13 @@ EndPlan make_end(const LinkSpec& link, bool sender, unsigned replica) {
   end.binds = sender == plan.from_binds;
   if (const auto endpoint = end.binds ? parsed(address_of(link, replica)) : std::nullopt) {
     end.endpoint = endpoint->to_bind().text();
-    if (link.pattern == Pattern::pub_sub) end.side_endpoint = endpoint->side().to_bind().text();
+    if (link.pattern == Pattern::pub_sub) end.data_endpoint = endpoint->data().to_bind().text();
   }
   const std::string& other = sender ? plan.to_node : plan.from_node;
   const unsigned others = sender ? plan.to_replicas : plan.from_replicas;
   for (unsigned i = 0; i < others; ++i) {
-    PeerPlan peer{{other, i}, sender ? plan.to_port : plan.from_port, "", ""};
-    if (!end.binds) {
-      peer.endpoint = address_of(link, i);
-      peer.side_endpoint = side_of(link, peer.endpoint);
-    }
+    PeerPlan peer{{other, i}, sender ? plan.to_port : plan.from_port, ""};
+    if (!end.binds) peer.endpoint = address_of(link, i);
     end.peers.push_back(std::move(peer));
   }
   return end;

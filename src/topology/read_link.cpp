@@ -1,11 +1,15 @@
 // One entry of `links:`.
 #include <weft/core/text.hpp>
+#include <weft/core/units.hpp>
 
 #include "model.hpp"
 #include "reader.hpp"
 
 namespace weft::topology {
 namespace {
+
+constexpr Duration kShortestSilence = std::chrono::milliseconds(100);
+constexpr Duration kLongestSilence = std::chrono::hours(1);
 
 std::optional<PortRef> read_port(const Tree& tree, const std::string& path, Problems& problems) {
   if (tree.broken) return std::nullopt;
@@ -61,32 +65,39 @@ void read_delivery(MapReader& map, Problems& problems) {
   }
 }
 
-// A size or time of zero would stop the link for good.
-template <class T>
-void read_above_zero(const Tree& tree, const std::string& path, std::optional<T> value, T& out,
-                     Problems& problems) {
-  if (value && *value == T{}) {
-    problems.add(tree, format("{} must be more than zero, found {}", path, quoted(tree.text)));
-  } else if (value) {
-    out = *value;
+// The bounds are those of the blocks, so that a file that passes can be run.
+void read_size_within(const Tree& tree, const std::string& path, std::uint64_t least, std::uint64_t most,
+                      std::uint64_t& out, Problems& problems) {
+  const auto size = read_size(tree, path, problems);
+  if (size && (*size < least || *size > most)) {
+    problems.add(tree, format("{} must be from {} to {}, found {}", path, format_size(least),
+                              format_size(most), quoted(tree.text)));
+  } else if (size) {
+    out = *size;
+  }
+}
+
+void read_silence(const Tree& tree, const std::string& path, Duration& out, Problems& problems) {
+  const auto span = read_duration(tree, path, problems);
+  if (span && (*span < kShortestSilence || *span > kLongestSilence)) {
+    problems.add(tree, format("{} must be from {} to {}, found {}", path, format_duration(kShortestSilence),
+                              format_duration(kLongestSilence), quoted(tree.text)));
+  } else if (span) {
+    out = *span;
   }
 }
 
 void read_bounds(MapReader& map, LinkSpec& link, Problems& problems) {
   LinkPlan& plan = link.plan;
   if (const Tree* capacity = map.take("capacity")) {
-    const std::string path = map.path("capacity");
-    read_above_zero(*capacity, path, read_size(*capacity, path, problems), plan.capacity_bytes, problems);
+    read_size_within(*capacity, map.path("capacity"), 1ULL << 10, 64ULL << 30, plan.capacity_bytes, problems);
   }
   if ((link.prefetch = map.take("prefetch"))) {
-    const std::string path = map.path("prefetch");
-    read_above_zero(*link.prefetch, path, read_size(*link.prefetch, path, problems), plan.prefetch_bytes,
-                    problems);
+    read_size_within(*link.prefetch, map.path("prefetch"), 4ULL << 10, 4ULL << 30, plan.prefetch_bytes,
+                     problems);
   }
   if ((link.dead_after = map.take("dead-after"))) {
-    const std::string path = map.path("dead-after");
-    read_above_zero(*link.dead_after, path, read_duration(*link.dead_after, path, problems), plan.dead_after,
-                    problems);
+    read_silence(*link.dead_after, map.path("dead-after"), plan.dead_after, problems);
   }
   if ((link.overflow = map.take("overflow"))) {
     const auto overflow = read_word(*link.overflow, overflow_names(), map.path("overflow"), problems);

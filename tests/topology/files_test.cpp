@@ -109,6 +109,16 @@ TEST_CASE("every good file loads and every bad one is refused with a place") {
   }
 }
 
+TEST_CASE("the first example of the reference loads") {
+  const std::string page = slurp(kSchema.parent_path() / "topology.md");
+  const std::size_t start = page.find("```yaml\n") + 8;
+
+  const Plan plan = load_text(page.substr(start, page.find("```", start) - start), "topology.md");
+
+  CHECK(plan.name == "train-async");
+  CHECK(plan.nodes.size() == 7);
+}
+
 TEST_CASE("schema and parser accept and refuse the same files") {
   const Output output = run("/usr/bin/python3 '" + (kFiles.parent_path() / "schema_check.py").string() +
                             "' '" + kSchema.string() + "' '" + (kFiles / "good").string() + "' '" +

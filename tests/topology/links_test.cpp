@@ -73,6 +73,7 @@ TEST_CASE("settings that a pattern cannot honour are refused with the reason") {
   refused(", pattern: pub-sub, distribute: hash", "every subscriber of a topic gets each record");
   refused(", pattern: pub-sub, prefetch: 1MiB", "there is no credit");
   refused(", pattern: push-pull, keep: last", "the pattern must be pub-sub");
+  refused(", pattern: dealer-router, overflow: drop-oldest", "would never be answered");
   refused(", pattern: dealer-router, wire: native", "the pattern must be push-pull");
   refused(", pattern: push-pull, wire: native, distribute: hash", "so it is round-robin");
   refused(", pattern: push-pull, wire: native, bind: from", "the pulling end binds");
@@ -127,7 +128,7 @@ TEST_CASE("malformed addresses are refused with what is wrong in them") {
   CHECK(problem("inproc://x").find("threads of one program") != std::string::npos);
 }
 
-TEST_CASE("an address is bound once, side channels counted") {
+TEST_CASE("an address is bound once, data sockets counted") {
   const std::string text = R"(weft: 1
 name: t
 nodes: {a: {run: x}, b: {run: x}, c: {run: x}}
@@ -137,5 +138,5 @@ links:
 )";
 
   CHECK(problem_of(text) ==
-        "6:56: tcp://h:5001 would be bound twice: by a/0.o (side channel) and by b/0.j; give each its own");
+        "6:56: tcp://h:5001 would be bound twice: by a/0.o (data) and by b/0.j; give each its own");
 }

@@ -115,12 +115,11 @@ TEST_CASE("hosts give consecutive ports to the links that a node binds, two to a
 
   CHECK(end_of(plan, "server/0", "params").endpoint == "tcp://*:5000");
   CHECK(end_of(plan, "server/0", "weights").endpoint == "tcp://*:5001");
-  CHECK(end_of(plan, "server/0", "weights").side_endpoint == "tcp://*:5002");
+  CHECK(end_of(plan, "server/0", "weights").data_endpoint == "tcp://*:5002");
   CHECK(end_of(plan, "server/0", "log").endpoint == "tcp://*:5003");
   CHECK(end_of(plan, "server/1", "params").endpoint == "tcp://10.0.0.7:6000");
   CHECK(end_of(plan, "worker/0", "params").peers[0].endpoint == "tcp://h0:5000");
   CHECK(end_of(plan, "view/0", "in").peers[1].endpoint == "tcp://10.0.0.7:6001");
-  CHECK(end_of(plan, "view/0", "in").peers[1].side_endpoint == "tcp://10.0.0.7:6002");
   CHECK(end_of(plan, "view/0", "log").peers[0].endpoint == "tcp://h0:5003");
   CHECK(end_of(plan, "view/0", "log").endpoint == "");
   CHECK(end_of(plan, "server/0", "params").peers[0].endpoint == "");
@@ -132,7 +131,7 @@ TEST_CASE("an endpoint of a link replaces its share of hosts") {
   const Plan plan = plan_of(text);
 
   CHECK(end_of(plan, "server/0", "weights").endpoint == "ipc:///tmp/w0");
-  CHECK(end_of(plan, "server/0", "weights").side_endpoint == "ipc:///tmp/w0.side");
+  CHECK(end_of(plan, "server/0", "weights").data_endpoint == "ipc:///tmp/w0.data");
   CHECK(end_of(plan, "server/1", "weights").endpoint == "tcp://127.0.0.1:7000");
   CHECK(end_of(plan, "view/0", "in").peers[1].endpoint == "tcp://localhost:7000");
   CHECK(end_of(plan, "server/0", "log").endpoint == "tcp://*:5001");

@@ -18,14 +18,14 @@ std::string_view to_string(BlockKind kind);
 std::optional<BlockKind> parse_block_kind(std::string_view text);
 
 struct PortDescription {
-  std::string name;
+  std::string name = {};
   BlockKind block = BlockKind::any;
   /// Type name of the records, "any" matches every type. Dealer and router: the type of the request.
   std::string record = "any";
   /// Fingerprint of the type's name and field order, 0 when the record is "any".
   std::uint64_t fingerprint = 0;
   bool required = false;  ///< the program cannot work when the topology leaves this port unlinked
-  std::string help;
+  std::string help = {};
 };
 
 enum class OptionType { text, integer, number, boolean, duration, size, choice, list, map, record, any };
@@ -34,27 +34,27 @@ std::string_view to_string(OptionType type);
 
 /// One typed option. Durations and sizes are written with units ("10s", "64MiB") and reach the program so.
 struct OptionDescription {
-  std::string name;
+  std::string name = {};
   OptionType type = OptionType::text;
-  std::string unit;  ///< for people, e.g. "rows"
-  std::string help;
-  Value default_value;  ///< null: none
+  std::string unit = {};  ///< for people, e.g. "rows"
+  std::string help = {};
+  Value default_value = {};  ///< null: none
   bool required = false;
-  std::optional<double> minimum;  ///< inclusive; in seconds for a duration, in bytes for a size
-  std::optional<double> maximum;
-  std::vector<std::string> choices;       ///< type choice: what is allowed
-  std::vector<OptionDescription> fields;  ///< type record: the allowed keys; type list or map: one element,
-                                          ///< the type of each item
+  std::optional<double> minimum = {};  ///< inclusive; in seconds for a duration, in bytes for a size
+  std::optional<double> maximum = {};
+  std::vector<std::string> choices = {};       ///< type choice: what is allowed
+  std::vector<OptionDescription> fields = {};  ///< type record: the allowed keys; type list or map: one
+                                               ///< element, the type of each item
 };
 
 struct ProgramDescription {
-  std::string program;
-  std::string help;
-  std::string version;
-  std::vector<PortDescription> ports;
+  std::string program = {};
+  std::string help = {};
+  std::string version = {};
+  std::vector<PortDescription> ports = {};
   /// True: any port name is accepted, each with block `any` (weft-relay, weft-exec).
   bool open_ports = false;
-  std::vector<OptionDescription> options;
+  std::vector<OptionDescription> options = {};
   /// What a node of this program is when the topology does not say: true ends by itself, false runs until
   /// drained.
   bool finite = false;

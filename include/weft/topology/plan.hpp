@@ -63,8 +63,6 @@ struct PeerPlan {
   std::string port;
   /// Where the peer binds, when this end connects and the file says it; empty: the rendezvous tells it.
   std::string endpoint;
-  /// Pub-sub: where the publisher's ROUTER beside its data socket is; empty when `endpoint` is.
-  std::string side_endpoint;
 };
 
 /// One end of a link at one node.
@@ -75,7 +73,9 @@ struct EndPlan {
   bool binds = false;
   std::string endpoint;  ///< where this end binds; empty: wildcard of the link's transport. A host name of
                          ///< the file becomes "tcp://*:port" here (libzmq binds no names), peers get the name
-  std::string side_endpoint;  ///< pub-sub: where the publisher's ROUTER binds; empty when `endpoint` is
+  /// Pub-sub, publisher: `endpoint` is where subscribers say HELLO, this is where the data socket binds,
+  /// which HELLO's answer tells them. Empty when `endpoint` is.
+  std::string data_endpoint;
   std::vector<PeerPlan> peers;
 };
 
