@@ -22,6 +22,8 @@ struct PortOptions {
   /// Endpoints to bind: "tcp://127.0.0.1:*", "ipc:///path", "inproc://name". See Block::endpoints() for what
   /// they became.
   std::vector<std::string> bind = {};
+  /// Pub: where the data socket binds. Empty: the interface of the first of `bind`, on a port of its own.
+  std::string data_bind = {};
   /// Endpoints of peers to connect to; more can be added later by Block::connect().
   std::vector<std::string> connect = {};
   /// Epoch of the streams; a restarted port needs a higher one. 0: wall-clock microseconds.
