@@ -37,8 +37,8 @@ class InPort {
     std::vector<std::string> topics = {""};  ///< Sub: prefixes
   };
   using Handler = std::function<void(const wire::RecordView&, const Meta&, Answer)>;
-  /// Opens the port. Throws Error{invalid_argument} when the topology makes it a sending end, or links it by two
-  /// patterns.
+  /// Opens the port. Throws Error{invalid_argument} when the topology makes it a sending end, or links it by
+  /// two patterns.
   InPort(Node& node, const std::string& port, Settings settings, Handler handler);
   ~InPort();
 
@@ -46,7 +46,6 @@ class InPort {
   /// Push-pull: senders wait. Pub-sub: what does not fit meanwhile is lost and counted. Requests: not held up
   /// (their askers' limits do that).
   void pause(bool paused);
-  /// Called after the last record of a batch, or of a turn.
   [[nodiscard]] Block& block() { return *block_; }
 
  private:
@@ -84,9 +83,9 @@ class OutPort {
   ~OutPort();
 
   [[nodiscard]] topology::Pattern pattern() const { return pattern_; }
-  /// Never waits. Dealer: `done` is called exactly once, unless the call says would_block; other patterns never
-  /// call it. `topic` is for Pub when the settings name none. A record without the field that a setting names is
-  /// `dropped`, and counted in unaddressed().
+  /// Never waits. Dealer: `done` is called exactly once, unless the call says would_block; other patterns
+  /// never call it. `topic` is for Pub when the settings name none. A record without the field that a setting
+  /// names is `dropped`, and counted in unaddressed().
   SendStatus send(const wire::RecordView& record, std::string_view topic = {}, Done done = {});
   SendStatus send_packed(Bytes object, std::string_view topic = {}, Done done = {}) {
     return send({object, {}}, topic, std::move(done));

@@ -12,13 +12,13 @@
 
 namespace weft::program {
 
-/// Values of a program's options, defaults applied at every depth. Asking for an option that the program does not
-/// describe, or as another type than described, throws Error{internal}: a defect of the program.
+/// Values of a program's options, defaults applied at every depth. Asking for an option that the program does
+/// not describe, or as another type than described, throws Error{internal}: a defect of the program.
 class Options {
  public:
   Options() = default;
-  /// Throws Error{invalid_argument} with one line for each mistake: program, option, value, what was expected.
-  /// `given` is a map or null.
+  /// Throws Error{invalid_argument} with one line for each mistake: program, option, value, what was
+  /// expected. `given` is a map or null.
   Options(std::string program, const std::vector<topology::OptionDescription>& known, const Value& given);
 
   /// True when the option was given or has a default.
@@ -39,7 +39,8 @@ class Options {
   /// All of them, as a map.
   [[nodiscard]] const Value& all() const { return values_; }
 
-  /// Throws Error{invalid_argument}: "weft-source: rate: <sentence>". For rules that a description cannot say.
+  /// Throws Error{invalid_argument}: "weft-source: rate: <sentence>". For rules that a description cannot
+  /// say.
   [[noreturn]] void refuse(std::string_view name, std::string_view sentence) const;
 
  private:

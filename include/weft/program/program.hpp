@@ -2,7 +2,8 @@
 //
 //   int main(int argc, char** argv) {
 //     weft::program::About about{.description = {.program = "doubler", .help = "Doubles numbers.", ...}};
-//     return weft::program::run(argc, argv, about, [](weft::Node& node, const weft::program::Options& options) {
+//     return weft::program::run(argc, argv, about, [](weft::Node& node, const weft::program::Options&
+//     options) {
 //       auto* out = node.open<weft::Push<Number>>("out");
 //       node.open<weft::Pull<Number>>("in")->on_record([out](Number& n, const weft::Meta&) { ... });
 //     });
@@ -40,31 +41,33 @@ struct About {
 enum Exit : int {
   kExitOk = 0,
   kExitFailed = 1,
-  kExitUsage = 2,        ///< the command line, the spec file or an option is wrong: starting again will not help
-  kExitStartLimit = 3,   ///< a promised peer did not come in time
-  kExitDrainLimit = 4,   ///< something was left at the end
+  kExitUsage = 2,  ///< the command line, the spec file or an option is wrong: starting again will not help
+  kExitStartLimit = 3,  ///< a promised peer did not come in time
+  kExitDrainLimit = 4,  ///< something was left at the end
 };
 
 /// Opens ports and sets handlers. Throws weft::Error when it cannot.
 using Setup = std::function<void(Node& node, const Options& options)>;
 
 /// The whole of main(): --help, --version, --describe, the spec of a launcher or the ports of a command line
-/// (docs/reference/cli.md), `setup`, Node::run(). Every weft::Error becomes one line on stderr and an exit code.
-/// SIGPIPE is ignored. Call from main, before any other thread is started.
+/// (docs/reference/cli.md), `setup`, Node::run(). Every weft::Error becomes one line on stderr and an exit
+/// code. SIGPIPE is ignored. Call from main, before any other thread is started.
 int run(int argc, char** argv, const About& about, const Setup& setup);
 
-/// The same for a class with a constructor (Node&, const Options&). Its object lives until the node is gone, so
-/// its destructor must not touch the node.
+/// The same for a class with a constructor (Node&, const Options&). Its object lives until the node is gone,
+/// so its destructor must not touch the node.
 template <class Program>
 int run(int argc, char** argv, const About& about) {
   std::unique_ptr<Program> held;
-  return run(argc, argv, about,
-             [&held](Node& node, const Options& options) { held = std::make_unique<Program>(node, options); });
+  return run(argc, argv, about, [&held](Node& node, const Options& options) {
+    held = std::make_unique<Program>(node, options);
+  });
 }
 
 /// A port of records of type T (see WEFT_RECORD), for About::description.
 template <class T>
-topology::PortDescription port(std::string name, topology::BlockKind block, std::string help, bool required = true) {
+topology::PortDescription port(std::string name, topology::BlockKind block, std::string help,
+                               bool required = true) {
   const RecordType type = record_type<T>();
   return {std::move(name), block, type.name, type.fingerprint, required, std::move(help)};
 }

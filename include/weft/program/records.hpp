@@ -12,8 +12,8 @@
 
 namespace weft::program {
 
-/// Any record as a tree that JSON can hold: bytes that are UTF-8 become text, others {"base64": ...}; a tensor
-/// becomes {"dtype", "shape", "data": {"base64": ...}}.
+/// Any record as a tree that JSON can hold: bytes that are UTF-8 become text, others {"base64": ...}; a
+/// tensor becomes {"dtype", "shape", "data": {"base64": ...}}.
 Value record_to_value(const wire::RecordView& record);
 /// The same on one line, without the line's end.
 std::string record_to_json(const wire::RecordView& record);
@@ -22,6 +22,18 @@ std::string record_to_json(const wire::RecordView& record);
 void pack_value(const Value& value, wire::Buffer& out);
 /// nullopt when the text is not base64 (RFC 4648, with padding).
 std::optional<std::string> from_base64(std::string_view text);
+
+/// A record that outlives its handler: the bytes are copied, the tensors share their frames.
+class HeldRecord {
+ public:
+  explicit HeldRecord(const wire::RecordView& record)
+      : packed_(as_text(record.packed)), tensors_(record.tensors.begin(), record.tensors.end()) {}
+  [[nodiscard]] wire::RecordView view() const { return {as_bytes(packed_), tensors_}; }
+
+ private:
+  std::string packed_;
+  std::vector<Tensor> tensors_;
+};
 
 /// The value of a top-level member of a record that is a map, as packed bytes; empty when there is none.
 Bytes field_of(Bytes packed, std::string_view name);

@@ -1,0 +1,73 @@
+#include "line_writer.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+
+namespace weft::sink {
+namespace {
+
+constexpr std::size_t kPiece = 256UL << 10;
+constexpr int kMode = 0644;
+
+}  // namespace
+
+LineWriter::LineWriter(std::string path, bool append) : path_(std::move(path)) {
+  if (path_ == "-") {
+    path_ = "standard output";
+    fd_ = ::dup(STDOUT_FILENO);
+  } else {
+    fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), kMode);
+  }
+  if (fd_ < 0) fail("open");
+}
+
+LineWriter::~LineWriter() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void LineWriter::fail(const char* what) const {
+  throw Error(Errc::io, format("cannot {} {}: {}", what, path_, std::strerror(errno)));
+}
+
+void LineWriter::write(std::string_view line) {
+  buffer_ += line;
+  buffer_ += '\n';
+  if (buffer_.size() >= kPiece) flush();
+}
+
+void LineWriter::flush() {
+  std::size_t done = 0;
+  while (done < buffer_.size()) {
+    const ssize_t n = ::write(fd_, buffer_.data() + done, buffer_.size() - done);
+    if (n >= 0) {
+      done += static_cast<std::size_t>(n);
+    } else if (errno == EAGAIN) {
+      // A reader that shares the other end made it non-blocking.
+      pollfd poll{fd_, POLLOUT, 0};
+      ::poll(&poll, 1, -1);
+    } else if (errno != EINTR) {
+      const int why = errno;
+      buffer_.clear();
+      errno = why;
+      fail("write to");
+    }
+  }
+  buffer_.clear();
+}
+
+void LineWriter::close() {
+  if (fd_ < 0) return;
+  flush();
+  const int fd = fd_;
+  fd_ = -1;
+  if (::close(fd) != 0) fail("close");
+}
+
+}  // namespace weft::sink

@@ -1,0 +1,30 @@
+// LineWriter: lines to a file or standard output, collected and written in large pieces.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace weft::sink {
+
+/// Errors of the system throw Error{io} with the path and the system's reason.
+class LineWriter {
+ public:
+  /// "-": standard output. A file is made anew, or continued with `append`.
+  LineWriter(std::string path, bool append);
+  ~LineWriter();
+  LineWriter(const LineWriter&) = delete;
+  LineWriter& operator=(const LineWriter&) = delete;
+
+  void write(std::string_view line);
+  void flush();
+  /// Flushes and closes: the last chance to hear of a full disk.
+  void close();
+
+ private:
+  [[noreturn]] void fail(const char* what) const;
+  std::string path_;
+  int fd_ = -1;
+  std::string buffer_;
+};
+
+}  // namespace weft::sink

@@ -1,0 +1,154 @@
+#include "sink.hpp"
+
+#include <cmath>
+
+#include <weft/core/error.hpp>
+#include <weft/core/json.hpp>
+#include <weft/program/records.hpp>
+#include <weft/transport/loop.hpp>
+#include <weft/wire/pack.hpp>
+
+namespace weft::sink {
+namespace {
+
+constexpr std::size_t kMostTopics = 1000;  // told apart in the result
+
+}  // namespace
+
+Sink::Sink(Node& node, const program::Options& options)
+    : node_(node),
+      count_(static_cast<std::uint64_t>(options.integer("count"))),
+      check_field_(options.text("check-field")),
+      with_meta_(options.boolean("with-origin")) {
+  if (!options.boolean("quiet")) out_.emplace(options.text("output"), options.boolean("append"));
+  auto topics = options.texts("topics");
+  if (topics.empty()) topics.emplace_back();
+  in_.emplace(node, "in", program::InPort::Settings{.topics = std::move(topics)},
+              [this](const wire::RecordView& record, const Meta& meta, program::Answer answer) {
+                take(record, meta, std::move(answer));
+              });
+  node.loop().on_idle([this] { flush(); });
+  node.on_drain([this] {
+    draining_ = true;
+    node_.set_result(result());
+  });
+  node.on_report([this] { return result(); });
+}
+
+void Sink::take(const wire::RecordView& record, const Meta& meta, program::Answer answer) {
+  if (finished_) {
+    ++extra_;
+    answer.fail(wire::Code::denied, "this sink has what it was to take");
+    return;
+  }
+  if (received_++ == 0) first_ = Clock::now();
+  dirty_ = true;
+  count_peer(meta);
+  if (!check_field_.empty()) check(record);
+  if (out_) write(record, meta);
+  if (answer.wanted()) {
+    Value reply = Value::map();
+    reply["received"] = received_;
+    answer.reply_value(reply);
+  }
+  if (received_ == count_) finish();
+}
+
+void Sink::count_peer(const Meta& meta) {
+  if (peer_cell_ == nullptr || peer_name_ != meta.peer) {
+    peer_name_ = meta.peer;
+    peer_cell_ = &peers_[peer_name_];
+  }
+  ++*peer_cell_;
+  if (meta.topic.empty()) return;
+  const auto found = topics_.find(meta.topic);
+  if (found != topics_.end()) {
+    ++found->second;
+  } else if (topics_.size() < kMostTopics) {
+    topics_.emplace(meta.topic, 1);
+  }
+}
+
+void Sink::check(const wire::RecordView& record) {
+  const Bytes field = program::field_of(record.packed, check_field_);
+  const auto number = field.empty() ? std::nullopt : wire::Unpack(field).uint();
+  if (number) {
+    check_.see(*number);
+  } else {
+    check_.see_none();
+  }
+}
+
+void Sink::write(const wire::RecordView& record, const Meta& meta) {
+  try {
+    if (!with_meta_) {
+      out_->write(program::record_to_json(record));
+      return;
+    }
+    Value line = Value::map();
+    line["from"] = meta.peer;
+    if (!meta.topic.empty()) line["topic"] = meta.topic;
+    line["record"] = program::record_to_value(record);
+    out_->write(to_json(line));
+  } catch (const Error& e) {
+    fail(e.what());
+  }
+}
+
+void Sink::flush() {
+  if (!dirty_) return;
+  dirty_ = false;
+  last_ = Clock::now();
+  if (draining_) node_.set_result(result());  // what was still on its way belongs to the outcome
+  if (!out_) return;
+  try {
+    out_->flush();
+  } catch (const Error& e) {
+    fail(e.what());
+  }
+}
+
+void Sink::finish() {
+  finished_ = true;
+  last_ = Clock::now();
+  try {
+    if (out_) out_->close();
+    out_.reset();
+  } catch (const Error& e) {
+    fail(e.what());
+    return;
+  }
+  node_.finish(result());
+}
+
+void Sink::fail(const std::string& sentence) {
+  out_.reset();
+  finished_ = true;
+  node_.set_result(result());
+  node_.fail(sentence);
+}
+
+Value Sink::result() const {
+  Value out = Value::map();
+  out["received"] = received_;
+  if (received_ > 1) {
+    const double span = std::chrono::duration<double>(last_ - first_).count();
+    out["seconds"] = std::round(span * 1e3) / 1e3;
+    if (span > 0) out["rate"] = std::round(static_cast<double>(received_) / span);
+  }
+  if (extra_ != 0) out["extra"] = extra_;
+  if (!check_field_.empty()) {
+    for (const auto& [name, value] : check_.result().as_map()) out[name] = value;
+  }
+  Value peers = Value::map();
+  for (const auto& [name, number] : peers_) peers[name] = number;
+  out["from"] = std::move(peers);
+  if (!topics_.empty()) {
+    Value topics = Value::map();
+    for (const auto& [name, number] : topics_) topics[name] = number;
+    out["topics"] = std::move(topics);
+  }
+  return out;
+}
+
+}  // namespace weft::sink

@@ -1,0 +1,53 @@
+// Sink: counts records and writes them as JSON lines.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+#include <weft/node/node.hpp>
+#include <weft/program/any_port.hpp>
+#include <weft/program/options.hpp>
+
+#include "line_writer.hpp"
+#include "sequence_check.hpp"
+
+namespace weft::sink {
+
+class Sink {
+ public:
+  Sink(Node& node, const program::Options& options);
+
+ private:
+  void take(const wire::RecordView& record, const Meta& meta, program::Answer answer);
+  void write(const wire::RecordView& record, const Meta& meta);
+  void check(const wire::RecordView& record);
+  void count_peer(const Meta& meta);
+  void flush();
+  void finish();
+  void fail(const std::string& sentence);
+  [[nodiscard]] Value result() const;
+
+  Node& node_;
+  std::optional<LineWriter> out_;
+  std::uint64_t count_;
+  std::string check_field_;
+  bool with_meta_;
+  std::optional<program::InPort> in_;
+
+  std::uint64_t received_ = 0;
+  std::uint64_t extra_ = 0;  // behind the last one that was asked for
+  bool finished_ = false;
+  bool dirty_ = false;
+  bool draining_ = false;
+  TimePoint first_{};
+  TimePoint last_{};
+  std::map<std::string, std::uint64_t, std::less<>> peers_;
+  std::map<std::string, std::uint64_t, std::less<>> topics_;
+  std::uint64_t* peer_cell_ = nullptr;  // of the peer that sent last
+  std::string peer_name_;
+  SequenceCheck check_;
+};
+
+}  // namespace weft::sink

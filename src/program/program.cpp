@@ -1,0 +1,92 @@
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/json.hpp>
+#include <weft/core/log.hpp>
+#include <weft/program/program.hpp>
+#include <weft/transport/loop.hpp>
+
+#include "program/command_line.hpp"
+#include "program/standalone.hpp"
+
+namespace weft::program {
+namespace {
+
+void print_line(std::FILE* to, const std::string& line) {
+  std::fprintf(to, "%s\n", line.c_str());
+  std::fflush(to);
+}
+
+int exit_code(Errc code) {
+  switch (code) {
+    case Errc::invalid_argument:
+    case Errc::invalid_file:
+    case Errc::bad_endpoint:
+    case Errc::type_mismatch:
+    case Errc::unsupported:
+      return kExitUsage;
+    case Errc::timed_out:
+      return kExitStartLimit;
+    default:
+      return kExitFailed;
+  }
+}
+
+topology::NodePlan read_spec(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error(Errc::not_found, format("cannot read the spec file {}", path));
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  try {
+    return topology::node_plan_from_value(parse_json(text));
+  } catch (const Error& e) {
+    throw Error(e.code(), format("{}: {}", path, e.what()));
+  }
+}
+
+int run_node(const Arguments& arguments, const About& about, const Setup& setup) {
+  const LogLevel level = parse_log_level(arguments.log_level);
+  topology::NodePlan plan =
+      arguments.spec.empty() ? plan_by_hand(arguments, about) : read_spec(arguments.spec);
+  const Options options(about.description.program, about.description.options, plan.options);
+
+  NodeOptions settings;
+  settings.control = arguments.control;
+  settings.run = arguments.run;
+  settings.epoch = arguments.epoch;
+  settings.log = Logger::to_stderr(plan.id.text(), level);
+  Loop loop;
+  Node node(loop, std::move(plan), std::move(settings));
+  setup(node, options);
+  return node.run();
+}
+
+}  // namespace
+
+int run(int argc, char** argv, const About& about, const Setup& setup) {
+  // A reader that goes away is an error of a write, not the end of this process.
+  std::signal(SIGPIPE, SIG_IGN);
+  const std::string& name = about.description.program;
+  try {
+    int code = 0;
+    const auto arguments = parse_command_line(argc, argv, about, code);
+    if (!arguments) return code;
+    if (arguments->describe) {
+      print_line(stdout, to_json(to_value(about.description), 2));
+      return kExitOk;
+    }
+    return run_node(*arguments, about, setup);
+  } catch (const Error& e) {
+    const std::string sentence = e.what();
+    print_line(stderr, sentence.starts_with(name + ": ") ? sentence : format("{}: {}", name, sentence));
+    return exit_code(e.code());
+  } catch (const std::exception& e) {
+    print_line(stderr, format("{}: a defect of the program: {}", name, e.what()));
+    return kExitFailed;
+  }
+}
+
+}  // namespace weft::program
