@@ -81,6 +81,35 @@ bool may_create(const std::vector<std::string>& segments, std::size_t at) {
   return segments[2] == "with" || segments[2] == "env";
 }
 
+// One step of a path: the child of `at`, made when `create` allows; nullptr after reporting. `here` names
+// `at`.
+Tree* step(Tree& at, const std::string& segment, bool create, const std::string& key, const std::string& here,
+           Problems& problems) {
+  if (segment.empty()) {
+    problems.add(set_place(), format("{} has an empty part between its dots", quoted(key)));
+    return nullptr;
+  }
+  if (at.is_list()) {
+    const auto index = parse_index(segment);
+    if (index && *index < at.items.size()) return &at.items[*index];
+    problems.add(set_place(), format("{}: {} is a list of {}, so {} must be a place from 0 in it",
+                                     quoted(key), here, at.items.size(), quoted(segment)));
+    return nullptr;
+  }
+  if (!at.is_map()) {
+    problems.add(set_place(), format("{}: {} is {}, which has no keys inside", quoted(key), here, found(at)));
+    return nullptr;
+  }
+  if (Tree* next = at.find(segment)) return next;
+  if (create) {
+    at.members.push_back({segment, set_place(), make_map(set_place())});
+    return &at.members.back().value;
+  }
+  problems.add(set_place(), format("{}: {} has no key {}{}", quoted(key), here, quoted(segment),
+                                   offer(segment, keys_of(at), "it has")));
+  return nullptr;
+}
+
 void set_path(Tree& root, const std::string& key, const std::string& value, Problems& problems) {
   const std::vector<std::string> segments = split(key, '.');
   if (segments.size() >= kDeepestNesting) {
@@ -90,40 +119,10 @@ void set_path(Tree& root, const std::string& key, const std::string& value, Prob
   Tree* at = &root;
   std::string path;
   for (std::size_t i = 0; i < segments.size(); ++i) {
-    const std::string& segment = segments[i];
-    const bool last = i + 1 == segments.size();
-    const std::string here = path.empty() ? "the file" : path;
-    if (segment.empty()) {
-      problems.add(set_place(), format("{} has an empty part between its dots", quoted(key)));
-      return;
-    }
-    Tree* next = nullptr;
-    if (at->is_list()) {
-      const auto index = parse_index(segment);
-      if (!index || *index >= at->items.size()) {
-        problems.add(set_place(), format("{}: {} is a list of {}, so {} must be a place from 0 in it",
-                                         quoted(key), here, at->items.size(), quoted(segment)));
-        return;
-      }
-      next = &at->items[*index];
-    } else if (at->is_map()) {
-      next = at->find(segment);
-      if (!next && !last && !may_create(segments, i)) {
-        problems.add(set_place(), format("{}: {} has no key {}{}", quoted(key), here, quoted(segment),
-                                         offer(segment, keys_of(*at), "it has")));
-        return;
-      }
-      if (!next) {
-        at->members.push_back({segment, set_place(), make_map(set_place())});
-        next = &at->members.back().value;
-      }
-    } else {
-      problems.add(set_place(),
-                   format("{}: {} is {}, which has no keys inside", quoted(key), here, found(*at)));
-      return;
-    }
-    at = next;
-    path += (path.empty() ? "" : ".") + segment;
+    const bool create = i + 1 == segments.size() || may_create(segments, i);
+    at = step(*at, segments[i], create, key, path.empty() ? "the file" : path, problems);
+    if (!at) return;
+    path += (path.empty() ? "" : ".") + segments[i];
   }
   *at = scalar_of_set(key, value);
 }
