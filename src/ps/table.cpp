@@ -33,7 +33,8 @@ std::uint64_t Table::rows() const {
 RowArena Table::arena() {
   if (spec_.kind == TableKind::dense) return {weights_.data(), width_, state_.data(), state_width_, width_};
   const std::size_t stride = width_ + state_width_;
-  return {weights_.data(), stride, weights_.data() + width_, stride, width_};
+  float* slab = weights_.data();
+  return {slab, stride, slab ? slab + width_ : nullptr, stride, width_};
 }
 
 void Table::make_row(std::uint32_t slot, std::uint64_t key) {
