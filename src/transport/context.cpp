@@ -1,3 +1,5 @@
+#include <weft/transport/context.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cassert>
@@ -13,7 +15,6 @@
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
-#include <weft/transport/context.hpp>
 
 #include "context_impl.hpp"
 #include "zmq_error.hpp"

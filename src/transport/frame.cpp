@@ -1,11 +1,11 @@
+#include <weft/transport/frame.hpp>
+
 #include <cassert>
 #include <cstring>
 #include <new>
 #include <utility>
 
 #include <zmq.h>
-
-#include <weft/transport/frame.hpp>
 
 #include "tsan.hpp"
 

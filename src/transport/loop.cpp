@@ -1,15 +1,13 @@
+#include <weft/transport/loop.hpp>
+
 #include <algorithm>
 #include <cassert>
-#include <cerrno>
-#include <climits>
 #include <utility>
 
 #include <weft/core/error.hpp>
-#include <weft/transport/loop.hpp>
 #include <weft/transport/socket.hpp>
 
 #include "loop_impl.hpp"
-#include "zmq_error.hpp"
 
 namespace weft {
 namespace {
@@ -30,10 +28,13 @@ class Scoped {
 
 }  // namespace
 
+Loop::Impl::Impl(Context& shared) : context(shared) {
+  mail.fd = mailbox.fd();
+  poller.add(mail);  // with id 0, which no watch has
+}
+
 Loop::Impl::~Impl() {
-  for (auto& watch : watches) {
-    if (watch->socket != nullptr) watch->socket->on_close = nullptr;
-  }
+  while (!watches.empty()) remove(watches.back()->id);
 }
 
 void Loop::Impl::check_thread() const {
@@ -62,21 +63,23 @@ void Loop::Impl::end_run() {
 
 // One turn: hooks, wait, posted calls, timers, sockets, hooks.
 bool Loop::Impl::turn(Deadline deadline) {
-  if (depth == kMaxDepth) return false;
+  if (depth == kMaxDepth) {
+    throw Error(Errc::internal,
+                "a handler waits inside a handler that waits ...: more than 8 turns of the loop are "
+                "inside each other; post() the inner work instead");
+  }
   const Scoped nesting(depth, depth + 1);
   if (!hooks_fresh) run_hooks();
   auto& found = ready[static_cast<std::size_t>(depth - 1)];
   bool happened = false;
   do {
     found.clear();
-    wait(deadline);
-    collect(found);
+    wait(deadline, found);
+    const auto number = ++turns;
     now = Clock::now();
-    ++turns;
-    if (std::exchange(mail, false)) mailbox.acknowledge();
     happened = mailbox.deliver();
     happened = timers.fire(now) || happened;
-    happened = dispatch(found) || happened;
+    happened = dispatch(found, number) || happened;
   } while (!happened && !mailbox.stop_wanted() && !deadline.passed(now));
   if (happened) run_hooks();
   if (depth == 1) bury();
@@ -84,70 +87,45 @@ bool Loop::Impl::turn(Deadline deadline) {
 }
 
 // Waits until a socket, a descriptor or the mailbox is ready, a timer is due, or the deadline.
-void Loop::Impl::wait(Deadline deadline) {
-  if (changed) rebuild();
-  // What a handler on the stack still has to read would end each wait inside it at once.
-  for (std::size_t i = 0; depth > 1 && i < polled.size(); ++i) {
-    if (polled[i]->running) items[i + 1].events = 0, changed = true;
-  }
-  while (zmq_poll(items.data(), static_cast<int>(items.size()), millis_to_wait(deadline)) < 0) {
-    if (zmq_errno() == EINTR) continue;
-    if (zmq_errno() != ETERM) throw transport::zmq_failure("cannot wait for sockets", zmq_errno());
+void Loop::Impl::wait(Deadline deadline, Ready& found) {
+  const bool busy = mailbox.stop_wanted() || mailbox.backlog();
+  if (!poller.wait(busy ? TimePoint::min() : std::min(deadline.point(), timers.next()), found)) {
     mailbox.stop();  // nothing can happen any more
-    return;
   }
-  mail = items[0].revents != 0;
-}
-
-int Loop::Impl::millis_to_wait(Deadline deadline) {
-  if (mailbox.stop_wanted() || mailbox.backlog()) return 0;
-  const auto until = std::min(deadline.point(), timers.next());
-  if (until == TimePoint::max()) return -1;
-  // Rounded up: a wait that ends before its timer is due would be followed by useless short ones.
-  const auto left = Deadline::at(until).left(Clock::now());
-  return static_cast<int>(
-      std::min<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(left).count(), INT_MAX));
-}
-
-void Loop::Impl::rebuild() {
-  items.clear();
-  polled.clear();
-  items.push_back({nullptr, mailbox.fd(), ZMQ_POLLIN, 0});
-  for (auto& watch : watches) {
-    const auto events =
-        static_cast<short>((watch->readable ? ZMQ_POLLIN : 0) | (watch->writable ? ZMQ_POLLOUT : 0));
-    void* handle = watch->socket != nullptr ? watch->socket->socket.handle() : nullptr;
-    items.push_back({handle, watch->fd, events, 0});
-    polled.push_back(watch.get());
-  }
-  changed = false;
-}
-
-// Starts at another watch each turn, so that none is always served last.
-void Loop::Impl::collect(std::vector<Ready>& found) {
-  const std::size_t count = polled.size();
-  const std::size_t start = count != 0 ? turns % count : 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t at = start + i < count ? start + i : start + i - count;
-    if (items[at + 1].revents != 0) found.push_back({polled[at], items[at + 1].revents});
+  if (std::erase_if(found, [this](const auto& one) { return one.entry == &mail; }) != 0)
+    mailbox.acknowledge();
+  // Another one goes first in each turn, so that none is always served last.
+  if (found.size() > 1) {
+    std::rotate(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(turns % found.size()),
+                found.end());
   }
 }
 
-bool Loop::Impl::dispatch(const std::vector<Ready>& found) {
+// `number`: of the turn that found them. A turn inside it may have served one since; to read again could
+// block.
+bool Loop::Impl::dispatch(const Ready& found, std::uint64_t number) {
   bool any = false;
-  for (const auto& [watch, events] : found) {
-    if (watch->removed || watch->running) continue;
+  for (const auto& [entry, readable, writable] : found) {
+    auto& watch = static_cast<Watch&>(*entry);
+    if (watch.removed || watch.running || watch.served > number) continue;
     any = true;
-    handle(*watch, events);
+    handle(watch, readable, writable);
   }
   return any;
 }
 
-void Loop::Impl::handle(Watch& watch, short events) {
-  const Scoped running(watch.running, true);
-  // A hang-up shows as an error; reading is how its handler learns of it.
-  if ((events & ~ZMQ_POLLOUT) != 0 && watch.readable) watch.readable();
-  if ((events & ZMQ_POLLOUT) != 0 && watch.writable && !watch.removed) {
+void Loop::Impl::handle(Watch& watch, bool readable, bool writable) {
+  struct Running {
+    explicit Running(Impl& i, Watch& w) : impl(i), watch(w) { watch.running = true, watch.served = i.turns; }
+    ~Running() {
+      watch.running = false;
+      if (!watch.removed) impl.poller.released(watch);
+    }
+    Impl& impl;
+    Watch& watch;
+  } const running(*this, watch);
+  if (readable && watch.readable) watch.readable();
+  if (writable && watch.writable && !watch.removed) {
     const auto fn = watch.writable;  // stays while it runs, also when it switches itself off
     (*fn)();
   }
@@ -182,11 +160,28 @@ void Loop::Impl::remove(WatchId id) {
   if (found == watches.end() || (*found)->id != id) return;
   auto& watch = **found;
   watch.removed = true;
-  if (watch.socket != nullptr) watch.socket->on_close = nullptr;
-  watch.socket = nullptr;
+  poller.remove(watch);
+  if (watch.socket != nullptr) {
+    watch.socket->on_close = nullptr;
+    watch.socket->poller = nullptr;
+    watch.socket->entry = nullptr;
+  }
   if (depth > 0) dead_watches.push_back(std::move(*found));
   watches.erase(found);
-  changed = true;
+}
+
+Loop::WatchId Loop::Impl::add(std::unique_ptr<Watch> watch) {
+  const WatchId id = watch->id = next_id++;
+  watch->want_read = true;
+  poller.add(*watch);
+  if (watch->socket != nullptr) {
+    // A socket that dies while it is watched must not be asked again.
+    watch->socket->on_close = [this, id] { remove(id); };
+    watch->socket->poller = &poller;
+    watch->socket->entry = watch.get();
+  }
+  watches.push_back(std::move(watch));
+  return id;
 }
 
 Loop::Loop() : own_context_(std::make_unique<Context>()), impl_(std::make_unique<Impl>(*own_context_)) {}
@@ -234,6 +229,7 @@ bool Loop::run_once(Deadline deadline) {
 }
 
 void Loop::breathe() {
+  if (impl_->depth == Impl::kMaxDepth) return;
   const Run running(*impl_);
   impl_->turn(Deadline::at(TimePoint::min()));
 }
@@ -276,36 +272,27 @@ Loop::WatchId Loop::watch(transport::Socket& socket, std::function<void()> on_re
   auto* target = socket.impl();
   assert(target != nullptr && !target->on_close && "the socket is closed or watched already");
   auto watch = std::make_unique<Impl::Watch>();
-  const WatchId id = watch->id = impl_->next_id++;
   watch->socket = target;
-  watch->fd = 0;
   watch->readable = std::move(on_readable);
-  // A socket that dies while it is watched must not be polled again.
-  target->on_close = [impl = impl_.get(), id] { impl->remove(id); };
-  impl_->watches.push_back(std::move(watch));
-  impl_->changed = true;
-  return id;
+  return impl_->add(std::move(watch));
 }
 
 void Loop::on_writable(WatchId watch, std::function<void()> on_writable) {
   impl_->check_thread();
   auto* found = impl_->find(watch);
-  if (found == nullptr) return;
-  const bool before = static_cast<bool>(found->writable);
+  if (found == nullptr || found->socket == nullptr) return;
+  found->want_write = static_cast<bool>(on_writable);
   found->writable = on_writable ? std::make_shared<std::function<void()>>(std::move(on_writable)) : nullptr;
-  if (before != static_cast<bool>(found->writable)) impl_->changed = true;
+  impl_->poller.touch(*found);
 }
 
 Loop::WatchId Loop::watch_fd(int fd, std::function<void()> on_readable) {
   impl_->check_thread();
   assert(fd >= 0);
   auto watch = std::make_unique<Impl::Watch>();
-  const WatchId id = watch->id = impl_->next_id++;
   watch->fd = fd;
   watch->readable = std::move(on_readable);
-  impl_->watches.push_back(std::move(watch));
-  impl_->changed = true;
-  return id;
+  return impl_->add(std::move(watch));
 }
 
 void Loop::unwatch(WatchId watch) {

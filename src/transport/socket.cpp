@@ -1,3 +1,5 @@
+#include <weft/transport/socket.hpp>
+
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
@@ -7,7 +9,6 @@
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
-#include <weft/transport/socket.hpp>
 #include <weft/wire/limits.hpp>
 
 #include "endpoint.hpp"
@@ -152,13 +153,20 @@ void Socket::Impl::check_thread() {
 }
 
 int Socket::Impl::events() {
-  check_thread();
   int events = 0;
   std::size_t size = sizeof events;
   while (zmq_getsockopt(socket.handle(), ZMQ_EVENTS, &events, &size) != 0) {
-    if (zmq_errno() != EINTR) return 0;
+    if (zmq_errno() != EINTR) return -1;
   }
   return events;
+}
+
+int Socket::Impl::descriptor() {
+  int fd = -1;
+  std::size_t size = sizeof fd;
+  if (zmq_getsockopt(socket.handle(), ZMQ_FD, &fd, &size) != 0)
+    throw zmq_failure("cannot watch a socket", zmq_errno());
+  return fd;
 }
 
 Socket::Socket(Context& context, SocketType type, const SocketOptions& options)
@@ -173,6 +181,7 @@ void Socket::close() {
 
 std::string Socket::bind(const std::string& endpoint) {
   assert(impl_ && "the socket is closed");
+  impl_->news_eaten();
   const auto parsed = parse_endpoint(endpoint, true);
   const auto address = bindable(parsed, endpoint);
   auto& socket = impl_->socket;
@@ -197,6 +206,7 @@ std::string Socket::bind(const std::string& endpoint) {
 
 void Socket::connect(const std::string& endpoint) {
   assert(impl_ && "the socket is closed");
+  impl_->news_eaten();
   check_endpoint(endpoint, false);
   try {
     impl_->socket.connect(endpoint);
@@ -207,12 +217,14 @@ void Socket::connect(const std::string& endpoint) {
 
 void Socket::disconnect(const std::string& endpoint) {
   assert(impl_ && "the socket is closed");
+  impl_->news_eaten();
   if (zmq_disconnect(impl_->socket.handle(), endpoint.c_str()) == 0 || zmq_errno() == ENOENT) return;
   throw endpoint_failure("disconnect from", endpoint, zmq_errno());
 }
 
 void Socket::subscribe(Bytes prefix) {
   assert(impl_ && impl_->type == SocketType::sub);
+  impl_->news_eaten();
   if (zmq_setsockopt(impl_->socket.handle(), ZMQ_SUBSCRIBE, prefix.data(), prefix.size()) != 0) {
     throw zmq_failure("cannot subscribe", zmq_errno());
   }
@@ -220,6 +232,7 @@ void Socket::subscribe(Bytes prefix) {
 
 void Socket::unsubscribe(Bytes prefix) {
   assert(impl_ && impl_->type == SocketType::sub);
+  impl_->news_eaten();
   // EINVAL: there was no such subscription, so nothing is left to do.
   if (zmq_setsockopt(impl_->socket.handle(), ZMQ_UNSUBSCRIBE, prefix.data(), prefix.size()) != 0 &&
       zmq_errno() != EINVAL) {
@@ -229,7 +242,7 @@ void Socket::unsubscribe(Bytes prefix) {
 
 SendStatus Socket::send(std::span<Frame> frames) {
   assert(impl_ && !frames.empty());
-  impl_->check_thread();
+  impl_->touched();
   void* socket = impl_->socket.handle();
   for (std::size_t i = 0; i < frames.size(); ++i) {
     auto* part = static_cast<zmq_msg_t*>(frames[i].raw());
@@ -246,7 +259,7 @@ SendStatus Socket::send(std::span<Frame> frames) {
 
 SendStatus Socket::send_to(Bytes routing_id, std::span<Frame> frames) {
   assert(impl_ && impl_->type == SocketType::router && !frames.empty());
-  impl_->check_thread();
+  impl_->touched();
   Frame id(routing_id);
   if (!send_part(impl_->socket.handle(), static_cast<zmq_msg_t*>(id.raw()), ZMQ_SNDMORE)) {
     return zmq_errno() == EHOSTUNREACH ? SendStatus::unroutable : SendStatus::would_block;
@@ -261,7 +274,7 @@ SendStatus Socket::send_to(Bytes routing_id, std::span<Frame> frames) {
 
 bool Socket::receive(Message& out) {
   assert(impl_);
-  impl_->check_thread();
+  impl_->touched();
   out.clear();
   void* socket = impl_->socket.handle();
   bool more = true;
@@ -288,11 +301,17 @@ bool Socket::receive(Message& out) {
 }
 
 bool Socket::readable() {
-  return impl_ && (impl_->events() & ZMQ_POLLIN) != 0;
+  if (!impl_) return false;
+  impl_->touched();
+  const int events = impl_->events();
+  return events > 0 && (events & ZMQ_POLLIN) != 0;
 }
 
 bool Socket::writable() {
-  return impl_ && (impl_->events() & ZMQ_POLLOUT) != 0;
+  if (!impl_) return false;
+  impl_->touched();
+  const int events = impl_->events();
+  return events > 0 && (events & ZMQ_POLLOUT) != 0;
 }
 
 std::uint64_t Socket::rejected_connections() const {

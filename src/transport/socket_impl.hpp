@@ -12,6 +12,7 @@
 
 #include "context_impl.hpp"
 #include "ipc_listener.hpp"
+#include "poller.hpp"
 
 namespace weft::transport {
 
@@ -25,16 +26,29 @@ struct Socket::Impl {
   void start_monitor();
   void stop_monitor();
   void check_thread();
-  /// ZMQ_EVENTS; 0 when the context has been shut down.
+  /// ZMQ_EVENTS; -1 when the context has been shut down.
   int events();
+  /// ZMQ_FD.
+  int descriptor();
+  /// Each call on the socket may eat the news that its descriptor announces: its loop must ask it again.
+  void news_eaten() {
+    if (poller != nullptr) poller->touch(*entry);
+  }
+  /// For sending and receiving.
+  void touched() {
+    check_thread();
+    news_eaten();
+  }
 
   Context::Impl& context;
   SocketType type;
   zmq::socket_t socket;
   std::shared_ptr<Monitored> monitored;  // null until a bind on tcp or ipc
   std::vector<std::unique_ptr<IpcListener>> listeners;
-  std::function<void()> on_close;  // set by the Loop that watches the socket
-  std::thread::id owner;           // debug builds: who sends and receives
+  std::function<void()> on_close;  // set, as the next two, by the Loop that watches the socket
+  Poller* poller = nullptr;
+  Poller::Entry* entry = nullptr;
+  std::thread::id owner;  // debug builds: who sends and receives
 };
 
 }  // namespace weft::transport

@@ -1,3 +1,5 @@
+#include <weft/transport/frame.hpp>
+
 #include <atomic>
 #include <memory>
 #include <string>
@@ -5,7 +7,6 @@
 
 #include <doctest/doctest.h>
 
-#include <weft/transport/frame.hpp>
 #include <weft/transport/socket.hpp>
 
 #include "support.hpp"

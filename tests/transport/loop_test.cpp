@@ -1,3 +1,6 @@
+#include <weft/transport/loop.hpp>
+
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -7,10 +10,10 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <weft/transport/loop.hpp>
 #include <weft/transport/socket.hpp>
 
 #include "support.hpp"
@@ -428,6 +431,159 @@ TEST_CASE("breathing in breathing ends somewhere") {
   CHECK(loop.run_once(soon()));
   CHECK(deepest > 1);
   CHECK(deepest < 20);
+}
+
+TEST_CASE(
+    "a wait inside the handler of a descriptor sleeps although the descriptor is readable, which comes back "
+    "later") {
+  Loop loop;
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  int turns = 0;
+  int calls = 0;
+  bool done = false;
+  loop.on_idle([&] { ++turns; });
+  const auto watch = loop.watch_fd(ends[0], [&] {
+    if (++calls > 1) return;
+    loop.at(Clock::now() + 20ms, [&] { done = true; });
+    CHECK(loop.run_until([&] { return done; }, soon()));
+  });
+  REQUIRE(::write(ends[1], "x", 1) == 1);
+
+  CHECK(loop.run_once(soon()));
+  CHECK(turns < 10);
+  CHECK(calls == 1);
+  CHECK(loop.run_once(soon()));  // nobody has read it
+  CHECK(calls == 2);
+  loop.unwatch(watch);
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+TEST_CASE("a message that arrives while its handler waits is handled afterwards") {
+  Loop loop;
+  Link link(loop.context(), "a");
+  int calls = 0;
+  loop.watch(link.pull, [&] {
+    link.take();
+    if (++calls > 1) return;
+    loop.at(Clock::now() + 1ms, [&] { link.send(); });
+    loop.run_until([] { return false; }, Deadline::after(5ms));
+  });
+  link.send();
+
+  CHECK(loop.run_until([&] { return calls == 2; }, soon()));
+}
+
+TEST_CASE("news that a call on the socket swallowed still reaches the handler") {
+  Loop loop;
+  Link link(loop.context(), "a");
+  int got = 0;
+  loop.watch(link.pull, [&] {
+    link.take();
+    ++got;
+  });
+  CHECK_FALSE(loop.run_once(at_once()));  // at rest
+  for (int i = 1; i <= 50; ++i) {
+    link.send();
+    CHECK(link.pull.readable());  // takes libzmq's notice, and leaves the message
+    REQUIRE(loop.run_until([&] { return got == i; }, soon()));
+  }
+}
+
+TEST_CASE("a descriptor that is watched already or is a plain file is refused") {
+  Loop loop;
+  const int fd = ::eventfd(0, EFD_CLOEXEC);
+  loop.watch_fd(fd, [] {});
+
+  CHECK(contains(error_of([&] { loop.watch_fd(fd, [] {}); }).what(), "watched already"));
+  Folder folder;
+  const int file = ::open(folder.file("plain").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+  CHECK(contains(error_of([&] { loop.watch_fd(file, [] {}); }).what(), "plain file"));
+  ::close(file);
+  ::close(fd);
+}
+
+TEST_CASE("an unwatched descriptor may be watched again") {
+  Loop loop;
+  int calls = 0;
+  const int fd = ::eventfd(1, EFD_CLOEXEC);
+  loop.unwatch(loop.watch_fd(fd, [&] { calls += 100; }));
+  loop.watch_fd(fd, [&] { ++calls; });
+
+  CHECK(loop.run_once(soon()));
+  CHECK(calls == 1);
+  ::close(fd);
+}
+
+TEST_CASE("many threads send to one loop without losing a wake-up") {
+  Context context;
+  Loop loop(context);
+  Socket pull(context, SocketType::pull);
+  const auto inproc = pull.bind("inproc://many");
+  const auto tcp = pull.bind("tcp://127.0.0.1:*");
+  constexpr int kThreads = 4;
+  constexpr int kEach = 2000;
+  int got = 0;
+  loop.watch(pull, [&] {
+    Message message;
+    for (int i = 0; i < 3 && pull.receive(message); ++i) ++got;  // a few a turn: some are always left
+  });
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      Socket push(context, SocketType::push, {.linger = 30s});
+      push.connect(t % 2 == 0 ? inproc : tcp);
+      for (int i = 0; i < kEach; ++i) {
+        push.send(text("x"));
+        if (i % 7 == 0) std::this_thread::yield();
+      }
+    });
+  }
+
+  CHECK(loop.run_until([&] { return got == kThreads * kEach; }, soon()));
+  for (auto& thread : threads) thread.join();
+}
+
+TEST_CASE("what a turn inside a handler has served is not served again by the outer one") {
+  Loop loop;
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);  // blocking: reading it twice would hang
+  Link link(loop.context(), "a");
+  std::string read;
+  loop.watch(link.pull, [&] {
+    link.take();
+    loop.breathe();
+  });
+  loop.watch_fd(ends[0], [&] {
+    char byte = 0;
+    REQUIRE(::read(ends[0], &byte, 1) == 1);
+    read += byte;
+  });
+  for (int i = 1; i <= 4; ++i) {  // in the turns between, either comes first
+    link.send();
+    REQUIRE(::write(ends[1], "x", 1) == 1);
+    REQUIRE(loop.run_until(
+        [&] { return read.size() == static_cast<std::size_t>(i) && !link.pull.readable(); }, soon()));
+  }
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+TEST_CASE("waits inside each other without end are refused by an error") {
+  Loop loop;
+  bool digging = true;
+  std::function<void()> deeper = [&] {
+    if (digging) loop.at(loop.now(), deeper);
+    loop.run_until([] { return false; }, soon());
+  };
+  loop.at(Clock::now(), deeper);
+
+  CHECK_THROWS_WITH_AS(loop.run(), doctest::Contains("inside each other"), Error);
+  digging = false;
+  bool usable = false;
+  loop.post([&] { usable = true; });
+  CHECK(loop.run_until([&] { return usable; }, soon()));
 }
 
 TEST_CASE("an idle hook runs before waiting and after a turn in which something happened") {

@@ -1,3 +1,5 @@
+#include <weft/transport/socket.hpp>
+
 #include <array>
 #include <string>
 #include <vector>
@@ -5,7 +7,6 @@
 #include <doctest/doctest.h>
 
 #include <weft/transport/loop.hpp>
-#include <weft/transport/socket.hpp>
 #include <weft/wire/limits.hpp>
 
 #include "support.hpp"
