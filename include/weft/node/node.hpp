@@ -88,6 +88,9 @@ class Node {
   /// Called once, when the node begins to drain (SIGTERM, the launcher's word, finish()): sources stop here.
   /// Ports drain after that: first receivers, and when they are empty, senders.
   void on_drain(std::function<void()> handler);
+  /// Senders do not begin to drain while `busy` says true, asked every turn, within the drain limit: for a
+  /// program that still has records of its own to send when its receivers are empty.
+  void hold_drain(std::function<bool()> busy);
   /// Called for each event of a peer, after the block's own bookkeeping.
   void on_peer(std::function<void(std::string_view port, const PeerEvent&)> handler);
   /// Called when a report is due: adds what the program wants shown (progress, rates) as a map.

@@ -1,0 +1,247 @@
+#include "child.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+
+namespace weft::exec {
+namespace {
+
+constexpr std::size_t kPiece = 64UL << 10;
+constexpr std::size_t kLongestErrorLine = 4096;
+// A grandchild may hold the streams open for ever; what it writes later than this is not waited for.
+constexpr Duration kAfterExit = std::chrono::seconds(2);
+
+struct Ends {
+  int child = -1;
+  int ours = -1;
+};
+
+Ends make_pipe(bool child_reads) {
+  std::array<int, 2> fds{};
+  if (::pipe2(fds.data(), O_CLOEXEC) != 0) {
+    throw Error(Errc::io, format("cannot make a pipe: {}", std::strerror(errno)));
+  }
+  const Ends ends{fds[child_reads ? 0 : 1], fds[child_reads ? 1 : 0]};
+  ::fcntl(ends.ours, F_SETFL, O_NONBLOCK);
+  return ends;
+}
+
+// Between fork and exec: only calls that are safe in a signal handler.
+[[noreturn]] void become(char* const* argv, const Ends& in, const Ends& out, const Ends& errors,
+                         pid_t parent) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(127);
+  ::setpgid(0, 0);
+  struct sigaction by_default {};
+  by_default.sa_handler = SIG_DFL;
+  for (const int number : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) ::sigaction(number, &by_default, nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::dup2(in.child, STDIN_FILENO);
+  ::dup2(out.child, STDOUT_FILENO);
+  ::dup2(errors.child, STDERR_FILENO);
+  ::execvp(argv[0], argv);
+  const char* why = std::strerror(errno);
+  for (const char* part : {"cannot run ", static_cast<const char*>(argv[0]), ": ", why, "\n"}) {
+    if (::write(STDERR_FILENO, part, std::strlen(part)) < 0) break;
+  }
+  ::_exit(127);
+}
+
+}  // namespace
+
+Child::Child(Loop& loop, Events events) : loop_(loop), events_(std::move(events)) {}
+
+Child::~Child() {
+  if (pid_ > 0) {
+    ::kill(-pid_, SIGKILL);
+    while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  }
+  // The loop may be gone: descriptors only.
+  for (const Stream* stream : {&in_, &out_, &errors_, &exit_}) {
+    if (stream->fd >= 0) ::close(stream->fd);
+  }
+}
+
+void Child::start(const std::vector<std::string>& words) {
+  std::vector<char*> argv;
+  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  const Ends in = make_pipe(true);
+  const Ends out = make_pipe(false);
+  const Ends errors = make_pipe(false);
+  const pid_t parent = ::getpid();
+  pid_ = ::fork();
+  if (pid_ == 0) become(argv.data(), in, out, errors, parent);
+  for (const int fd : {in.child, out.child, errors.child}) ::close(fd);
+  in_.fd = in.ours, out_.fd = out.ours, errors_.fd = errors.ours;
+  if (pid_ < 0) throw Error(Errc::io, format("cannot start {}: {}", words.front(), std::strerror(errno)));
+  ::setpgid(pid_, pid_);  // also here: whoever comes first
+  exit_.fd = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
+  if (exit_.fd < 0) throw Error(Errc::io, format("cannot watch {}: {}", words.front(), std::strerror(errno)));
+  ::fcntl(exit_.fd, F_SETFD, FD_CLOEXEC);
+  exit_.watch = loop_.watch_fd(exit_.fd, [this] { reap(); });
+  errors_.watch = loop_.watch_fd(errors_.fd, [this] { read_errors(); });
+  watch_output();
+  // A pipe that is written to becomes "readable" when its reader has closed it.
+  in_.watch = loop_.watch_fd(in_.fd, [this] { close(in_); });
+  flush();
+}
+
+void Child::unwatch(Stream& stream) {
+  if (stream.watch != 0) loop_.unwatch(stream.watch);
+  stream.watch = 0;
+}
+
+void Child::close(Stream& stream) {
+  unwatch(stream);
+  if (stream.fd >= 0) ::close(stream.fd);
+  stream.fd = -1;
+}
+
+bool Child::write_line(std::string_view line) {
+  if (in_.fd < 0 || closing_) return false;
+  input_ += line;
+  input_ += '\n';
+  flush();
+  if (!has_room()) full_ = true;
+  return true;
+}
+
+void Child::close_input() {
+  closing_ = true;
+  flush();
+}
+
+void Child::flush() {
+  if (in_.fd < 0) return;
+  while (input_at_ < input_.size()) {
+    const ssize_t n = ::write(in_.fd, input_.data() + input_at_, input_.size() - input_at_);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) break;
+    if (n < 0) return close(in_);  // it reads no more; its exit says why
+    input_at_ += static_cast<std::size_t>(n);
+  }
+  if (input_at_ >= input_.size() / 2) input_.erase(0, std::exchange(input_at_, 0));
+  if (input_.empty() && closing_) return close(in_);
+  if (input_.empty()) {
+    loop_.on_writable(in_.watch, nullptr);
+  } else {
+    loop_.on_writable(in_.watch, [this] { flush(); });
+  }
+  if (full_ && input_.size() - input_at_ < kMostQueued / 2) {
+    full_ = false;
+    if (events_.on_room) events_.on_room();
+  }
+}
+
+void Child::watch_output() {
+  if (out_.fd >= 0 && out_.watch == 0) out_.watch = loop_.watch_fd(out_.fd, [this] { read_output(); });
+}
+
+void Child::pause(bool paused) {
+  if (paused == paused_) return;
+  paused_ = paused;
+  if (paused) return unwatch(out_);
+  give_lines();
+  if (!paused_) watch_output();
+  end_when_done();
+}
+
+void Child::read_output() {
+  const std::size_t before = out_.text.size();
+  out_.text.resize(before + kPiece);
+  const ssize_t got = ::read(out_.fd, out_.text.data() + before, kPiece);
+  out_.text.resize(before + static_cast<std::size_t>(got > 0 ? got : 0));
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got < 0) events_.on_broken(format("its output cannot be read: {}", std::strerror(errno)));
+  if (got <= 0) return end_output();
+  give_lines();
+  end_when_done();
+}
+
+// What lacks its line end is a line all the same.
+void Child::end_output() {
+  close(out_);
+  if (!out_.text.empty() && out_.text.back() != '\n') out_.text += '\n';
+  give_lines();
+  end_when_done();
+}
+
+// Until the output is paused or no whole line is left.
+void Child::give_lines() {
+  for (;;) {
+    if (paused_) break;
+    const std::size_t end = out_.text.find('\n', out_.at);
+    if (end == std::string::npos) break;
+    const std::string line = out_.text.substr(out_.at, end - out_.at);
+    out_.at = end + 1;
+    events_.on_line(line);
+  }
+  out_.text.erase(0, std::exchange(out_.at, 0));
+  if (out_.text.size() > kLongestLine && !paused_) {
+    out_.text.clear();
+    close(out_);
+    events_.on_broken(format("it wrote a line of more than {} bytes", kLongestLine));
+  }
+}
+
+void Child::read_errors() {
+  std::array<char, 8192> bytes;
+  const ssize_t got = ::read(errors_.fd, bytes.data(), bytes.size());
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got <= 0) close(errors_);
+  if (got > 0) errors_.text.append(bytes.data(), static_cast<std::size_t>(got));
+  if (got <= 0 && !errors_.text.empty() && errors_.text.back() != '\n') errors_.text += '\n';
+  for (;;) {
+    const std::size_t end = errors_.text.find('\n');
+    if (end == std::string::npos && errors_.text.size() < kLongestErrorLine) break;
+    const std::size_t length = std::min(end, kLongestErrorLine);
+    events_.on_error_line(std::string_view(errors_.text).substr(0, length));
+    errors_.text.erase(0, end == length ? length + 1 : length);
+  }
+  end_when_done();
+}
+
+void Child::reap() {
+  int status = 0;
+  if (::waitpid(pid_, &status, WNOHANG) != pid_) return;
+  status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  reaped_ = true;
+  pid_ = 0;
+  close(exit_);
+  close(in_);
+  loop_.at(Clock::now() + kAfterExit, [this] {
+    if (!paused_ && out_.fd >= 0) end_output();
+    close(errors_);
+    end_when_done();
+  });
+  end_when_done();
+}
+
+void Child::end_when_done() {
+  if (!reaped_ || told_ || out_.fd >= 0 || errors_.fd >= 0 || !out_.text.empty()) return;
+  told_ = true;
+  if (events_.on_exit) events_.on_exit(status_);
+}
+
+void Child::signal(int number) const {
+  if (pid_ > 0) ::kill(-pid_, number);
+}
+
+}  // namespace weft::exec

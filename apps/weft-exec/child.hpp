@@ -1,0 +1,81 @@
+// Child: a command whose standard streams the loop watches.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <sys/types.h>
+
+#include <weft/transport/loop.hpp>
+
+namespace weft::exec {
+
+/// Of the loop's thread. The command runs in a process group of its own, so that a signal for this node does
+/// not reach it, and dies with this process. What it writes to stderr comes line by line.
+class Child {
+ public:
+  struct Events {
+    std::function<void(std::string_view)> on_line;          ///< of standard output, without the line's end
+    std::function<void(std::string_view)> on_error_line;    ///< of standard error, cut to 4 KiB
+    std::function<void()> on_room;                          ///< write() may go on
+    std::function<void(const std::string& how)> on_broken;  ///< a line is too long, a read failed
+    /// Once, when it has ended and all that it wrote has been given out. Exit code; 128 + signal.
+    std::function<void(int status)> on_exit;
+  };
+  static constexpr std::size_t kLongestLine = 16UL << 20;
+  static constexpr std::size_t kMostQueued = 1UL << 20;  ///< bytes of input that wait for it
+
+  Child(Loop& loop, Events events);
+  ~Child();
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  /// Throws Error{io} when it cannot be started.
+  void start(const std::vector<std::string>& words);
+  [[nodiscard]] bool has_room() const { return input_.size() - input_at_ < kMostQueued; }
+  /// Queues a line; false: its standard input is closed.
+  bool write_line(std::string_view line);
+  /// When all that is queued has been written.
+  void close_input();
+  /// Stops and resumes reading its standard output: it will wait.
+  void pause(bool paused);
+  void signal(int number) const;
+  [[nodiscard]] bool running() const { return pid_ > 0; }
+  [[nodiscard]] bool input_open() const { return in_.fd >= 0; }
+
+ private:
+  struct Stream {
+    int fd = -1;
+    Loop::WatchId watch = 0;
+    std::string text;
+    std::size_t at = 0;
+  };
+  void flush();
+  void read_output();
+  void read_errors();
+  void give_lines();
+  void end_output();
+  void reap();
+  void end_when_done();
+  void close(Stream& stream);
+  void watch_output();
+  void unwatch(Stream& stream);
+
+  Loop& loop_;
+  Events events_;
+  pid_t pid_ = 0;
+  Stream in_, out_, errors_, exit_;
+  std::string input_;
+  std::size_t input_at_ = 0;
+  bool closing_ = false;
+  bool full_ = false;
+  bool paused_ = false;
+  bool reaped_ = false;
+  bool told_ = false;
+  int status_ = 0;
+};
+
+}  // namespace weft::exec

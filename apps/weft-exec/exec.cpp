@@ -1,0 +1,214 @@
+#include "exec.hpp"
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/json.hpp>
+#include <weft/core/text.hpp>
+#include <weft/program/records.hpp>
+#include <weft/transport/loop.hpp>
+
+namespace weft::exec {
+namespace {
+
+constexpr std::size_t kShown = 200;          // bytes of an offending line
+constexpr std::size_t kMostWaiting = 65536;  // requests that the command has not answered
+
+// A text goes to the shell; a list is run as it is.
+std::vector<std::string> command_of(const program::Options& options) {
+  const Value& command = options.value("command");
+  if (command.is_string() && !command.as_string().empty()) return {"/bin/sh", "-c", command.as_string()};
+  std::vector<std::string> words;
+  if (command.is_list()) {
+    for (const Value& word : command.as_list()) {
+      if (!word.is_string() && !word.is_number()) options.refuse("command", "its words must be texts");
+      words.push_back(word.is_string() ? word.as_string() : to_json(word));
+    }
+  }
+  if (words.empty())
+    options.refuse("command", "expected a text for /bin/sh, or a list of a program and its arguments");
+  return words;
+}
+
+std::string ending(int status) {
+  return status > 128 ? format("was ended by signal {}", status - 128)
+                      : format("ended with exit code {}", status);
+}
+
+}  // namespace
+
+Exec::Exec(Node& node, const program::Options& options)
+    : node_(node),
+      command_(command_of(options)),
+      skip_bad_(options.text("on-bad-line") == "skip"),
+      child_(node.loop(), {.on_line = [this](std::string_view line) { on_line(line); },
+                           .on_error_line =
+                               [this](std::string_view line) {
+                                 last_words_ = std::string(line);
+                                 node_.log().info(line);
+                               },
+                           .on_room =
+                               [this] {
+                                 if (in_) in_->pause(false);
+                               },
+                           .on_broken = [this](const std::string& how) { fail("the command: " + how); },
+                           .on_exit = [this](int status) { on_exit(status); }}) {
+  if (node.linked("out")) {
+    out_.emplace(node, "out",
+                 program::OutPort::Settings{.topic = options.text("topic"),
+                                            .key_field = options.text("key-field"),
+                                            .to_field = options.text("to-field"),
+                                            .timeout = options.duration("timeout")});
+    out_->on_room([this] { on_room(); });
+  }
+  if (node.linked("in")) {
+    auto topics = options.texts("topics");
+    if (topics.empty()) topics.emplace_back();
+    in_.emplace(node, "in", program::InPort::Settings{.topics = std::move(topics)},
+                [this](const wire::RecordView& record, const Meta& /*meta*/, program::Answer answer) {
+                  take(record, std::move(answer));
+                });
+  }
+  if (!in_ && !out_) options.refuse("command", "neither \"in\" nor \"out\" is linked");
+  // Its lines may come at once, so it starts when there is somebody to take them.
+  node.on_start([this] {
+    started_ = true;
+    try {
+      child_.start(command_);
+    } catch (const Error& e) {
+      fail(e.what());
+    }
+  });
+  node.on_drain([this] { draining_ = true; });
+  node.hold_drain([this] { return started_ && !exited_ && !failed_; });
+  node.on_report([this] { return result(); });
+  node.loop().on_idle([this] { on_turn(); });
+}
+
+void Exec::take(const wire::RecordView& record, program::Answer answer) {
+  if (exited_ || !child_.write_line(program::record_to_json(record))) {
+    ++dropped_;
+    answer.fail(wire::Code::failed, "the command reads no more");
+    return;
+  }
+  ++lines_in_;
+  if (answer.wanted()) {
+    if (waiting_.size() >= kMostWaiting)
+      return answer.fail(wire::Code::full, "too many requests wait for the command");
+    waiting_.push_back(std::move(answer));
+  }
+  if (!child_.has_room()) in_->pause(true);
+}
+
+void Exec::on_line(std::string_view line) {
+  if (failed_ || line.find_first_not_of(" \t\r") == std::string_view::npos) return;
+  std::string why;
+  const auto value = try_parse_json(line, &why);
+  if (!value) return on_bad_line(line, why);
+  ++lines_out_;
+  if (in_ && in_->pattern() == topology::Pattern::dealer_router) return answer_with(*value);
+  if (!out_) return node_.log().info(line);
+  record_.clear();
+  program::pack_value(*value, record_);
+  if (!send_record()) {
+    held_ = true;
+    child_.pause(true);
+  }
+}
+
+void Exec::on_bad_line(std::string_view line, const std::string& why) {
+  ++bad_lines_;
+  const std::string sentence = format("line {} of the command is not JSON ({}): {}", lines_out_ + bad_lines_,
+                                      why, weft::quoted(line, kShown));
+  if (!skip_bad_) return fail(sentence);
+  node_.log().warn(sentence + "; left out");
+  // Line for line: a request whose reply cannot be read has failed.
+  if (in_ && in_->pattern() == topology::Pattern::dealer_router && !waiting_.empty()) {
+    waiting_.front().fail(wire::Code::failed, sentence);
+    waiting_.pop_front();
+  }
+}
+
+void Exec::answer_with(const Value& value) {
+  if (waiting_.empty()) {
+    ++dropped_;
+    if (dropped_ == 1) node_.log().warn("the command wrote more lines than there were requests");
+    return;
+  }
+  const Value* error = value.find("error");
+  if (error && error->is_string() && value.as_map().size() == 1) {
+    waiting_.front().fail(wire::Code::bad_request, error->as_string());
+  } else {
+    waiting_.front().reply_value(value);
+  }
+  waiting_.pop_front();
+}
+
+bool Exec::send_record() {
+  const auto status = out_->send_packed(record_.view(), {}, [this](const program::OutPort::Result& result) {
+    std::string line;
+    if (result.ok) {
+      line = program::record_to_json(*result.record);
+    } else {
+      Value error = Value::map();
+      error["error"] = result.text;
+      line = to_json(error);
+    }
+    (void)child_.write_line(line);
+  });
+  if (status == SendStatus::would_block) return false;
+  if (status == SendStatus::dropped || status == SendStatus::no_peer) {
+    ++dropped_;
+  } else if (status != SendStatus::ok) {
+    fail(format("line {} of the command cannot be sent: {}", lines_out_, to_string(status)));
+  }
+  return true;
+}
+
+void Exec::on_room() {
+  if (held_ && !send_record()) return;
+  held_ = false;
+  child_.pause(false);
+}
+
+// When all input has come, the command gets to know; its exit ends the drain.
+void Exec::on_turn() {
+  if (!draining_) return;
+  if (child_.input_open() && (!in_ || in_->block().drained())) child_.close_input();
+  node_.set_result(result());
+}
+
+void Exec::on_exit(int status) {
+  exited_ = true;
+  status_ = status;
+  for (program::Answer& answer : waiting_)
+    answer.fail(wire::Code::failed, format("the command {}", ending(status)));
+  waiting_.clear();
+  if (failed_) return;
+  node_.set_result(result());
+  if (status != 0) {
+    fail(format("the command {}{}", ending(status),
+                last_words_.empty() ? "" : "; its last words: " + last_words_));
+  } else if (!draining_) {
+    node_.finish(result());
+  }
+}
+
+void Exec::fail(const std::string& sentence) {
+  if (failed_) return;
+  failed_ = true;
+  child_.signal(SIGTERM);
+  node_.set_result(result());
+  node_.fail(sentence);
+}
+
+Value Exec::result() const {
+  Value out = Value::map();
+  out["lines_in"] = lines_in_;
+  out["lines_out"] = lines_out_;
+  if (bad_lines_ != 0) out["bad_lines"] = bad_lines_;
+  if (dropped_ != 0) out["dropped"] = dropped_;
+  if (exited_) out["status"] = status_;
+  return out;
+}
+
+}  // namespace weft::exec

@@ -1,0 +1,225 @@
+// All declarations of options, in one file: the header of CLI11 costs three seconds a file.
+#include "cli.hpp"
+
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+
+#include <weft/core/text.hpp>
+#include <weft/core/units.hpp>
+
+namespace weft::cli {
+namespace {
+
+// "k=v" parts at the first "=": values may hold more of them.
+void add_source(CLI::App& app, Source& source) {
+  app.add_option("FILE", source.file, "Topology file")->required();
+  app.add_option_function<std::vector<std::string>>(
+         "--set",
+         [&source](const std::vector<std::string>& texts) {
+           for (const std::string& text : texts) {
+             const std::size_t at = text.find('=');
+             if (at == std::string::npos || at == 0) {
+               throw CLI::ValidationError("--set", "expected KEY=VALUE, found \"" + text + "\"");
+             }
+             source.sets.emplace_back(text.substr(0, at), text.substr(at + 1));
+           }
+         },
+         "KEY=VALUE: a parameter, or with dots a path into the file, like nodes.worker.replicas=8")
+      ->allow_extra_args(false);
+}
+
+void add_span(CLI::App& app, const std::string& name, Duration& to, const std::string& help) {
+  app.add_option_function<std::string>(
+      name,
+      [&to, name](const std::string& text) {
+        const auto span = parse_duration(text);
+        if (!span || *span == Duration::zero()) {
+          throw CLI::ValidationError(
+              name, "expected a time with its unit, like 250ms or 10s, found \"" + text + "\"");
+        }
+        to = *span;
+      },
+      help);
+}
+
+constexpr const char* kTarget = "[RUN] NODE.PORT; RUN can be left out when only one run is live";
+
+struct All {
+  Check check;
+  Graph graph;
+  Up up;
+  Ps ps;
+  Logs logs;
+  Down down;
+  Run run;
+  Send send;
+  Recv recv;
+  Tap tap;
+};
+
+CLI::App* add_check(CLI::App& app, Check& check) {
+  auto* verb = app.add_subcommand("check", "Check a topology file; names every mistake with its place");
+  add_source(*verb, check.source);
+  verb->add_flag("--expand", check.expand, "Print the file as it will run");
+  verb->add_flag("--json", check.json, "Print one JSON object");
+  return verb;
+}
+
+CLI::App* add_graph(CLI::App& app, Graph& graph) {
+  auto* verb = app.add_subcommand("graph", "Draw a topology");
+  add_source(*verb, graph.source);
+  verb->add_option("--format", graph.format, "mermaid, dot, ascii, or svg (needs Graphviz)")
+      ->check(CLI::IsMember({"mermaid", "dot", "ascii", "svg"}))
+      ->capture_default_str();
+  return verb;
+}
+
+CLI::App* add_up(CLI::App& app, Up& up) {
+  auto* verb =
+      app.add_subcommand("up", "Run a topology on this machine; Ctrl-C drains it, a second one stops it");
+  add_source(*verb, up.source);
+  add_span(*verb, "--for", up.for_, "Drain after so long, like 10s");
+  auto* detach =
+      verb->add_flag("--detach,-d", up.detach, "Return when all nodes are ready, print the run's name");
+  verb->add_flag("--json", up.json, "Print one JSON object at the end; logs go to stderr")->excludes(detach);
+  verb->add_flag("--quiet,-q", up.quiet, "No logs and no progress line; they are in the run directory");
+  verb->add_option("--run-dir", up.run_directory, "Folder that holds the runs");
+  return verb;
+}
+
+CLI::App* add_ps(CLI::App& app, Ps& ps) {
+  auto* verb = app.add_subcommand("ps", "List the runs of this user");
+  verb->add_flag("--all,-a", ps.all, "Also runs that are over");
+  verb->add_flag("--json", ps.json, "Print one JSON object");
+  return verb;
+}
+
+CLI::App* add_logs(CLI::App& app, Logs& logs) {
+  auto* verb = app.add_subcommand("logs", "Show what the nodes of a run wrote");
+  verb->add_option("WORDS", logs.words, "[RUN] [NODE], like worker or worker/2")->expected(0, 2);
+  verb->add_flag("--follow,-f", logs.follow, "Go on until the run is over");
+  verb->add_option("--lines,-n", logs.lines, "Only the last so many of each node");
+  return verb;
+}
+
+CLI::App* add_down(CLI::App& app, Down& down) {
+  auto* verb = app.add_subcommand("down", "Drain a run and wait until it is over");
+  verb->add_option("RUN", down.run,
+                   "Name of the run, or its beginning; can be left out when only one is live");
+  add_span(*verb, "--for", down.for_, "How long to wait (30s)");
+  return verb;
+}
+
+CLI::App* add_run(CLI::App& app, Run& run) {
+  auto* verb = app.add_subcommand("run", "Be one node of a topology, with addresses from the file");
+  add_source(*verb, run.source);
+  verb->add_option("--node", run.node, "Name of the node")->required();
+  verb->add_option("--replica", run.replica, "Its number, from 0")->capture_default_str();
+  verb->add_option("--log-level", run.log_level, "debug, info, warn, error or off")->capture_default_str();
+  return verb;
+}
+
+CLI::App* add_send(CLI::App& app, Send& send) {
+  auto* verb = app.add_subcommand("send", "Put records into a receiving port: JSON lines of standard input");
+  verb->add_option("WORDS", send.words, kTarget)->required()->expected(1, 2);
+  verb->add_option("--text", send.texts, "A record of text instead of standard input; may be repeated")
+      ->allow_extra_args(false);
+  verb->add_option("--topic", send.topic, "For a Sub: the topic, {FIELD} is filled in");
+  verb->add_option("--count", send.count, "Stop after so many");
+  add_span(*verb, "--for", send.for_, "How long it may take until all is received (10s)");
+  return verb;
+}
+
+CLI::App* add_recv(CLI::App& app, Recv& recv) {
+  auto* verb = app.add_subcommand("recv", "Take records from a sending port, as one more peer; JSON lines");
+  verb->add_option("WORDS", recv.words, kTarget)->required()->expected(1, 2);
+  verb->add_option("--topic", recv.topics, "Of a Pub: only topics that begin so; may be repeated")
+      ->allow_extra_args(false);
+  verb->add_option("--count", recv.count, "Stop after so many; fewer is exit code 3");
+  add_span(*verb, "--for", recv.for_, "Stop after so long");
+  verb->add_flag("--with-origin", recv.with_origin, "Lines are {from, topic, record}");
+  return verb;
+}
+
+CLI::App* add_tap(CLI::App& app, Tap& tap) {
+  auto* verb = app.add_subcommand("tap", "Watch a port: a copy of its records, none is taken away");
+  verb->add_option("WORDS", tap.words, kTarget)->required()->expected(1, 2);
+  verb->add_option("--count", tap.count, "Stop after so many; fewer is exit code 3");
+  add_span(*verb, "--for", tap.for_, "Stop after so long");
+  return verb;
+}
+
+// True when the first word is no verb; says which one might have been meant.
+bool is_unknown_verb(const CLI::App& app, const std::string& word) {
+  std::vector<std::string> verbs;
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (verb->get_name() == word) return false;
+    verbs.push_back(verb->get_name());
+  }
+  const auto near = nearest(word, verbs);
+  std::cerr << "weft: there is no verb " << weft::quoted(word)
+            << (near ? "; did you mean " + weft::quoted(*near) + "?" : "; its verbs are " + join_words(verbs)) << '\n';
+  return true;
+}
+
+constexpr const char* kFooter = R"(
+Examples:
+  weft check topologies/pipeline.yaml           is the file right?
+  weft graph topologies/pipeline.yaml --format ascii
+  weft up topologies/pipeline.yaml --set records=10000
+  weft up topologies/logs.yaml --for 10s --json | jq .result
+  weft ps; weft logs -f; weft down
+  echo '{"n": 1}' | weft send sink.in
+  weft recv source.out --count 10
+
+Exit codes: 0 done, 1 the run failed, 2 wrong command line or topology file, 3 not found or not in time.)";
+
+}  // namespace
+
+Command parse(int argc, char** argv, int& code) {
+  All all;
+  CLI::App app{"Weft: message topologies without a broker, on ZeroMQ.", "weft"};
+  app.set_version_flag("--version", std::string("weft ") + WEFT_VERSION);
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  const auto* check = add_check(app, all.check);
+  const auto* graph = add_graph(app, all.graph);
+  const auto* up = add_up(app, all.up);
+  const auto* ps = add_ps(app, all.ps);
+  const auto* logs = add_logs(app, all.logs);
+  const auto* down = add_down(app, all.down);
+  const auto* run = add_run(app, all.run);
+  const auto* send = add_send(app, all.send);
+  const auto* recv = add_recv(app, all.recv);
+  const auto* tap = add_tap(app, all.tap);
+  if (argc > 1 && argv[1][0] != '-' && is_unknown_verb(app, argv[1])) {
+    code = kUsage;
+    return {};
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& e) {
+    code = app.exit(e, std::cout, std::cerr);
+    return {};
+  } catch (const CLI::ParseError& e) {
+    std::string help = "weft";
+    for (const CLI::App* verb : app.get_subcommands()) help += " " + verb->get_name();
+    std::cerr << "weft: " << e.what() << "; see " << help << " --help\n";
+    code = kUsage;
+    return {};
+  }
+  if (*check) return all.check;
+  if (*graph) return all.graph;
+  if (*up) return all.up;
+  if (*ps) return all.ps;
+  if (*logs) return all.logs;
+  if (*down) return all.down;
+  if (*run) return all.run;
+  if (*send) return all.send;
+  if (*recv) return all.recv;
+  if (*tap) return all.tap;
+  return {};
+}
+
+}  // namespace weft::cli

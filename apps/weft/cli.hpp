@@ -1,0 +1,100 @@
+// The command line of weft as plain structs: one for each verb. A new verb gets a struct here, its options in
+// cli.cpp, a line in main.cpp and a file of its own.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <weft/core/time.hpp>
+
+namespace weft::cli {
+
+/// A topology file and what `--set` changes in it.
+struct Source {
+  std::string file;
+  std::vector<std::pair<std::string, std::string>> sets;
+};
+
+struct Check {
+  Source source;
+  bool expand = false;
+  bool json = false;
+};
+
+struct Graph {
+  Source source;
+  std::string format = "mermaid";
+};
+
+struct Up {
+  Source source;
+  Duration for_ = Duration::zero();  ///< zero: until the main nodes end
+  bool detach = false;
+  bool json = false;
+  bool quiet = false;
+  std::string run_directory;
+};
+
+struct Ps {
+  bool all = false;  ///< also runs that are over
+  bool json = false;
+};
+
+struct Logs {
+  std::vector<std::string> words;  ///< [RUN] [NODE]
+  bool follow = false;
+  std::uint64_t lines = 0;  ///< the last so many of each file; 0: all
+};
+
+struct Down {
+  std::string run;
+  Duration for_ = std::chrono::seconds(30);
+};
+
+struct Run {
+  Source source;
+  std::string node;
+  unsigned replica = 0;
+  std::string log_level = "info";
+};
+
+struct Send {
+  std::vector<std::string> words;  ///< [RUN] NODE.PORT
+  std::vector<std::string> texts;
+  std::string topic;
+  std::uint64_t count = 0;  ///< 0: all lines
+  Duration for_ = std::chrono::seconds(10);
+};
+
+struct Recv {
+  std::vector<std::string> words;  ///< [RUN] NODE.PORT
+  std::vector<std::string> topics;
+  std::uint64_t count = 0;
+  Duration for_ = Duration::zero();
+  bool with_origin = false;
+};
+
+struct Tap {
+  std::vector<std::string> words;  ///< [RUN] NODE.PORT or NODE/REPLICA.PORT
+  std::uint64_t count = 0;
+  Duration for_ = Duration::zero();
+};
+
+using Command = std::variant<std::monostate, Check, Graph, Up, Ps, Logs, Down, Run, Send, Recv, Tap>;
+
+/// std::monostate when nothing is left to do: `code` is the exit code, and what a person should read was
+/// printed.
+Command parse(int argc, char** argv, int& code);
+
+/// Exit codes of every verb.
+enum Exit : int {
+  kOk = 0,
+  kFailed = 1,    ///< the run did not do what it should
+  kUsage = 2,     ///< the command line or the topology file is wrong
+  kNotFound = 3,  ///< no such run, node or port; or nothing came in time
+};
+
+}  // namespace weft::cli

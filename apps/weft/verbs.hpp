@@ -1,0 +1,20 @@
+// One function a verb, each in a file of its own. They return the exit code, and throw weft::Error with a
+// sentence for a person.
+#pragma once
+
+#include "cli.hpp"
+
+namespace weft::cli {
+
+int run_verb(const Check& check);
+int run_verb(const Graph& graph);
+int run_verb(const Up& up);
+int run_verb(const Ps& ps);
+int run_verb(const Logs& logs);
+int run_verb(const Down& down);
+int run_verb(const Run& run);
+int run_verb(const Send& send);
+int run_verb(const Recv& recv);
+int run_verb(const Tap& tap);
+
+}  // namespace weft::cli
