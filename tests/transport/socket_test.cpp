@@ -388,3 +388,17 @@ TEST_CASE(
   sockets.pop_back();
   CHECK_NOTHROW(Socket(context, SocketType::router));
 }
+
+TEST_CASE("with immediate, nothing is queued for a peer that is not connected") {
+  Loop loop;
+  Socket probe(loop.context(), SocketType::pull);
+  const auto endpoint = probe.bind("tcp://127.0.0.1:*");
+  Socket push(loop.context(), SocketType::push, {.immediate = true});
+  push.connect(endpoint);
+  REQUIRE(eventually(loop, [&] { return push.send(text("up")) == SendStatus::sent; }));
+  CHECK(receive(loop, probe) == Strings{"up"});
+
+  probe.close();
+
+  CHECK(eventually(loop, [&] { return push.send(text("down")) == SendStatus::would_block; }));
+}

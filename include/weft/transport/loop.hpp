@@ -15,8 +15,11 @@ namespace transport {
 class Socket;
 }
 
-/// Runs on the thread that calls run*(); everything but post() and stop() belongs to that thread. Uses no CPU while
-/// nothing happens. An exception that leaves a handler ends run*() with that exception; the loop stays usable.
+/// Runs on the thread that calls run*(); everything but post() and stop() belongs to that thread. Uses no CPU
+/// while nothing happens, and a turn costs what is ready, not what is watched. An exception that leaves a
+/// handler ends run*() with that exception; the loop stays usable. Handlers, hooks and posted functions may
+/// add and remove watches, timers and hooks, close sockets, and run the loop again until something is done,
+/// up to 8 deep (then Error{internal}).
 class Loop {
  public:
   /// With a context of its own.
@@ -33,16 +36,20 @@ class Loop {
   void run();
   /// Runs until `done()` is true (asked after every turn), stop(), or the deadline. True when done() was.
   bool run_until(const std::function<bool()>& done, Deadline deadline);
-  /// One turn: waits for something to happen until the deadline at most, and handles it. False: nothing happened.
+  /// One turn: waits for something to happen until the deadline at most, and handles it. False: nothing
+  /// happened.
   bool run_once(Deadline deadline);
-  /// One turn without waiting, from inside a long handler, so that heartbeats go on. Handlers of the block whose
-  /// handler runs are not entered again.
+  /// One turn without waiting, from inside a long handler, so that heartbeats go on. Handlers of the block
+  /// whose handler runs are not entered again.
   void breathe();
-  /// Ends run*() after the present turn. Any thread.
+  /// Ends run*() after the present turn, those inside handlers included. Any thread. A stop that comes before
+  /// run*() ends that one; the one after it runs as usual, so that a stopped program can still drain.
   void stop();
+  /// A stop was asked for, and no run*() has begun since it was heeded.
   [[nodiscard]] bool stopped() const;
 
-  /// Calls fn on the loop's thread soon. Any thread, any time while the loop lives; the only such call besides stop().
+  /// Calls fn on the loop's thread soon. Any thread, any time while the loop lives; the only such call
+  /// besides stop().
   void post(std::function<void()> fn);
 
   /// The time at the start of the present turn; read the clock yourself for more.
@@ -56,17 +63,22 @@ class Loop {
   void cancel(TimerId timer);
 
   using WatchId = std::uint64_t;
-  /// Calls on_readable in each turn in which the socket can be read. The handler should take a bounded number of
-  /// messages and return; what is left brings it back in the next turn. Unwatch before the socket dies.
+  /// Calls on_readable in each turn in which the socket can be read. The handler should take a bounded number
+  /// of messages and return; what is left brings it back in the next turn. A handler is never entered while
+  /// it runs. Closing the socket ends the watch.
   WatchId watch(transport::Socket& socket, std::function<void()> on_readable);
   /// Calls on_writable in each turn in which the socket can take a message, until switched off with nullptr.
+  /// Without an effect on a descriptor.
   void on_writable(WatchId watch, std::function<void()> on_writable);
-  /// A file descriptor (pipe, pidfd, signalfd, timerfd); level-triggered.
+  /// A file descriptor (pipe, pidfd, signalfd, timerfd); level-triggered, a hang-up counts as readable.
+  /// Unwatch it before it is closed. Throws Error{invalid_argument} when it is watched already or is a plain
+  /// file.
   WatchId watch_fd(int fd, std::function<void()> on_readable);
   void unwatch(WatchId watch);
 
   using HookId = std::uint64_t;
-  /// Called at the end of every turn in which anything happened, and before waiting: where open batches leave.
+  /// Called at the end of every turn in which anything happened, and before waiting: where open batches
+  /// leave.
   HookId on_idle(std::function<void()> fn);
   void remove_hook(HookId hook);
 

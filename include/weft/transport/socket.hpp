@@ -1,4 +1,4 @@
-// Socket: the few ZeroMQ socket kinds that Weft uses, non-blocking, with Weft's defaults and counted rejections.
+// Socket: the few ZeroMQ socket kinds that Weft uses, non-blocking, with its defaults and counted rejections.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +18,12 @@ namespace weft::transport {
 enum class SocketType { router, dealer, push, pull, xpub, sub, pair };
 
 struct SocketOptions {
-  int send_high_water = 0;      ///< messages; 0: no bound here, because credit bounds it
-  int receive_high_water = 0;   ///< messages
+  int send_high_water = 0;                           ///< messages; 0: no bound here, because credit bounds it
+  int receive_high_water = 0;                        ///< messages
   Duration linger = std::chrono::milliseconds(500);  ///< how long close() may keep sending in the background
   std::uint64_t max_frame_bytes = 256ULL << 20;      ///< larger frames close the connection
-  bool immediate = false;  ///< true: messages queue only for connections that stand; until then sends would block
+  bool immediate =
+      false;  ///< true: messages queue only for connections that stand; before, sends would block
   int send_buffer_bytes = 0;     ///< SO_SNDBUF, 0: the system's
   int receive_buffer_bytes = 0;  ///< SO_RCVBUF
 };
@@ -33,9 +34,10 @@ enum class SendStatus {
   unroutable,   ///< ROUTER: no such peer is connected; nothing was sent
 };
 
-/// Owned and used by one thread (the loop's). All calls return at once. ZMTP NULL security with a ZAP domain,
-/// ROUTER_MANDATORY, HANDSHAKE_IVL 3 s, IMMEDIATE off, reconnect 100 ms to 5 s, no ZMTP heartbeats, IPv6 off,
-/// XPUB_VERBOSE off, TCP_NODELAY (ZeroMQ's default).
+/// Owned and used by one thread (the loop's): the first that sends or receives, checked in debug builds. All
+/// calls return at once, but for binding to a host name, which is looked up. ZMTP NULL security with a ZAP
+/// domain, ROUTER_MANDATORY, HANDSHAKE_IVL 3 s, reconnect 100 ms to 5 s, no ZMTP heartbeats,
+/// IPv6 off, XPUB_VERBOSE off, TCP_NODELAY (ZeroMQ's default).
 class Socket {
  public:
   Socket(Context& context, SocketType type, const SocketOptions& options = {});
@@ -43,11 +45,13 @@ class Socket {
   Socket(Socket&&) noexcept;
   Socket& operator=(Socket&&) noexcept;
 
-  /// Binds and returns the real endpoint ("tcp://127.0.0.1:40113" for "tcp://127.0.0.1:*"). For ipc, takes a lock
-  /// file first and refuses a path that another live process holds. Throws Error{address_in_use, bad_endpoint, io}.
+  /// Binds and returns the real endpoint ("tcp://127.0.0.1:40113" for "tcp://127.0.0.1:*"). For ipc, locks
+  /// "<path>.lock" first, refuses a path that another live process holds, and takes over what a dead one
+  /// left; both files go with the socket. Throws Error{address_in_use, bad_endpoint, io}.
   std::string bind(const std::string& endpoint);
   /// Throws Error{bad_endpoint}. That nobody listens yet is no error: ZeroMQ keeps trying.
   void connect(const std::string& endpoint);
+  /// Without an effect when it is not connected there.
   void disconnect(const std::string& endpoint);
   void subscribe(Bytes prefix);
   void unsubscribe(Bytes prefix);
@@ -63,6 +67,7 @@ class Socket {
   [[nodiscard]] bool readable();
   [[nodiscard]] bool writable();
   /// Connections to a bound socket that broke off before their handshake was done (random bytes, port scans).
+  /// Counted as they end, by the context's thread; 0 when closed.
   [[nodiscard]] std::uint64_t rejected_connections() const;
   [[nodiscard]] std::uint64_t accepted_connections() const;
   [[nodiscard]] bool open() const { return impl_ != nullptr; }
@@ -76,8 +81,9 @@ class Socket {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Checks an endpoint as a person writes it ("tcp://host:port", "tcp://127.0.0.1:*", "ipc:///path", "inproc://name").
-/// Throws Error{bad_endpoint} that says what is wrong: unknown transport, port out of range, path over 107 bytes.
+/// Checks an endpoint as a person writes it ("tcp://host:port", "tcp://127.0.0.1:*", "ipc:///path",
+/// "inproc://name"). Throws Error{bad_endpoint} that says what is wrong: unknown transport, port out of
+/// range, path over 107 bytes.
 void check_endpoint(std::string_view endpoint, bool for_bind);
 
 }  // namespace weft::transport
