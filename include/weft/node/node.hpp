@@ -31,18 +31,20 @@ std::string_view to_string(NodeState state);
 
 struct NodeOptions {
   /// Where the launcher listens ("ipc:///run/.../control"); empty: no launcher, addresses come from the plan.
-  std::string control;
+  std::string control = {};
   /// Name of the run; with a launcher it is part of the scope, so that two runs of one file never meet.
-  std::string run;
+  std::string run = {};
   /// Epoch of this incarnation; the launcher gives a higher one at each restart. 0: wall-clock microseconds.
   std::uint64_t epoch = 0;
+  /// Folder of the run, for sockets of `transport: ipc` and of taps.
+  std::string run_directory = {};
   /// How long meeting all promised peers may take; its end names who is missing and in which state.
   Duration start_limit = std::chrono::seconds(20);
   /// How long draining may take; its end says what was left.
   Duration drain_limit = std::chrono::seconds(10);
   /// How often counts go to the launcher.
   Duration report_every = std::chrono::seconds(1);
-  Logger log;
+  Logger log = {};
 };
 
 /// Owned and used by the loop's thread.

@@ -1,0 +1,32 @@
+// The control link: what a node and its launcher say to each other, as Value maps over dealer-router.
+//
+// report: {op: "report", node, state, pid, endpoints: {link: address}, ports: {port: {...}}, progress,
+// result, reason}
+//         answered by {}.
+// watch:  {op: "watch", node, version}: parked until the launcher has something newer than `version`,
+// answered by
+//         {version, go, peers: {link: [address, ...]}, extra: {port: [address, ...]}, taps: [port, ...]}.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include <weft/blocks/block.hpp>
+#include <weft/blocks/raw.hpp>
+#include <weft/core/value.hpp>
+#include <weft/wire/buffer.hpp>
+
+namespace weft::control {
+
+inline constexpr std::string_view kScope = "weft-control";
+inline constexpr std::string_view kPort = "control";
+
+/// One msgpack object.
+wire::Buffer pack(const Value& message);
+/// nullopt: not a map.
+std::optional<Value> unpack(const RawRecord& record);
+
+/// The counts of a port as a map, names as in PortStats; only rejections that occurred are listed by name.
+Value to_value(const PortStats& stats);
+
+}  // namespace weft::control

@@ -1,0 +1,400 @@
+#include <algorithm>
+#include <csignal>
+
+#include <pthread.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <weft/blocks/pull.hpp>
+#include <weft/blocks/router.hpp>
+#include <weft/blocks/sub.hpp>
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/text.hpp>
+#include <weft/core/units.hpp>
+#include <weft/node/node.hpp>
+
+#include "node/node_impl.hpp"
+
+namespace weft {
+namespace {
+
+sigset_t stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+}  // namespace
+
+std::string_view to_string(NodeState state) {
+  switch (state) {
+    case NodeState::created:
+      return "created";
+    case NodeState::bound:
+      return "bound";
+    case NodeState::joined:
+      return "joined";
+    case NodeState::ready:
+      return "ready";
+    case NodeState::running:
+      return "running";
+    case NodeState::draining:
+      return "draining";
+    case NodeState::stopped:
+      return "stopped";
+    case NodeState::failed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+Node::Node(Loop& loop, topology::NodePlan plan, NodeOptions options)
+    : impl_(std::make_unique<Impl>(*this, loop, std::move(plan), std::move(options))) {
+  Impl& impl = *impl_;
+  if (impl.options.epoch == 0) impl.options.epoch = wall_micros();
+  for (const topology::EndPlan& end : impl.plan.ends) {
+    NodePort* port = impl.find(end.port);
+    if (!port) {
+      impl.ports.push_back(std::make_unique<NodePort>());
+      port = impl.ports.back().get();
+      port->name = end.port;
+    }
+    port->ends.push_back(&end);
+  }
+}
+
+Node::~Node() {
+  Impl& impl = *impl_;
+  if (impl.hook != 0) impl.loop.remove_hook(impl.hook);
+  if (impl.limit != 0) impl.loop.cancel(impl.limit);
+  if (impl.reporter != 0) impl.loop.cancel(impl.reporter);
+  if (impl.signal_watch != 0) impl.loop.unwatch(impl.signal_watch);
+  if (impl.signals >= 0) ::close(impl.signals);
+}
+
+const topology::NodePlan& Node::plan() const {
+  return impl_->plan;
+}
+NodeState Node::state() const {
+  return impl_->state;
+}
+Loop& Node::loop() {
+  return impl_->loop;
+}
+const Logger& Node::log() const {
+  return impl_->options.log;
+}
+bool Node::linked(std::string_view port) const {
+  return impl_->find(port) != nullptr;
+}
+void Node::on_start(std::function<void()> handler) {
+  impl_->start_handler = std::move(handler);
+}
+void Node::on_drain(std::function<void()> handler) {
+  impl_->drain_handler = std::move(handler);
+}
+void Node::on_report(std::function<Value()> handler) {
+  impl_->report_handler = std::move(handler);
+}
+void Node::set_result(Value result) {
+  impl_->result = std::move(result);
+}
+void Node::fail(std::string sentence) {
+  impl_->fail(std::move(sentence));
+}
+void Node::drain() {
+  impl_->begin_drain();
+}
+void Node::hold_drain(std::function<bool()> busy) {
+  impl_->busy = std::move(busy);
+}
+void Node::on_peer(std::function<void(std::string_view, const PeerEvent&)> handler) {
+  impl_->peer_handler = std::move(handler);
+}
+
+void Node::finish(Value result) {
+  if (!result.is_null()) impl_->result = std::move(result);
+  impl_->begin_drain();
+}
+
+std::vector<std::string> Node::ports() const {
+  std::vector<std::string> names;
+  for (const auto& port : impl_->ports) names.push_back(port->name);
+  return names;
+}
+
+std::vector<const topology::LinkPlan*> Node::links_of(std::string_view port) const {
+  std::vector<const topology::LinkPlan*> links;
+  const NodePort* found = impl_->find(port);
+  if (!found) return links;
+  for (const auto* end : found->ends) links.push_back(&impl_->link(end->link));
+  return links;
+}
+
+PortOptions Node::port_options(std::string_view name) const {
+  const Impl& impl = *impl_;
+  const NodePort* port = impl_->find(name);
+  if (!port)
+    throw Error(Errc::not_found,
+                format("node {} has no port {} in this topology", impl.plan.id.text(), weft::quoted(name)));
+  PortOptions out{
+      .name = port->name, .node = impl.plan.id.text(), .scope = impl.scope(), .epoch = impl.options.epoch};
+  out.log = impl.options.log;
+  for (const auto* end : port->ends) {
+    const topology::LinkPlan& link = impl.link(end->link);
+    if (end->binds) {
+      out.bind.push_back(end->endpoint.empty() ? impl.wildcard(*end, link) : end->endpoint);
+      if (!end->data_endpoint.empty()) out.data_bind = end->data_endpoint;
+    }
+    out.capacity_bytes = link.capacity_bytes;
+    out.window_bytes = link.prefetch_bytes;
+    out.overflow = link.overflow;
+    out.distribute = link.distribute;
+    out.dead_after = link.dead_after;
+    // Three silent heartbeats make a peer suspect; it should be so well before it is dead.
+    out.heartbeat = std::min<Duration>(out.heartbeat, link.dead_after / 4);
+    out.keep_last = link.keep_last;
+    out.native = link.wire == topology::WireMode::native;
+  }
+  return out;
+}
+
+void Node::adopt(std::string name, std::unique_ptr<Block> block) {
+  Impl& impl = *impl_;
+  NodePort* port = impl.find(name);
+  if (!port)
+    throw Error(Errc::not_found,
+                format("node {} has no port {} in this topology", impl.plan.id.text(), weft::quoted(name)));
+  if (port->block) throw Error(Errc::invalid_argument, format("port {} is open already", weft::quoted(name)));
+  port->receives = dynamic_cast<PullBase*>(block.get()) != nullptr ||
+                   dynamic_cast<SubBase*>(block.get()) != nullptr ||
+                   dynamic_cast<RouterBase*>(block.get()) != nullptr;
+  port->bound = block->endpoints();
+  block->on_peer([&impl, port](const PeerEvent& event) { impl.on_event(*port, event); });
+  port->block = std::move(block);
+}
+
+int Node::run() {
+  Impl& impl = *impl_;
+  try {
+    impl.begin();
+    impl.loop.run();
+  } catch (const std::exception& error) {
+    impl.fail(error.what());
+  }
+  impl.enter(impl.exit_code == 0 || impl.exit_code == 4 ? NodeState::stopped : NodeState::failed);
+  impl.report(true);
+  for (const auto& port : impl.ports) {
+    if (port->block) port->block->close();
+  }
+  if (impl.control) impl.control->close();
+  return impl.exit_code;
+}
+
+// ---- life
+// ------------------------------------------------------------------------------------------------------
+
+NodePort* Node::Impl::find(std::string_view name) {
+  const auto found = std::ranges::find_if(ports, [&](const auto& port) { return port->name == name; });
+  return found == ports.end() ? nullptr : found->get();
+}
+
+const topology::LinkPlan& Node::Impl::link(std::string_view id) const {
+  for (const topology::LinkPlan& link : plan.links) {
+    if (link.id == id) return link;
+  }
+  throw Error(Errc::invalid_file,
+              format("the plan of {} names link {} and does not have it", plan.id.text(), weft::quoted(id)));
+}
+
+std::string Node::Impl::scope() const {
+  return options.run.empty() ? plan.topology : options.run;
+}
+
+std::string Node::Impl::wildcard(const topology::EndPlan& end, const topology::LinkPlan& link) const {
+  if (link.transport != topology::Transport::ipc) return "tcp://127.0.0.1:*";
+  // A path of its own for each incarnation: nobody can take over, or find, an earlier one's.
+  return format("ipc://{}/s/{}-{}.{}.{:x}", options.run_directory.empty() ? "/tmp" : options.run_directory,
+                plan.id.name, plan.id.replica, end.port, options.epoch);
+}
+
+void Node::Impl::enter(NodeState next) {
+  if (state == next) return;
+  state = next;
+  options.log.debug(format("{} is {}", plan.id.text(), to_string(next)));
+}
+
+void Node::Impl::begin() {
+  for (const auto& port : ports) {
+    if (!port->block) {
+      throw Error(Errc::invalid_argument,
+                  format("the topology links port {} of {}, and the program did not open it",
+                         weft::quoted(port->name), plan.id.text()));
+    }
+  }
+  const sigset_t set = stop_signals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (signals < 0) throw Error(Errc::io, "cannot make a signalfd");
+  signal_watch = loop.watch_fd(signals, [this] { on_signal(); });
+  hook = loop.on_idle([this] { step(); });
+  enter(NodeState::bound);
+  limit = loop.at(Clock::now() + options.start_limit, [this] {
+    limit = 0;
+    fail(format("not ready after {}: {}", format_duration(options.start_limit), missing()), 3);
+  });
+  if (!options.control.empty()) {
+    open_control();
+    report();
+    watch();
+    reporter = loop.every(options.report_every, [this] { report(); });
+  } else {
+    connect_from_plan();
+    enter(NodeState::joined);
+  }
+  loop.post([this] { step(); });
+}
+
+void Node::Impl::step() {
+  if (state == NodeState::joined && all_peers_up()) {
+    enter(NodeState::ready);
+    if (limit != 0) loop.cancel(limit);
+    limit = 0;
+    if (control) report();
+  }
+  if (state == NodeState::ready && (go || !control)) start();
+  if (state == NodeState::draining) drain_step();
+}
+
+void Node::Impl::start() {
+  enter(NodeState::running);
+  if (control) report();
+  started = true;
+  if (start_handler) start_handler();
+}
+
+void Node::Impl::begin_drain() {
+  if (state == NodeState::draining || state == NodeState::stopped || state == NodeState::failed) return;
+  if (limit != 0) loop.cancel(limit);
+  enter(NodeState::draining);
+  report();
+  if (drain_handler) drain_handler();
+  for (const auto& port : ports) {
+    if (port->block && port->receives) port->block->begin_drain();
+  }
+  limit = loop.at(Clock::now() + options.drain_limit, [this] {
+    limit = 0;
+    reason = format("not drained after {}: {}", format_duration(options.drain_limit), left());
+    options.log.error(reason);
+    stop(4);
+  });
+  loop.post([this] { step(); });
+}
+
+void Node::Impl::drain_step() {
+  const auto all_drained = [this](bool receivers) {
+    return std::ranges::all_of(
+        ports, [&](const auto& p) { return p->receives != receivers || p->block->drained(); });
+  };
+  if (!draining_senders && all_drained(true) && !(busy && busy())) {
+    // What the receivers' last handlers sent is in the senders by now.
+    draining_senders = true;
+    for (const auto& port : ports) {
+      if (!port->receives) port->block->begin_drain();
+    }
+  }
+  if (draining_senders && all_drained(false)) stop(0);
+}
+
+void Node::Impl::stop(int code) {
+  if (exit_code == 0) exit_code = code;
+  loop.stop();
+}
+
+void Node::Impl::fail(std::string sentence, int code) {
+  if (state == NodeState::failed) return;
+  reason = std::move(sentence);
+  options.log.error(reason);
+  exit_code = code;
+  enter(NodeState::failed);
+  loop.stop();
+}
+
+void Node::Impl::on_signal() {
+  signalfd_siginfo info{};
+  while (read(signals, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    if (++signals_seen > 1) {
+      reason = format("stopped by a second signal: {}", left());
+      options.log.warn(reason);
+      return stop(4);
+    }
+    begin_drain();
+  }
+}
+
+void Node::Impl::on_event(NodePort& port, const PeerEvent& event) {
+  port.peers[event.node] = std::string(to_string(event.what)) + (event.text.empty() ? "" : ": " + event.text);
+  if (event.what == PeerEvent::What::dead || event.what == PeerEvent::What::restarted) {
+    options.log.warn(format("port {}: {} is {}{}", port.name, event.node, to_string(event.what),
+                            event.text.empty() ? "" : " (" + event.text + ")"));
+  }
+  const bool ours = event.code == wire::Code::type_mismatch || event.code == wire::Code::unsupported ||
+                    event.code == wire::Code::denied;
+  const bool promised = std::ranges::any_of(port.ends, [&](const auto* end) {
+    return std::ranges::any_of(end->peers, [&](const auto& peer) { return peer.node.text() == event.node; });
+  });
+  // A promised peer that cannot be one will not become one by waiting.
+  if (event.what == PeerEvent::What::refused && ours && promised && !started) {
+    fail(format("port {}: {}", port.name, event.text));
+    return;
+  }
+  if (peer_handler) peer_handler(port.name, event);
+}
+
+bool Node::Impl::all_peers_up() const {
+  return std::ranges::all_of(ports, [this](const auto& port) {
+    std::size_t expected = 0;
+    for (const auto* end : port->ends) {
+      // The receiving end of plain PUSH/PULL sockets cannot see who is there.
+      if (link(end->link).wire == topology::WireMode::native && !end->sender) continue;
+      expected += end->peers.size();
+    }
+    return port->block->peers_up() >= expected;
+  });
+}
+
+std::string Node::Impl::missing() const {
+  std::vector<std::string> parts;
+  for (const auto& port : ports) {
+    std::vector<std::string> who;
+    for (const auto* end : port->ends) {
+      for (const auto& peer : end->peers) {
+        const auto seen = port->peers.find(peer.node.text());
+        if (seen == port->peers.end()) {
+          who.push_back(format("{} (no HELLO from it yet)", peer.node.text()));
+        } else if (seen->second != "up") {
+          who.push_back(format("{} ({})", peer.node.text(), seen->second));
+        }
+      }
+    }
+    if (!who.empty()) parts.push_back(format("port {} waits for {}", port->name, join_words(who)));
+  }
+  if (parts.empty()) return "all own ports have their peers, and the others of the run are not ready";
+  return join_words(parts);
+}
+
+std::string Node::Impl::left() const {
+  std::vector<std::string> parts;
+  for (const auto& port : ports) {
+    if (!port->block || port->block->drained()) continue;
+    const PortStats stats = port->block->stats();
+    parts.push_back(format("port {} has {} records queued, {} on their way and {} peers", port->name,
+                           stats.queued_records, stats.outstanding_records, stats.peers_up));
+  }
+  return parts.empty() ? "nothing was left" : join_words(parts);
+}
+
+}  // namespace weft

@@ -1,0 +1,88 @@
+// What a Node holds. Private.
+#pragma once
+
+#include <map>
+#include <set>
+
+#include <weft/blocks/dealer.hpp>
+#include <weft/blocks/pub.hpp>
+#include <weft/node/node.hpp>
+
+namespace weft {
+
+/// A port of the plan and the block that serves it.
+struct NodePort {
+  std::string name;
+  std::vector<const topology::EndPlan*> ends;
+  std::unique_ptr<Block> block;
+  std::vector<std::string> bound;            // endpoints of the ends that bind, in their order
+  std::set<std::string> connected;           // endpoints that the block was told to connect to
+  std::map<std::string, std::string> peers;  // node -> last event, for those who ask what is missing
+  std::unique_ptr<Pub<>> tap;
+  bool receives = false;  // drains first
+};
+
+struct Node::Impl {
+  Node& self;
+  Loop& loop;
+  topology::NodePlan plan;
+  NodeOptions options;
+  NodeState state = NodeState::created;
+  std::vector<std::unique_ptr<NodePort>> ports;
+  std::unique_ptr<Dealer<>> control;
+  std::uint64_t version = 0;
+  bool watching = false;
+  bool go = false;
+  bool launcher_lost = false;
+  bool draining_senders = false;
+  bool started = false;
+  int exit_code = 0;
+  int signals = -1;  // signalfd
+  int signals_seen = 0;
+  Loop::WatchId signal_watch = 0;
+  Loop::HookId hook = 0;
+  Loop::TimerId limit = 0;
+  Loop::TimerId reporter = 0;
+  std::function<void()> start_handler;
+  std::function<void()> drain_handler;
+  std::function<bool()> busy;  // holds the senders' drain
+  std::function<void(std::string_view, const PeerEvent&)> peer_handler;
+  std::function<Value()> report_handler;
+  Value result;
+  std::string reason;
+
+  Impl(Node& node, Loop& l, topology::NodePlan p, NodeOptions o)
+      : self(node), loop(l), plan(std::move(p)), options(std::move(o)) {}
+
+  NodePort* find(std::string_view name);
+  const topology::LinkPlan& link(std::string_view id) const;
+  [[nodiscard]] std::string scope() const;
+  [[nodiscard]] std::string wildcard(const topology::EndPlan& end, const topology::LinkPlan& link) const;
+
+  // node.cpp: life
+  void enter(NodeState next);
+  void begin();
+  void step();  // after every turn: has something that we wait for come true?
+  void start();
+  void begin_drain();
+  void drain_step();
+  void stop(int code);
+  void fail(std::string sentence, int code = 1);
+  void on_signal();
+  void on_event(NodePort& port, const PeerEvent& event);
+  [[nodiscard]] bool all_peers_up() const;
+  [[nodiscard]] std::string missing() const;
+  [[nodiscard]] std::string left() const;
+
+  // rendezvous.cpp: what the launcher hears and says
+  void open_control();
+  void report(bool last = false);
+  void watch();
+  void apply(const Value& news);
+  void connect_from_plan();
+  void set_peers(NodePort& port, const std::set<std::string>& wanted);
+  void set_tap(NodePort& port, bool on);
+  [[nodiscard]] Value snapshot() const;
+};
+
+}  // namespace weft

@@ -1,0 +1,197 @@
+// How a node tells its launcher where it is bound, and hears where its peers are.
+#include <algorithm>
+
+#include <unistd.h>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/text.hpp>
+#include <weft/node/control.hpp>
+#include <weft/wire/batch.hpp>
+
+#include "node/node_impl.hpp"
+
+namespace weft {
+namespace {
+
+constexpr auto kWatch = std::chrono::seconds(20);  // a parked question is asked again after that
+constexpr auto kReport = std::chrono::seconds(10);
+constexpr auto kAskAgain = std::chrono::milliseconds(200);
+constexpr auto kLastWord = std::chrono::seconds(2);  // how long the last report may take
+constexpr auto kTapIdle = std::chrono::seconds(5);   // a tap that nobody looks at is closed
+
+std::set<std::string> texts(const Value& list) {
+  std::set<std::string> out;
+  if (!list.is_list()) return out;
+  for (const Value& item : list.as_list()) {
+    if (item.is_string()) out.insert(item.as_string());
+  }
+  return out;
+}
+
+}  // namespace
+
+void Node::Impl::open_control() {
+  control = std::make_unique<Dealer<>>(loop, PortOptions{.name = std::string(control::kPort),
+                                                         .node = plan.id.text(),
+                                                         .scope = std::string(control::kScope),
+                                                         .connect = {options.control},
+                                                         .epoch = options.epoch});
+  control->on_peer([this](const PeerEvent& event) {
+    if (event.what == PeerEvent::What::dead && !launcher_lost) {
+      launcher_lost = true;
+      options.log.warn("the launcher is gone; going on without it");
+    }
+    if (event.what == PeerEvent::What::up) launcher_lost = false;
+  });
+}
+
+Value Node::Impl::snapshot() const {
+  Value out;
+  out["op"] = "report";
+  out["node"] = plan.id.text();
+  out["state"] = to_string(state);
+  out["pid"] = static_cast<std::int64_t>(getpid());
+  Value& endpoints = out["endpoints"] = Value::map();
+  Value& counts = out["ports"] = Value::map();
+  for (const auto& port : ports) {
+    if (!port->block) continue;
+    std::size_t next = 0;
+    for (const auto* end : port->ends) {
+      if (end->binds && next < port->bound.size()) endpoints[end->link] = port->bound[next++];
+    }
+    Value& mine = counts[port->name] = control::to_value(port->block->stats());
+    if (port->tap) mine["tap"] = port->tap->endpoints().at(0);
+  }
+  if (report_handler &&
+      (state == NodeState::running || state == NodeState::draining || state == NodeState::stopped)) {
+    out["progress"] = report_handler();
+  }
+  if (!result.is_null()) out["result"] = result;
+  if (!reason.empty()) out["reason"] = reason;
+  if (state != NodeState::running && !started) out["missing"] = missing();
+  return out;
+}
+
+void Node::Impl::report(bool last) {
+  if (!control) return;
+  const wire::Buffer message = control::pack(snapshot());
+  if (!last) {
+    control->request_packed(message.view(), Deadline::after(kReport, Clock::now()), [](Reply<RawRecord>&) {});
+    return;
+  }
+  // The loop may have been stopped by a failure; this is the one thing that is still to be said.
+  auto done = std::make_shared<bool>(launcher_lost);
+  control->request_packed(message.view(), Deadline::after(kLastWord),
+                          [done](Reply<RawRecord>&) { *done = true; });
+  try {
+    (void)loop.run_until([done] { return *done; }, Deadline::after(kLastWord));
+  } catch (const std::exception& error) {
+    options.log.warn(format("while reporting the end: {}", error.what()));
+  }
+}
+
+void Node::Impl::watch() {
+  if (watching || state == NodeState::draining || state == NodeState::stopped || state == NodeState::failed)
+    return;
+  watching = true;
+  Value question;
+  question["op"] = "watch";
+  question["node"] = plan.id.text();
+  question["version"] = version;
+  const wire::Buffer message = control::pack(question);
+  control->request_packed(message.view(), Deadline::after(kWatch, Clock::now()),
+                          [this](Reply<RawRecord>& reply) {
+                            watching = false;
+                            if (reply.outcome == Outcome::closed) return;
+                            if (reply.ok()) {
+                              if (const auto news = control::unpack(*reply.record)) apply(*news);
+                              return watch();
+                            }
+                            if (reply.outcome == Outcome::timed_out) return watch();
+                            loop.at(Clock::now() + kAskAgain, [this] { watch(); });
+                          });
+}
+
+void Node::Impl::apply(const Value& news) {
+  const Value& number = news.get("version");
+  if (number.is_int()) version = number.as_uint();
+  bool all_told = true;
+  for (const auto& port : ports) {
+    std::set<std::string> wanted;
+    for (const auto* end : port->ends) {
+      if (end->binds) continue;
+      const auto told = texts(news.get("peers").get(end->link));
+      if (told.size() < end->peers.size()) all_told = false;
+      wanted.insert(told.begin(), told.end());
+    }
+    const auto extra = texts(news.get("extra").get(port->name));
+    wanted.insert(extra.begin(), extra.end());
+    set_peers(*port, wanted);
+  }
+  const auto taps = texts(news.get("taps"));
+  for (const auto& port : ports) set_tap(*port, taps.contains(port->name));
+  if (state == NodeState::bound && all_told) enter(NodeState::joined);
+  if (news.get("go").is_bool() && news.get("go").as_bool()) go = true;
+  step();
+}
+
+void Node::Impl::connect_from_plan() {
+  for (const auto& port : ports) {
+    std::set<std::string> wanted;
+    for (const auto* end : port->ends) {
+      if (end->binds) continue;
+      for (const auto& peer : end->peers) {
+        if (peer.endpoint.empty()) {
+          throw Error(
+              Errc::invalid_file,
+              format(
+                  "port {}: the topology does not say where {} is, and there is no launcher to ask; give the "
+                  "link an `endpoint:` or the node `hosts:`",
+                  port->name, peer.node.text()));
+        }
+        wanted.insert(peer.endpoint);
+      }
+    }
+    set_peers(*port, wanted);
+  }
+}
+
+void Node::Impl::set_peers(NodePort& port, const std::set<std::string>& wanted) {
+  for (auto at = port.connected.begin(); at != port.connected.end();) {
+    if (wanted.contains(*at)) {
+      ++at;
+      continue;
+    }
+    port.block->disconnect(*at);
+    at = port.connected.erase(at);
+  }
+  for (const std::string& endpoint : wanted) {
+    if (!port.connected.insert(endpoint).second) continue;
+    port.block->connect(endpoint);
+  }
+}
+
+void Node::Impl::set_tap(NodePort& port, bool on) {
+  if (on == (port.tap != nullptr)) return;
+  if (!on) {
+    port.block->tap(nullptr);
+    port.tap.reset();
+    return;
+  }
+  port.tap = std::make_unique<Pub<>>(
+      loop, PortOptions{.name = port.name,
+                        .node = plan.id.text(),
+                        .scope = std::string(control::kScope),
+                        .bind = {format("ipc://{}/s/tap-{}-{}.{}.{:x}", options.run_directory, plan.id.name,
+                                        plan.id.replica, port.name, options.epoch)}});
+  port.block->tap(
+      [tap = port.tap.get(), name = port.name](bool, std::string_view, Bytes body, std::uint64_t) {
+        if (tap->peers_up() == 0) return;
+        for (wire::BatchReader records(body); !records.done();)
+          (void)tap->publish_packed(name, records.next());
+      });
+  report();
+}
+
+}  // namespace weft
