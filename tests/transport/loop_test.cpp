@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -11,6 +12,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -584,6 +586,28 @@ TEST_CASE("waits inside each other without end are refused by an error") {
   bool usable = false;
   loop.post([&] { usable = true; });
   CHECK(loop.run_until([&] { return usable; }, soon()));
+}
+
+TEST_CASE("signals do not disturb a wait") {
+  Loop loop;
+  struct sigaction before {};
+  struct sigaction quiet {};
+  quiet.sa_handler = [](int) {};
+  REQUIRE(::sigaction(SIGUSR1, &quiet, &before) == 0);
+  const auto me = ::pthread_self();
+  bool done = false;
+  std::thread other([&] {
+    for (int i = 0; i < 100; ++i) {
+      ::pthread_kill(me, SIGUSR1);
+      std::this_thread::yield();
+    }
+    loop.post([&] { done = true; });
+  });
+
+  CHECK(loop.run_until([&] { return done; }, soon()));
+
+  other.join();
+  ::sigaction(SIGUSR1, &before, nullptr);
 }
 
 TEST_CASE("an idle hook runs before waiting and after a turn in which something happened") {

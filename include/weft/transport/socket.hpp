@@ -22,8 +22,7 @@ struct SocketOptions {
   int receive_high_water = 0;                        ///< messages
   Duration linger = std::chrono::milliseconds(500);  ///< how long close() may keep sending in the background
   std::uint64_t max_frame_bytes = 256ULL << 20;      ///< larger frames close the connection
-  bool immediate =
-      false;  ///< true: messages queue only for connections that stand; before, sends would block
+  bool immediate = false;        ///< true: messages queue only for standing connections, else would_block
   int send_buffer_bytes = 0;     ///< SO_SNDBUF, 0: the system's
   int receive_buffer_bytes = 0;  ///< SO_RCVBUF
 };
