@@ -1,0 +1,103 @@
+// Launcher: starts every node of a plan as a process, lets them meet, watches them, and ends the run.
+//
+//   weft::Loop loop;
+//   weft::launch::Launcher launcher(loop, plan, {.base = base, .resolve = find_program});
+//   const weft::launch::RunReport report = launcher.run();
+//
+// Each run has a directory <base>/<run>/ of mode 0700: run.json (what was started), state.json (what is, see
+// state()), nodes/<name>-<replica>.json (specs), logs/<name>-<replica>.log, control (a socket), lock (held
+// while the launcher lives). runs.hpp reads it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <weft/core/log.hpp>
+#include <weft/core/time.hpp>
+#include <weft/core/value.hpp>
+#include <weft/launch/report.hpp>
+#include <weft/topology/plan.hpp>
+#include <weft/transport/loop.hpp>
+
+namespace weft::launch {
+
+/// What `run:` of a node stands for.
+struct Program {
+  std::string path;  ///< absolute
+  /// True: the program describes itself, gets `--spec FILE --control ENDPOINT --run ID --epoch N
+  /// --run-directory DIR`, and reports. False: it gets its `args:` and the environment WEFT_SPEC,
+  /// WEFT_CONTROL, WEFT_RUN, WEFT_NODE, WEFT_REPLICA, and counts as ready once it runs.
+  bool describes = true;
+};
+
+struct LaunchOptions {
+  /// Folder that holds the runs; made (mode 0700) when missing. The paths of sockets in it are bounded by the
+  /// system: at most 107 bytes, so keep it short.
+  std::string base;
+  /// Name of the run: letters, digits, "_", "-", ".", at most 64. Empty: "<topology>-<MMDD-hhmmss>-<random>".
+  std::string run = {};
+  /// Finds a node's program. Throws Error{not_found} with a sentence that names it.
+  std::function<Program(const topology::NodePlan&)> resolve = {};
+  /// Drain so long after all nodes became ready. Absent: until the main nodes have ended.
+  std::optional<Duration> run_for = {};
+  /// True for the node whose stdin is that of the launcher; all others read /dev/null. Not for a terminal.
+  std::function<bool(const topology::NodePlan&)> wants_stdin = {};
+  /// Added to the environment of every node, before its own `env:`.
+  std::vector<std::pair<std::string, std::string>> environment = {};
+  /// Directories of earlier runs that are kept; older ones that are over are removed at the start.
+  unsigned keep_runs = 20;
+  /// SIGINT and SIGTERM drain the run, a second one kills it. They stay blocked in the calling thread while
+  /// run() runs.
+  bool handle_signals = true;
+
+  // All called on the loop's thread; they must not block.
+  /// One line of output of a node, without its newline, at most 16 KiB.
+  std::function<void(const topology::NodeId&, bool is_stderr, std::string_view line)> on_line = {};
+  /// A node changed its state ("starting", "running", "restarting", "stopped", "failed", ...), and why.
+  std::function<void(const topology::NodeId&, std::string_view state, std::string_view text)> on_state = {};
+  /// All nodes are ready and sources start; once.
+  std::function<void()> on_ready = {};
+  /// Once a second: see Launcher::state().
+  std::function<void(const Value& state)> on_progress = {};
+  Logger log = {};
+};
+
+/// Owned and used by the main thread of the process, with its loop: nodes die with the thread that starts
+/// them.
+class Launcher {
+ public:
+  /// Makes the run directory and the control socket; starts nothing. Throws Error{invalid_argument,
+  /// bad_endpoint, not_found, io}.
+  Launcher(Loop& loop, topology::Plan plan, LaunchOptions options);
+  /// Kills what still runs.
+  ~Launcher();
+  Launcher(const Launcher&) = delete;
+  Launcher& operator=(const Launcher&) = delete;
+
+  [[nodiscard]] const std::string& run_id() const;
+  [[nodiscard]] const std::string& directory() const;
+
+  /// Starts all nodes, and runs the loop until all have ended. Failures of nodes are in the report.
+  RunReport run();
+  /// Ends the run in order: sources first, then those that they feed, stage by stage.
+  void drain();
+  /// Kills all process groups.
+  void stop_now();
+
+  /// {run, topology, file, pid, state: starting|running|draining|over, seconds, nodes: [{name, state, pid,
+  /// restarts, exit_code, signal, reason, missing, endpoints: {link: address}, peers_up, progress}], links:
+  /// [as in RunReport]}
+  [[nodiscard]] Value state() const;
+
+  struct Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weft::launch

@@ -1,0 +1,63 @@
+// RunReport: how a run ended, for people and for `weft up --json`.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <weft/core/value.hpp>
+#include <weft/topology/plan.hpp>
+
+namespace weft::launch {
+
+/// One process of the run, over all its restarts.
+struct NodeReport {
+  topology::NodeId id;
+  std::string state;             ///< "stopped" as it should, "failed", or what it was when the run ended
+  std::optional<int> exit_code;  ///< of the last incarnation; none when a signal ended it or it never ran
+  int signal = 0;                ///< that ended the last incarnation, 0: none
+  unsigned restarts = 0;
+  double cpu_seconds = 0;               ///< user and system, all incarnations
+  std::uint64_t peak_memory_bytes = 0;  ///< of the largest incarnation
+  std::string reason;                   ///< a sentence when it failed, else empty
+  std::vector<std::string> last_lines;  ///< its last output, at most 20 lines
+  Value result;                         ///< what it reported as its outcome; null: nothing
+};
+
+/// Counts of a link, summed over the replicas of both ends and their restarts. Where a port serves several
+/// links, its counts cannot be told apart and stand at each of them (`shared`).
+struct LinkReport {
+  std::string id, from, to;  ///< "worker.params>server.params", "worker.params", "server.params"
+  topology::Pattern pattern = topology::Pattern::push_pull;
+  std::uint64_t sent = 0;      ///< records handed to the network (dealer-router: requests)
+  std::uint64_t received = 0;  ///< records that arrived
+  std::uint64_t dropped = 0;   ///< by overflow, or without a receiver at the end
+  std::uint64_t lost = 0;      ///< on their way when a peer or connection was lost
+  std::uint64_t missed = 0;    ///< batches: gaps that receivers saw
+  std::uint64_t duplicates = 0;
+  std::uint64_t rejected = 0;  ///< messages, connections and peers that an end refused
+  std::uint64_t left = 0;      ///< push-pull: sent, and neither received nor counted as lost; never negative
+  bool shared = false;
+  /// False when an end died without its last word, or extra peers took part: sent and received need not
+  /// agree.
+  bool exact = true;
+};
+
+struct RunReport {
+  std::string run, topology, directory;
+  bool ok = false;
+  bool ready = false;  ///< all nodes were ready at some time
+  double seconds = 0;
+  std::string reason;  ///< why not ok; empty when ok
+  std::vector<NodeReport> nodes;
+  std::vector<LinkReport> links;
+  Value result = Value::map();  ///< "worker/0" -> what it reported as its outcome
+};
+
+/// {run, topology, directory, ok, ready, seconds, reason, nodes: [{name, state, exit_code, signal, restarts,
+/// cpu_seconds, peak_memory, reason, last_lines}], links: [{id, from, to, pattern, sent, received, dropped,
+/// lost, missed, duplicates, rejected, left, shared, exact}], result: {node: ...}}
+Value to_value(const RunReport& report);
+
+}  // namespace weft::launch
