@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
@@ -13,12 +14,45 @@ namespace {
 
 constexpr int kMessagesPerTurn = 256;  // then other sockets get their turn
 constexpr std::uint64_t kBytesPerTurn = 8ULL << 20;
-constexpr unsigned kBadMessages = 64;  // of one peer, before it is shut out
 constexpr Duration kRetrySend = std::chrono::milliseconds(10);
+constexpr int kSendHighWater = 200'000;
+constexpr std::uint64_t kReceiveReserve = 1000;
 
 transport::SocketOptions socket_options(const PortOptions& options) {
-  // High-water marks stay open: credit bounds what is on its way, in bytes.
-  return {.linger = options.close_linger, .max_frame_bytes = options.max_frame_bytes};
+  // Credit bounds what is on its way between peers that keep to it. These marks are for those that do not:
+  // one that floods us, and one that makes us answer and never reads.
+  return {.send_high_water = kSendHighWater,
+          .receive_high_water = static_cast<int>(kReceiveReserve + 2 * options.window_batches),
+          .linger = options.close_linger,
+          .max_frame_bytes = options.max_frame_bytes};
+}
+
+// A read or a tick that is under way. The message is its own, because handlers may run the loop.
+struct Scope {
+  int& busy;
+  std::weak_ptr<bool> alive;
+  transport::Message& spare;
+  transport::Message message;
+  Scope(int& depth, const std::shared_ptr<bool>& life, transport::Message& keep)
+      : busy(depth), alive(life), spare(keep), message(std::exchange(keep, {})) {
+    ++busy;
+  }
+  ~Scope() {
+    if (alive.expired()) return;
+    --busy;
+    spare = std::move(message);
+    spare.clear();
+  }
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+};
+
+/// An inbound peer that may be forgotten: dead, or shut out.
+bool is_over(const Peer& peer) {
+  return peer.inbound && !peer.up() && peer.session.state() != protocol::PeerState::suspect;
+}
+Duration sweep_after(const PortOptions& options) {
+  return 6 * options.dead_after;
 }
 
 std::uint64_t seed_of(std::string_view text) {
@@ -91,16 +125,17 @@ Peer& Hub::add_peer(bool inbound) {
 }
 
 void Hub::remove_peer(Peer& peer) {
+  const auto at = std::ranges::find_if(peers_, [&](const auto& p) { return p.get() == &peer; });
+  if (at == peers_.end()) return;  // a handler was faster
   counts_.lost_records += peer.out.resume(peer.out.last_acknowledged()).records;
   if (peer.watch != 0) loop_.unwatch(peer.watch);
   peer.watch = 0;
   if (peer.socket) peer.socket->close();
   if (peer.inbound) {
     by_routing_id_.erase(peer.routing_id);
-    inbound_by_name_.erase(peer.node + "." + peer.port);
+    inbound_by_name_.erase(name_key(peer.node, peer.port));
   }
   by_id_.erase(peer.id);
-  const auto at = std::ranges::find_if(peers_, [&](const auto& p) { return p.get() == &peer; });
   peer.session.close();
   graveyard_.push_back(std::move(*at));
   peers_.erase(at);
@@ -121,27 +156,29 @@ std::size_t Hub::peers_up() const {
 // -------------------------------------------------------------------------------------------------
 
 void Hub::read_router() {
-  const std::weak_ptr<bool> alive = alive_;
+  Scope scope(busy_, alive_, inbox_);
+  transport::Message& message = scope.message;
   std::uint64_t bytes = 0;
   for (int i = 0; i < kMessagesPerTurn && bytes < kBytesPerTurn; ++i) {
-    if (!router_->receive(inbox_)) return;
-    for (const auto& frame : inbox_) bytes += frame.size();
+    if (!router_->receive(message)) return;
+    for (const auto& frame : message) bytes += frame.size();
     // The id is copied: the message may be taken apart while it is handled.
-    const std::string routing_id(inbox_.empty() ? std::string_view() : as_text(inbox_[0].view()));
+    const std::string routing_id(message.empty() ? std::string_view() : as_text(message[0].view()));
     const auto known = by_routing_id_.find(routing_id);
-    handle(known == by_routing_id_.end() ? nullptr : known->second, routing_id, inbox_, 1);
-    if (alive.expired() || closed_) return;
+    handle(known == by_routing_id_.end() ? nullptr : known->second, routing_id, message, 1);
+    if (scope.alive.expired() || closed_) return;
   }
 }
 
 void Hub::read_dealer(Peer& peer) {
-  const std::weak_ptr<bool> alive = alive_;
+  Scope scope(busy_, alive_, inbox_);
+  transport::Message& message = scope.message;
   std::uint64_t bytes = 0;
   for (int i = 0; i < kMessagesPerTurn && bytes < kBytesPerTurn; ++i) {
-    if (!peer.socket || !peer.socket->open() || !peer.socket->receive(inbox_)) return;
-    for (const auto& frame : inbox_) bytes += frame.size();
-    handle(&peer, {}, inbox_, 0);
-    if (alive.expired() || closed_ || peer.watch == 0) return;
+    if (!peer.socket || !peer.socket->open() || !peer.socket->receive(message)) return;
+    for (const auto& frame : message) bytes += frame.size();
+    handle(&peer, {}, message, 0);
+    if (scope.alive.expired() || closed_ || peer.watch == 0) return;
   }
 }
 
@@ -163,7 +200,10 @@ void Hub::handle(Peer* peer, std::string_view routing_id, transport::Message& me
   }
   if (header.kind == wire::Kind::nack) return on_nack(*peer, header);
   apply(*peer, peer->session.on_traffic(loop_.now()));
-  if (!peer->up() || !peer->met) return reject(wire::Rejection::unexpected, peer);
+  // Once met, sequence and epoch say what a message is worth, whether or not the session is being renewed.
+  if (peer->session.state() == protocol::PeerState::closed || !peer->met) {
+    return reject(wire::Rejection::unexpected, peer);
+  }
   switch (header.kind) {
     case wire::Kind::ack:
       return on_ack(*peer, header);
@@ -181,8 +221,7 @@ void Hub::on_ack(Peer& peer, const wire::Header& header) {
   const protocol::Credit credit =
       header.options.has(wire::Options::credit)
           ? protocol::Credit{header.options.credit_bytes, header.options.credit_batches}
-          : protocol::Credit{};
-  if (!header.options.has(wire::Options::credit)) return reject(wire::Rejection::malformed, &peer);
+          : peer.out.credit();
   if (peer.out.acknowledge(header.seq, credit) == protocol::SendLane::Ack::beyond) {
     return reject(wire::Rejection::unexpected, &peer);
   }
@@ -198,6 +237,8 @@ void Hub::on_bye(Peer& peer, const wire::Header& header) {
     return;
   }
   peer.finished = true;
+  // It acknowledged what it had before it said so, and takes nothing more.
+  counts_.lost_records += peer.out.resume(peer.out.last_acknowledged()).records;
   emit(peer, PeerEvent::What::finished);
   client_.on_down(peer, PeerEvent::What::finished);
 }
@@ -228,7 +269,10 @@ transport::SendStatus Hub::send(Peer& peer, std::span<transport::Frame> frames) 
   if (status == transport::SendStatus::sent) {
     peer.session.on_sent(loop_.now());
   } else if (status == transport::SendStatus::unroutable && peer.up()) {
-    lost(peer, PeerEvent::What::dead, "its connection is gone");
+    // Who sends is amid its queues: the news waits for the next turn.
+    peer.session.lose();
+    peer.gone = true;
+    plan_tick(loop_.now());
   }
   return status;
 }
@@ -286,7 +330,7 @@ wire::Header Hub::header(wire::Kind kind, std::uint64_t seq) const {
 
 void Hub::settled(Peer& peer, std::uint64_t epoch, std::uint64_t seq, std::uint64_t bytes) {
   if (epoch != peer.in.epoch()) return;  // of a sender that has been replaced since
-  peer.settled = seq;
+  peer.settled = std::max(peer.settled, seq);
   if (peer.ack.settled(bytes)) return acknowledge(peer);
   plan_tick(loop_.now() + std::chrono::milliseconds(50));
 }
@@ -328,6 +372,7 @@ void Hub::nack_to(std::string_view routing_id, wire::Code code, std::string_view
 }
 
 void Hub::bye(Peer& peer, std::uint32_t flags) {
+  if (peer.ack.pending()) acknowledge(peer);  // so that its counts are exact
   wire::Header h = header(wire::Kind::bye, peer.out.last_sent());
   h.options.flags_v = flags;
   h.options.mark(wire::Options::flags);
@@ -356,19 +401,24 @@ void Hub::plan_tick(TimePoint when) {
 
 void Hub::tick() {
   const TimePoint now = loop_.now();
-  graveyard_.clear();
-  const std::weak_ptr<bool> alive = alive_;
+  if (busy_ == 0) graveyard_.clear();
+  Scope scope(busy_, alive_, inbox_);
   for (std::size_t i = 0; i < peers_.size(); ++i) {
     Peer& peer = *peers_[i];
+    if (peer.gone) report_gone(peer);
+    if (scope.alive.expired() || closed_) return;
     apply(peer, peer.session.on_tick(now));
-    if (alive.expired() || closed_) return;
+    if (scope.alive.expired() || closed_) return;
     if (peer.up() && peer.ack.pending()) acknowledge(peer);
     if (peer.up() && identity_.sends) client_.on_room(peer);
-    if (alive.expired() || closed_) return;
+    if (scope.alive.expired() || closed_) return;
   }
   sweep();
   TimePoint next = TimePoint::max();
-  for (const auto& peer : peers_) next = std::min(next, peer->session.next_tick());
+  for (const auto& peer : peers_) {
+    next = std::min(next, peer->session.next_tick());
+    if (is_over(*peer)) next = std::min(next, peer->session.last_heard() + sweep_after(options_));
+  }
   if (next != TimePoint::max()) plan_tick(next);
 }
 
@@ -377,28 +427,43 @@ void Hub::sweep() {
   const TimePoint now = loop_.now();
   for (std::size_t i = peers_.size(); i-- > 0;) {
     Peer& peer = *peers_[i];
-    const bool over = !peer.up() && peer.session.state() != protocol::PeerState::suspect;
-    if (peer.inbound && over && now - peer.session.last_heard() > 6 * options_.dead_after) remove_peer(peer);
+    if (is_over(peer) && now - peer.session.last_heard() >= sweep_after(options_)) remove_peer(peer);
   }
+}
+
+// A full port forgets who is dead before it turns a living peer away.
+bool Hub::make_room() {
+  if (peers_.size() < options_.max_peers) return true;
+  for (std::size_t i = peers_.size(); i-- > 0;) {
+    if (is_over(*peers_[i]) && !peers_[i]->gone) remove_peer(*peers_[i]);
+  }
+  return peers_.size() < options_.max_peers;
 }
 
 void Hub::apply(Peer& peer, const protocol::Session::Action& action) {
   if (action.say_hello) say_hello(peer);
   if (action.ping) ping(peer);
   if (action.became_suspect) emit(peer, PeerEvent::What::suspect);
-  if (action.became_dead) lost(peer, PeerEvent::What::dead, "silent for too long");
+  if (action.became_dead) return lost(peer, PeerEvent::What::dead, "silent for too long");
   if (action.became_up && peer.met) {
-    emit(peer, PeerEvent::What::up);
+    // First what waited for the peer, then what a handler of the event may add.
     client_.on_up(peer);
+    if (!closed_) emit(peer, PeerEvent::What::up);
   }
+}
+
+void Hub::report_gone(Peer& peer) {
+  peer.gone = false;
+  lost(peer, PeerEvent::What::dead, "its connection is gone");
 }
 
 void Hub::lost(Peer& peer, PeerEvent::What what, std::string text) {
   const bool known = peer.met;
   peer.session.lose();
   if (!known) return;
+  const std::weak_ptr<bool> alive = alive_;
   emit(peer, what, wire::Code::dead, std::move(text));
-  client_.on_down(peer, what);
+  if (!alive.expired() && !closed_) client_.on_down(peer, what);
 }
 
 void Hub::emit(Peer& peer, PeerEvent::What what, wire::Code code, std::string text) {
@@ -416,7 +481,7 @@ void Hub::emit(Peer& peer, PeerEvent::What what, wire::Code code, std::string te
 void Hub::fill(PortStats& stats) const {
   stats = counts_;
   stats.peers_up = peers_up();
-  if (router_) stats.rejected_connections = router_->rejected_connections();
+  if (router_ && router_->open()) stats.rejected_connections = router_->rejected_connections();
   for (const auto& peer : peers_) stats.outstanding_records += peer->out.outstanding_records();
 }
 

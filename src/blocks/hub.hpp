@@ -43,10 +43,14 @@ struct Peer {
   std::string node;
   std::string port;
   std::uint64_t epoch = 0;
-  std::uint32_t hello_attempt = 0;
+  std::uint32_t hello_attempt = 0;   // of the HELLO that we said last
+  std::uint32_t hello_answered = 0;  // answers up to this one are late
+  /// Attempt, and what had been sent on `out` when it was said; one entry for each change.
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> hello_marks;
   std::string data_endpoint;
   std::uint64_t name_hash = 0;
   bool met = false;       // at least one HELLO was accepted
+  bool gone = false;      // its connection is: to be reported in the next turn
   bool finished = false;  // it said BYE
   bool draining = false;  // it wants nothing new
   unsigned bad_messages = 0;
@@ -75,13 +79,24 @@ class HubClient {
   /// is one.
   virtual void on_message(Peer& peer, const wire::Header& header, transport::Message& message,
                           std::size_t at) = 0;
-  /// The peer is up (again); its lanes are set for what comes next.
+  /// The peer is up (again); its lanes are set for what comes next. Called before the event is emitted.
   virtual void on_up(Peer&) {}
   /// The peer gets nothing more and nothing comes from it for now: dead, finished, refused or removed.
   virtual void on_down(Peer&, PeerEvent::What) {}
   /// Credit came, or the peer began to drain.
   virtual void on_room(Peer&) {}
 };
+
+/// Messages of one peer that break the protocol, before it is shut out.
+inline constexpr unsigned kBadMessages = 64;
+
+/// One key for who a peer says it is.
+inline std::string name_key(std::string_view node, std::string_view port) {
+  std::string key(node);
+  key += '\0';
+  key += port;
+  return key;
+}
 
 class Hub {
  public:
@@ -101,7 +116,8 @@ class Hub {
   [[nodiscard]] Peer* find(std::uint64_t id);
   [[nodiscard]] std::size_t peers_up() const;
 
-  /// Sends frames to a peer that is up. `unroutable` has already been taken as the peer's death.
+  /// Sends frames to a peer that is up. `unroutable` is taken as the peer's death: it is not up any more, and
+  /// the block hears of it in the next turn (never from inside this call).
   transport::SendStatus send(Peer& peer, std::span<transport::Frame> frames);
   transport::SendStatus send_header(Peer& peer, const wire::Header& header);
   /// A batch with its header; false: it could not be sent now and `batch` is untouched.
@@ -144,6 +160,10 @@ class Hub {
   Peer* inbound_hello(std::string_view routing_id, const wire::Header& header, bool& new_connection);
   std::optional<std::pair<wire::Code, std::string>> refuse_hello(const wire::Header& header) const;
   void establish(Peer& peer, const wire::Header& header, bool new_connection);
+  bool fenced(Peer& peer, std::string_view routing_id, const wire::Header& header);
+  void rename(Peer& peer, const wire::Header& header);
+  void meet_receiver(Peer& peer, const wire::Header& header, bool fresh_lane);
+  std::uint64_t meet_sender(Peer& peer, const wire::Header& header);
   void on_ack(Peer& peer, const wire::Header& header);
   void on_nack(Peer& peer, const wire::Header& header);
   void on_bye(Peer& peer, const wire::Header& header);
@@ -152,6 +172,8 @@ class Hub {
   void nack_to(std::string_view routing_id, wire::Code code, std::string_view text);
   void apply(Peer& peer, const protocol::Session::Action& action);
   void lost(Peer& peer, PeerEvent::What what, std::string text);
+  void report_gone(Peer& peer);
+  bool make_room();
   void tick();
   void plan_tick(TimePoint when);
   void sweep();
@@ -168,7 +190,8 @@ class Hub {
   Loop::WatchId router_watch_ = 0;
   std::vector<std::string> bound_;
   std::vector<std::unique_ptr<Peer>> peers_;
-  std::vector<std::unique_ptr<Peer>> graveyard_;  // removed while their handler ran
+  std::vector<std::unique_ptr<Peer>> graveyard_;  // removed, perhaps while their handler runs
+  int busy_ = 0;                                  // read and tick calls on the stack
   std::unordered_map<std::string, Peer*> by_routing_id_;
   std::map<std::string, Peer*, std::less<>> inbound_by_name_;
   std::unordered_map<std::uint64_t, Peer*> by_id_;

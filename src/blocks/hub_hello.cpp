@@ -25,7 +25,11 @@ RecordType type_of(const wire::Options& o, wire::Options::Key name, std::string_
 }  // namespace
 
 void Hub::say_hello(Peer& peer) {
-  send_hello(peer, ++peer.hello_attempt, peer.in.last());
+  ++peer.hello_attempt;
+  if (peer.hello_marks.empty() || peer.hello_marks.back().second != peer.out.last_sent()) {
+    peer.hello_marks.emplace_back(peer.hello_attempt, peer.out.last_sent());
+  }
+  send_hello(peer, peer.hello_attempt, peer.in.last());
 }
 
 void Hub::send_hello(Peer& peer, std::uint32_t attempt, std::uint64_t accepted) {
@@ -63,7 +67,8 @@ void Hub::send_hello(Peer& peer, std::uint32_t attempt, std::uint64_t accepted) 
   }
   if (!identity_.data_endpoint.empty())
     text(wire::Options::data_endpoint, o.data_endpoint_v, identity_.data_endpoint);
-  // The number tells answers to earlier, repeated HELLOs apart: only the answer to the last one counts.
+  // The number tells which HELLO an answer belongs to: the first answer counts, those to HELLOs that were
+  // said before it came are late.
   o.attempt_v = attempt;
   o.mark(wire::Options::attempt);
   (void)send_header(peer, h);
@@ -81,6 +86,9 @@ std::optional<std::pair<wire::Code, std::string>> Hub::refuse_hello(const wire::
     return {
         {wire::Code::bad_request,
          format("HELLO to {} needs the options node and port, 1 to {} bytes each", stream_, kMaxNodeBytes)}};
+  }
+  if (!is_utf8(o.node_v) || !is_utf8(o.port_v)) {
+    return {{wire::Code::bad_request, format("HELLO to {} has a node or port that is not UTF-8", stream_)}};
   }
   if (o.has(wire::Options::scope) && o.scope_v != options_.scope) {
     return {{wire::Code::denied,
@@ -110,7 +118,8 @@ std::optional<std::pair<wire::Code, std::string>> Hub::refuse_hello(const wire::
 
 void Hub::on_hello(Peer* peer, std::string_view routing_id, const wire::Header& h) {
   const bool from_router = !peer || peer->inbound;
-  if (!from_router && h.options.has(wire::Options::attempt) && h.options.attempt_v != peer->hello_attempt)
+  if (!from_router && h.options.has(wire::Options::attempt) &&
+      (h.options.attempt_v <= peer->hello_answered || h.options.attempt_v > peer->hello_attempt))
     return;
   if (auto refusal = refuse_hello(h)) {
     ++counts_.rejected_peers;
@@ -132,28 +141,31 @@ void Hub::on_hello(Peer* peer, std::string_view routing_id, const wire::Header& 
     emit(*peer, PeerEvent::What::refused, refusal->first, refusal->second);
     return;
   }
-  bool new_connection = !from_router;
+  // An outbound peer that was silent only may well be on the same connection still.
+  bool new_connection = !from_router && !peer->up() && peer->session.state() != protocol::PeerState::suspect;
   if (from_router) {
     peer = inbound_hello(routing_id, h, new_connection);
     if (!peer) return;
+  } else if (fenced(*peer, {}, h)) {
+    return;
   }
   establish(*peer, h, new_connection);
 }
 
 // The peer that a HELLO at the ROUTER belongs to: known, known with a new connection or incarnation, or new.
 Peer* Hub::inbound_hello(std::string_view routing_id, const wire::Header& h, bool& new_connection) {
-  const std::string key = std::string(h.options.node_v) + "." + std::string(h.options.port_v);
+  const std::string key = name_key(h.options.node_v, h.options.port_v);
   const auto known = inbound_by_name_.find(key);
+  if (const auto same = by_routing_id_.find(std::string(routing_id));
+      same != by_routing_id_.end() && (known == inbound_by_name_.end() || same->second != known->second)) {
+    // One connection, two names: the second one is no honest mistake.
+    reject(wire::Rejection::unexpected, same->second);
+    return nullptr;
+  }
   if (known == inbound_by_name_.end()) {
-    if (peers_.size() >= options_.max_peers) {
+    if (!make_room()) {
       ++counts_.rejected_peers;
       nack_to(routing_id, wire::Code::full, format("{} has {} peers, its bound", stream_, peers_.size()));
-      return nullptr;
-    }
-    if (const auto same_connection = by_routing_id_.find(std::string(routing_id));
-        same_connection != by_routing_id_.end()) {
-      // One connection, two names: the second one is no honest mistake.
-      reject(wire::Rejection::unexpected, same_connection->second);
       return nullptr;
     }
     Peer& peer = add_peer(true);
@@ -164,12 +176,17 @@ Peer* Hub::inbound_hello(std::string_view routing_id, const wire::Header& h, boo
     return &peer;
   }
   Peer& peer = *known->second;
-  if (h.epoch < peer.epoch) {
-    ++counts_.fenced_batches;
-    nack_to(routing_id, wire::Code::fenced,
-            format("{} is known with epoch {}, this HELLO has {}: it has been replaced", peer.node,
-                   peer.epoch, h.epoch));
-    return nullptr;
+  if (fenced(peer, routing_id, h)) return nullptr;
+  if (peer.gone) report_gone(peer);
+  if (closed_) return nullptr;
+  if (peer.session.state() == protocol::PeerState::closed) {
+    // Who was shut out for breaking the protocol comes back as a new incarnation only.
+    if (peer.bad_messages >= kBadMessages && h.epoch == peer.epoch) {
+      nack_to(routing_id, wire::Code::denied, "shut out for messages that break the protocol");
+      return nullptr;
+    }
+    peer.bad_messages = 0;
+    peer.session.reopen(loop_.now());
   }
   if (peer.routing_id != routing_id) {
     by_routing_id_.erase(peer.routing_id);
@@ -180,52 +197,92 @@ Peer* Hub::inbound_hello(std::string_view routing_id, const wire::Header& h, boo
   return &peer;
 }
 
+// An older incarnation of a peer that is known with a later one has been replaced.
+bool Hub::fenced(Peer& peer, std::string_view routing_id, const wire::Header& h) {
+  const bool same_name = peer.node == h.options.node_v && peer.port == h.options.port_v;
+  if (!peer.met || !same_name || h.epoch >= peer.epoch) return false;
+  ++counts_.fenced_batches;
+  const std::string text = format("{} is known with epoch {}, this HELLO has {}: it has been replaced",
+                                  peer.node, peer.epoch, h.epoch);
+  peer.inbound ? nack_to(routing_id, wire::Code::fenced, text) : nack(peer, wire::Code::fenced, text);
+  return true;
+}
+
+void Hub::rename(Peer& peer, const wire::Header& h) {
+  if (peer.met && peer.node == h.options.node_v && peer.port == h.options.port_v) return;
+  peer.node = h.options.node_v;
+  peer.port = h.options.port_v;
+  peer.name_hash = protocol::name_hash(peer.node + "." + peer.port);
+  peer.lane = format("{}>{}", stream_, peer.node);
+  peer.header = wire::DataHeader(identity_.block == "dealer" ? wire::Kind::request : wire::Kind::data,
+                                 peer.lane, epoch_);
+}
+
+// We send to it: what was on its way is lost with its connection, and credit begins anew.
+void Hub::meet_receiver(Peer& peer, const wire::Header& h, bool fresh_lane) {
+  // What had been sent when the HELLO was said that this one answers.
+  std::uint64_t said = peer.out.last_sent();
+  if (!peer.inbound && h.options.has(wire::Options::attempt)) {
+    for (const auto& [attempt, sent] : peer.hello_marks) {
+      if (attempt <= h.options.attempt_v) said = sent;
+    }
+  }
+  if (!peer.inbound || fresh_lane) {
+    counts_.lost_records += peer.out.resume(h.seq, said).records;
+  }
+  // A peer that does not speak of credit gets as much as this port itself would give.
+  const protocol::Credit credit = h.options.has(wire::Options::credit)
+                                      ? protocol::Credit{h.options.credit_bytes, h.options.credit_batches}
+                                      : protocol::Credit{options_.window_bytes, options_.window_batches};
+  (void)peer.out.acknowledge(peer.out.last_acknowledged(), credit);
+}
+
+// It sends to us: returns the last sequence that had arrived before this HELLO, because the sender must not
+// take what is skipped here for accepted.
+std::uint64_t Hub::meet_sender(Peer& peer, const wire::Header& h) {
+  const std::uint64_t accepted = h.epoch == peer.in.epoch() ? peer.in.last() : 0;
+  if (!h.options.has(wire::Options::first_retained) || h.options.first_retained_v == 0) return accepted;
+  const std::uint64_t before = h.options.first_retained_v - 1;
+  const bool fresh = !peer.in.started() || h.epoch > peer.in.epoch();
+  if (peer.in.begin(h.epoch) != protocol::ReceiveLane::Verdict::accept) return accepted;
+  if (fresh) peer.settled = 0;
+  if (!fresh) counts_.missed_batches += peer.in.missing_until(before);
+  peer.in.skip_to(before);
+  if (peer.held_bytes == 0) peer.settled = peer.in.last();
+  return accepted;
+}
+
 void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
   const wire::Options& o = h.options;
+  const bool renamed = peer.met && (peer.node != o.node_v || peer.port != o.port_v);
+  const bool restarted = renamed || (peer.met && h.epoch > peer.epoch);
   const bool was_up = peer.up();
-  const bool restarted = peer.met && h.epoch > peer.epoch;
-  if (peer.met && (new_connection || restarted)) ++counts_.reconnects;
-  peer.node = o.node_v;
-  peer.port = o.port_v;
+  if (restarted) {
+    // Also when it is not up just now: what was asked of its former life gets no answer.
+    const std::weak_ptr<bool> alive = alive_;
+    emit(peer, PeerEvent::What::restarted);
+    if (!alive.expired() && !closed_) client_.on_down(peer, PeerEvent::What::restarted);
+    if (alive.expired() || closed_ || peer.session.state() == protocol::PeerState::closed) return;
+    counts_.lost_records += peer.out.resume(peer.out.last_acknowledged()).records;
+    if (renamed) peer.in = protocol::ReceiveLane();
+  }
+  const bool known = peer.met;
+  if (known && (new_connection || restarted)) ++counts_.reconnects;
+  rename(peer, h);
   peer.epoch = h.epoch;
-  peer.name_hash = protocol::name_hash(peer.node + "." + peer.port);
   peer.finished = peer.draining = false;
   if (o.has(wire::Options::data_endpoint)) peer.data_endpoint = o.data_endpoint_v;
   if (o.has(wire::Options::heartbeat) && o.heartbeat_v <= 3'600'000) {
     peer.session.peer_heartbeat(std::chrono::milliseconds(o.heartbeat_v));
   }
-  if (!peer.met) {
-    peer.lane = format("{}>{}", stream_, peer.node);
-    peer.header = wire::DataHeader(identity_.block == "dealer" ? wire::Kind::request : wire::Kind::data,
-                                   peer.lane, epoch_);
-  }
-  if (restarted && peer.up()) {
-    emit(peer, PeerEvent::What::restarted);
-    client_.on_down(peer, PeerEvent::What::restarted);
-  }
-  if (identity_.sends) {
-    if (new_connection || restarted || !peer.met)
-      counts_.lost_records += peer.out.resume(restarted ? 0 : h.seq).records;
-    const protocol::Credit none{UINT64_MAX / 2, UINT64_MAX / 2};  // a peer that does not speak of credit
-    const protocol::Credit credit =
-        o.has(wire::Options::credit) ? protocol::Credit{o.credit_bytes, o.credit_batches} : none;
-    (void)peer.out.acknowledge(peer.out.last_acknowledged(), credit);
-  }
-  // What had arrived before this HELLO: the sender must not take what is skipped below for accepted.
-  const std::uint64_t accepted = h.epoch == peer.in.epoch() ? peer.in.last() : 0;
-  if (identity_.receives && o.has(wire::Options::first_retained) && o.first_retained_v > 0) {
-    const bool fresh = !peer.in.started() || h.epoch > peer.in.epoch();
-    if (peer.in.begin(h.epoch) == protocol::ReceiveLane::Verdict::accept) {
-      if (fresh) peer.settled = 0;
-      if (!fresh) counts_.missed_batches += peer.in.missing_until(o.first_retained_v - 1);
-      peer.in.skip_to(o.first_retained_v - 1);
-      if (peer.held_bytes == 0) peer.settled = peer.in.last();
-    }
-  }
+  if (identity_.sends) meet_receiver(peer, h, new_connection || restarted || !known);
+  const std::uint64_t accepted = identity_.receives ? meet_sender(peer, h) : 0;
   peer.met = true;
   if (peer.inbound) {
-    const auto attempt = o.has(wire::Options::attempt) ? o.attempt_v : 0U;
-    send_hello(peer, attempt, accepted);
+    send_hello(peer, o.has(wire::Options::attempt) ? o.attempt_v : 0U, accepted);
+  } else {
+    peer.hello_answered = peer.hello_attempt;
+    peer.hello_marks.clear();
   }
   auto action = peer.session.on_hello(loop_.now());
   plan_tick(peer.session.next_tick());
@@ -244,6 +301,9 @@ void Hub::on_nack(Peer& peer, const wire::Header& h) {
   }
   options_.log.warn(format("{}: refused by {}: {} ({})", stream_, peer.name(), text, wire::to_string(code)));
   ++counts_.rejected_peers;
+  if (code == wire::Code::full && !peer.inbound && !peer.up()) {  // there may be room later: HELLO goes on
+    return emit(peer, PeerEvent::What::refused, code, text);
+  }
   peer.session.close();
   emit(peer, PeerEvent::What::refused, code, text);
   client_.on_down(peer, PeerEvent::What::refused);

@@ -37,14 +37,19 @@ SendLane::Ack SendLane::acknowledge(std::uint64_t seq, Credit credit) {
   return Ack::ok;
 }
 
-SendLane::Lost SendLane::resume(std::uint64_t last_accepted) {
+SendLane::Lost SendLane::resume(std::uint64_t last_accepted, std::uint64_t said) {
   Lost lost;
-  while (!flight_.empty()) {
+  while (!flight_.empty() && flight_.front().last <= said) {
     if (flight_.front().last > last_accepted) {
       ++lost.batches;
       lost.records += flight_.front().records;
     }
     settle_first();
+  }
+  // The top half is out of reach of an honest stream: no peer can make the numbers wrap.
+  if (last_accepted > last_sent() && last_accepted < UINT64_MAX / 2) {
+    next_ = last_accepted + 1;
+    acknowledged_ = last_accepted;
   }
   return lost;
 }

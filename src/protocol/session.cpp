@@ -59,6 +59,13 @@ Session::Session(const SessionOptions& options, TimePoint now)
       next_hello_(now),
       random_(options.jitter_seed) {}
 
+void Session::reopen(TimePoint now) {
+  if (state_ != PeerState::closed) return;
+  state_ = PeerState::connecting;
+  last_heard_ = last_sent_ = next_hello_ = now;
+  hello_attempts_ = 0;
+}
+
 void Session::peer_heartbeat(Duration interval) {
   const Duration longest = std::min<Duration>(interval, std::chrono::hours(1));
   suspect_after_ = kSuspectAfter * std::max(options_.heartbeat, longest);

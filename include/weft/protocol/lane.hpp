@@ -24,6 +24,7 @@ class SendLane {
   [[nodiscard]] std::size_t outstanding() const { return flight_.size(); }
   [[nodiscard]] std::uint64_t outstanding_bytes() const { return flight_bytes_; }
   [[nodiscard]] std::uint64_t outstanding_records() const { return flight_records_; }
+  [[nodiscard]] Credit credit() const { return credit_; }
 
   /// True when credit admits a batch of that size. With nothing outstanding one batch is always admitted,
   /// once the receiver has given any credit at all.
@@ -46,9 +47,11 @@ class SendLane {
     std::uint64_t batches = 0;
     std::uint64_t records = 0;
   };
-  /// After a new HELLO: the receiver has accepted up to `last_accepted`; what lies beyond was lost with the
-  /// connection. Numbers go on, so that the receiver sees the gap too.
-  Lost resume(std::uint64_t last_accepted);
+  /// After a new HELLO: the receiver has accepted up to `last_accepted`; what lies beyond, up to `said` (what
+  /// had been sent when that HELLO left), was lost with the connection. Later batches came behind the HELLO
+  /// and are still on their way. Numbers go on, so that the receiver sees the gap too, and a number that the
+  /// receiver has accepted already (from this stream's time with another connection) is not given again.
+  Lost resume(std::uint64_t last_accepted, std::uint64_t said = UINT64_MAX);
 
  private:
   struct Batch {

@@ -49,6 +49,7 @@ class RequestBook {
     for (const std::uint64_t number : numbers) out.emplace_back(number, *remove(requests_.find(number)));
     return out;
   }
+  [[nodiscard]] bool contains(std::uint64_t number) const { return requests_.contains(number); }
   [[nodiscard]] std::size_t size() const { return requests_.size(); }
   [[nodiscard]] std::size_t size(std::uint64_t peer) const {
     std::size_t n = 0;

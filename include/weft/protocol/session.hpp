@@ -48,6 +48,8 @@ class Session {
   /// Something was sent: no PING is needed for a while.
   void on_sent(TimePoint now) { last_sent_ = now; }
   void close() { state_ = PeerState::closed; }
+  /// Ends being closed: as if it had just begun.
+  void reopen(TimePoint now);
   /// The connection is known to be gone (a binding end sees that at once); a new HELLO brings the peer back.
   void lose() {
     if (state_ != PeerState::closed) state_ = PeerState::dead;
