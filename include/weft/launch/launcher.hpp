@@ -6,7 +6,7 @@
 //
 // Each run has a directory <base>/<run>/ of mode 0700: run.json (what was started), state.json (what is, see
 // state()), nodes/<name>-<replica>.json (specs), logs/<name>-<replica>.log, control (a socket), lock (held
-// while the launcher lives). runs.hpp reads it.
+// while the launcher lives). run_directory.hpp reads it.
 #pragma once
 
 #include <functional>
