@@ -31,8 +31,12 @@ void ClientCore::join(Call& call) {
 }
 
 void ClientCore::accept_join(const Call& call) {
-  if (!call.ok())
-    throw Error(Errc::peer_lost, format("worker {} could not join: {}", options_.worker, call.text()));
+  if (!call.ok()) {
+    const std::string who =
+        options_.worker == kObserver ? "an observer" : format("worker {}", options_.worker);
+    throw Error(Errc::peer_lost, format("{} could not join: {}", who, call.text()));
+  }
+  incarnations_.resize(options_.shards);
   const Value& tables = call.infos().front().get("tables");
   for (std::uint32_t shard = 0; shard < options_.shards; ++shard) {
     const Value& info = call.infos()[shard];
@@ -46,6 +50,11 @@ void ClientCore::accept_join(const Call& call) {
       throw Error(Errc::protocol,
                   format("servers 0 and {} have different tables; all need the same `tables:`", shard));
     }
+    Value& incarnation = incarnations_[shard];
+    if (!incarnation.is_null() && incarnation != info.get("incarnation")) {
+      throw Error(Errc::peer_lost, format("server {} was started again and has lost its rows", shard));
+    }
+    incarnation = info.get("incarnation");
     const Value& barrier = info.get("barrier");
     if (barrier.is_int()) barrier_ = std::max(barrier_, barrier.as_uint());
     const Value& workers = info.get("workers");

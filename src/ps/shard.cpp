@@ -222,6 +222,12 @@ bool Shard::refuse_full(std::uint64_t ticket, const Request& request, Replies& o
 }
 
 void Shard::join(std::uint64_t ticket, const Request& request, Replies& out) {
+  if (request.worker == kObserver) {
+    Reply reply = reply_to(ticket, kObserver);
+    reply.info = join_info();
+    out.push_back(std::move(reply));
+    return;
+  }
   if (request.worker >= StalenessClock::kMaxWorkers) {
     return refuse(ticket, request, Status::bad_request,
                   format("worker {} is out of range: expected 0 to {}", request.worker,
@@ -256,6 +262,7 @@ Value Shard::join_info() const {
   info["shards"] = options_.count;
   info["workers"] = options_.workers;
   info["barrier"] = stats_.barrier;
+  info["incarnation"] = options_.incarnation;
   Value& tables = info["tables"] = Value::map();
   for (const Table& table : tables_) tables[table.spec().name] = table.spec().to_value();
   return info;

@@ -29,12 +29,14 @@ class ClientCore {
  public:
   explicit ClientCore(const ClientOptions& options);
 
-  /// First call of a worker: asks every shard. After it is done, accept_join() learns tables and clock.
+  /// First call of a worker or observer: asks every shard. After it is done, accept_join() learns tables and
+  /// clock. A worker that a server took for dead joins again with it, and keeps its clock.
   void join(Call& call);
   /// Takes what the join brought. Throws Error{protocol} when the servers disagree about tables or about how
-  /// many they are, Error{peer_lost} when a part failed. An observer uses observe() instead.
+  /// many they are, Error{peer_lost} when a part failed, or when a server was restarted since the last join
+  /// and so has lost its rows.
   void accept_join(const Call& call);
-  /// Tables given by hand, for an observer or a test.
+  /// Tables given by hand, for a test.
   void set_tables(std::vector<TableSpec> tables) { tables_ = std::move(tables); }
 
   /// The table's id. Throws Error{not_found} that offers the nearest name.
@@ -76,6 +78,7 @@ class ClientCore {
 
   ClientOptions options_;
   std::vector<TableSpec> tables_;
+  std::vector<Value> incarnations_;  ///< by shard, of the last join
   std::uint64_t clock_ = 0;
   std::uint64_t seq_ = 0;
   std::uint64_t barrier_ = 0;

@@ -1,11 +1,10 @@
 // Request and Reply: what clients and shards say to each other.
 //
-// On the wire (protocol kinds REQUEST and REPLY of docs/reference/wire.md) a message is one msgpack body and
-// raw tensor frames. Request body: the fixed array `[op, table, worker, epoch, seq, clock, number]`, all
-// unsigned; frames: keys (U64, little-endian), then values (F32, little-endian); an absent frame is an empty
-// span, trailing ones are left out. Reply body: `[status, text, clock, min_clock, info]` with info null or a
-// map; frames: values (F32) when there are any. Frames are borrowed while a request is handled, so neither
-// end copies to encode or decode.
+// On the wire (protocol kinds REQUEST and REPLY of docs/reference/wire.md) a message is one record: an array
+// whose last items are tensors, which travel as raw frames. Request: `[op, table, worker, epoch, seq, clock,
+// number, keys, values]`, seven unsigned integers, a tensor of U64 and one of F32; an absent one is an empty
+// span, trailing ones are left out. Reply: `[status, text, clock, min_clock, info, values]` with info null or
+// a map and values F32, when there are any. Frames are borrowed while a request is handled.
 #pragma once
 
 #include <cstdint>

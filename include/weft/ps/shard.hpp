@@ -20,7 +20,8 @@ struct ShardOptions {
   std::uint32_t index = 0;    ///< which shard this is, below `count`
   std::uint32_t count = 1;    ///< shards of the server group, 1 .. 65,536
   std::uint32_t workers = 1;  ///< workers that are expected: nobody runs ahead of one that has not joined yet
-  std::size_t max_parked = 65'536;             ///< parked requests
+  std::uint64_t incarnation = 0;    ///< rises with every start of this server; the join reply tells it
+  std::size_t max_parked = 65'536;  ///< parked requests
   std::size_t max_parked_bytes = 256U << 20U;  ///< keys of parked requests
   std::size_t max_buffered_bytes = 1U << 30U;  ///< bsp: pushes of unfinished clocks, all tables
   std::size_t max_reply_bytes = 256U << 20U;   ///< values of one reply

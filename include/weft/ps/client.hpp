@@ -1,0 +1,166 @@
+// Client: a worker or an observer of a parameter server, in any program that has a Loop.
+//
+//   weft::ps::Client client(loop, {.connect = {"tcp://127.0.0.1:5555"}}, {.worker = 0});
+//   client.join(weft::Deadline::after(5s));
+//   const auto weights = client.table("weights");
+//   auto pulled = client.pull(weights, keys, values, weft::Deadline::after(5s));
+//   if (!pulled.ok()) complain(pulled.text);
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <weft/core/time.hpp>
+#include <weft/ps/client_core.hpp>
+#include <weft/ps/link.hpp>
+
+namespace weft {
+class Node;
+}
+
+namespace weft::ps {
+
+/// Which servers a client asks, and as whom.
+struct ClientSettings {
+  std::uint32_t shards = 1;          ///< servers; 1 - 65,536
+  std::uint32_t worker = kObserver;  ///< index of this worker, or an observer: pulls and stats only
+  std::uint64_t epoch = 0;        ///< of this process: must rise with each start. 0: wall-clock microseconds
+  std::string server = "server";  ///< shard i is the node "<server>/i"
+  /// How long an operation without a deadline of its own may take. A pull that waits for a slower worker
+  /// counts.
+  Duration timeout = std::chrono::minutes(2);
+  std::size_t max_outstanding = 64;  ///< operations on their way at once; 1 - 100,000
+
+  /// Throws Error{invalid_argument} that names field, value and bound.
+  void check() const;
+};
+
+/// What became of an operation.
+struct [[nodiscard]] Result {
+  Status status = Status::unreachable;
+  std::string text;  ///< unless ok: a sentence that names the server, and its state when it did not answer
+  std::uint64_t clock = 0;      ///< this worker's clock, as the servers know it
+  std::uint64_t min_clock = 0;  ///< of the slowest worker, as the server that knows the least has it
+  std::vector<Value> infos;     ///< stats and join only: by shard
+  [[nodiscard]] bool ok() const { return status == Status::ok; }
+};
+
+/// Every operation comes in two styles. With a Done it returns at once and `done` is called on the loop's
+/// thread exactly once (before the call returns only when nothing was sent). With a Deadline it runs the loop
+/// until the operation has ended; not for use inside handlers.
+///
+/// Operations are sent in the order in which they are called and each server handles them in that order, so a
+/// pull sees every push that was called before it, answered or not: pushes need not be waited for. An empty
+/// Done keeps the first failure for flush().
+///
+/// Keys, and values that are pushed, are read before the call returns; `out` is written until the operation
+/// has ended. values[i * width + k] belongs to keys[i]. What cannot be asked (an unknown table, lengths that
+/// do not match, a key outside of a dense table) throws Error{invalid_argument}; everything else is a Result.
+///
+/// Owned and used by the loop's thread. After the Client is gone no Done is called any more.
+class Client {
+ public:
+  using Done = std::function<void(const Result&)>;
+
+  /// With a port of its own.
+  Client(Loop& loop, PortOptions port, ClientSettings settings);
+  /// On a port that a Node has opened. It must outlive the client.
+  Client(ParamsDealer& dealer, ClientSettings settings);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  /// What the topology says of a node's port: how many servers there are and how they are called, and the
+  /// replica number as the worker's index.
+  static ClientSettings settings_for(const Node& node, std::string_view port);
+
+  /// First of all: meets the servers, learns their tables and, for a worker, where its clock stands. Also the
+  /// way back for a worker that a server took for dead (status not_joined).
+  void join(Done done);
+  /// As above; throws Error{peer_lost} that names the server, Error{protocol} when the servers disagree.
+  void join(Deadline deadline);
+
+  /// The id of a table. Throws Error{not_found} that offers the nearest name.
+  [[nodiscard]] std::uint32_t table(std::string_view name) const { return core_.table(name); }
+  [[nodiscard]] const std::vector<TableSpec>& tables() const { return core_.tables(); }
+
+  void pull(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<float> out, Done done);
+  Result pull(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<float> out,
+              Deadline deadline);
+  /// Gradients, through the optimiser of the table.
+  void push(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<const float> values,
+            Done done);
+  Result push(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<const float> values,
+              Deadline deadline);
+  void push_pull(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<const float> values,
+                 std::span<float> out, Done done);
+  Result push_pull(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<const float> values,
+                   std::span<float> out, Deadline deadline);
+  /// Sets rows, in every consistency at once.
+  void assign(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<const float> values,
+              Done done);
+  Result assign(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<const float> values,
+                Deadline deadline);
+  /// Ends this worker's present clock.
+  void clock(Done done);
+  Result clock(Deadline deadline);
+  /// Ends when every worker that has not finished has called as many barriers.
+  void barrier(Done done);
+  Result barrier(Deadline deadline);
+  /// Counters of every shard, in Result::infos.
+  void stats(Done done);
+  Result stats(Deadline deadline);
+  /// This worker pushes no more and holds nobody any more; it may still pull and use barriers.
+  void finish(Done done);
+  Result finish(Deadline deadline);
+  /// This worker is going away.
+  void leave(Done done);
+  Result leave(Deadline deadline);
+
+  /// Runs the loop until nothing is on its way. The first failure of an operation without a Done since the
+  /// last flush, else ok.
+  Result flush(Deadline deadline);
+
+  /// Operations on their way.
+  [[nodiscard]] std::size_t outstanding() const { return outstanding_; }
+  /// False: a further operation with a Done would end at once with Status::full. Those with a Deadline wait.
+  [[nodiscard]] bool has_room() const { return outstanding_ < settings_.max_outstanding; }
+  /// Clocks that this worker has ended.
+  [[nodiscard]] std::uint64_t clocks() const { return core_.clock(); }
+  /// Workers that the servers expect; known after join.
+  [[nodiscard]] std::uint32_t workers() const { return core_.workers(); }
+  [[nodiscard]] const ClientSettings& settings() const { return settings_; }
+  [[nodiscard]] ParamsDealer& dealer() { return *dealer_; }
+
+ private:
+  struct Slot;
+  using Prepare = std::function<void(Call&)>;
+  enum class Kind { plain, join, stats };
+
+  void start(Kind kind, const Prepare& prepare, Deadline deadline, Done done);
+  void begin(Kind kind, const Prepare& prepare, Done done);
+  Result run(Kind kind, const Prepare& prepare, Deadline deadline);
+  void on_end(const std::shared_ptr<Slot>& slot, std::uint64_t generation, std::uint32_t shard,
+              const ParamsDealer::End& end);
+  void conclude(const std::shared_ptr<Slot>& slot);
+  void abandon(const std::shared_ptr<Slot>& slot, const std::string& sentence);
+
+  std::unique_ptr<ParamsDealer> own_;
+  ParamsDealer* dealer_;
+  ClientSettings settings_;
+  ClientCore core_;
+  std::vector<std::string> servers_;  ///< node names, by shard
+  std::vector<std::shared_ptr<Slot>> free_;
+  std::size_t outstanding_ = 0;
+  Result first_failure_;
+  std::shared_ptr<Slot> last_started_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace weft::ps

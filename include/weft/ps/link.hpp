@@ -1,0 +1,90 @@
+// ParamsDealer and ParamsRouter: the two ends of the link between clients and servers of parameters.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <weft/blocks/dealer.hpp>
+#include <weft/blocks/router.hpp>
+#include <weft/ps/messages.hpp>
+
+namespace weft::ps {
+
+/// What the link carries, as its ends compare it when they meet.
+RecordType request_type();
+RecordType reply_type();
+
+/// A request out of a record that anybody may have sent. Reusable; `request` views the frames of the record
+/// (or the copies below, where a frame lies unaligned in memory) until the next decode.
+struct DecodedRequest {
+  Request request;
+  Tensor keys, values;  ///< keep the frames
+  std::vector<std::uint64_t> key_copy;
+  std::vector<float> value_copy;
+
+  /// False: the record is no request, and *why says what was found and expected.
+  [[nodiscard]] bool decode(const wire::RecordView& record, std::string* why);
+};
+
+/// A reply out of a record. `values` lives until the next decode.
+struct DecodedReply {
+  Reply reply;  ///< its own `values` stay empty
+  std::span<const float> values;
+  Tensor frame;
+  std::vector<float> value_copy;
+
+  [[nodiscard]] bool decode(const wire::RecordView& record, std::string* why);
+};
+
+/// Appends a request as a record: an array of seven numbers, then keys and values as tensors. The frames are
+/// copied into the message.
+void encode(wire::BatchBuilder& batch, const Request& request);
+/// Appends a reply as a record. Its values travel without a copy.
+void encode(wire::BatchBuilder& batch, Reply reply);
+
+/// The asking end. Owned and used by the loop's thread, as every block.
+class ParamsDealer : public DealerBase {
+ public:
+  ParamsDealer(Loop& loop, PortOptions options);
+
+  /// How a request ended. `reply` is set, and views memory until the handler returns, when `outcome` is ok.
+  struct End {
+    Outcome outcome = Outcome::closed;
+    wire::Code code = wire::Code::none;
+    std::string text;
+    const DecodedReply* reply = nullptr;
+  };
+  /// Sends to the node `server` ("server/1") and no other. What `request` views is read before this returns.
+  /// `done` is called exactly once, before this returns only when the request could not be taken at all.
+  void send(const Request& request, std::string_view server, Deadline deadline,
+            std::function<void(const End&)> done);
+  /// Runs the loop until `done()`; false: not by the deadline. Not for use inside handlers.
+  bool wait(const std::function<bool()>& done, Deadline deadline);
+
+ private:
+  Loop& loop_;
+};
+
+/// The answering end. Owned and used by the loop's thread, as every block.
+class ParamsRouter : public RouterBase {
+ public:
+  ParamsRouter(Loop& loop, PortOptions options);
+
+  /// Called for each request, in the order of its asker. The request views memory until the handler returns;
+  /// keep the ticket to answer later.
+  void on_request(std::function<void(const Request&, Ticket)> handler);
+  /// Answers a ticket.
+  static void answer(Ticket& ticket, Reply reply);
+  /// Requests whose bytes were no request. Each got an error reply with a sentence.
+  [[nodiscard]] std::uint64_t malformed() const { return malformed_; }
+
+ private:
+  DecodedRequest decoded_;
+  std::uint64_t malformed_ = 0;
+};
+
+}  // namespace weft::ps
