@@ -237,6 +237,8 @@ void Hub::on_bye(Peer& peer, const wire::Header& header) {
     return;
   }
   peer.finished = true;
+  // It waits for this one to be done with all that it sent, and this end may close any moment.
+  if (identity_.receives && peer.ack.pending()) acknowledge(peer);
   // It acknowledged what it had before it said so, and takes nothing more.
   counts_.lost_records += peer.out.resume(peer.out.last_acknowledged()).records;
   emit(peer, PeerEvent::What::finished);
@@ -331,7 +333,7 @@ wire::Header Hub::header(wire::Kind kind, std::uint64_t seq) const {
 void Hub::settled(Peer& peer, std::uint64_t epoch, std::uint64_t seq, std::uint64_t bytes) {
   if (epoch != peer.in.epoch()) return;  // of a sender that has been replaced since
   peer.settled = std::max(peer.settled, seq);
-  if (peer.ack.settled(bytes)) return acknowledge(peer);
+  if (peer.ack.settled(bytes) || peer.finished) return acknowledge(peer);
   plan_tick(loop_.now() + std::chrono::milliseconds(50));
 }
 
