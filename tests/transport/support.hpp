@@ -85,4 +85,23 @@ inline bool contains(std::string_view whole, std::string_view part) {
   return whole.find(part) != std::string_view::npos;
 }
 
+// A push joined to a pull over inproc.
+struct Link {
+  Link(Context& context, const std::string& name)
+      : pull(context, SocketType::pull), push(context, SocketType::push) {
+    push.connect(pull.bind("inproc://" + name));
+  }
+  void send(std::string_view content = "x") { REQUIRE(push.send(text(content)) == SendStatus::sent); }
+  void take() {
+    Message message;
+    pull.receive(message);
+  }
+  Socket pull;
+  Socket push;
+};
+
+inline Deadline at_once() {
+  return Deadline::at(TimePoint::min());
+}
+
 }  // namespace weft::transport::test
