@@ -5,6 +5,7 @@
 #include <weft/blocks/dealer.hpp>
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
+#include <weft/core/text.hpp>
 #include <weft/protocol/choose.hpp>
 #include <weft/protocol/requests.hpp>
 
@@ -113,9 +114,13 @@ struct DealerBase::Impl final : blocks::HubClient {
   Peer* choose(std::optional<std::uint64_t> key, std::string_view name) {
     candidates.clear();
     choice.clear();
+    if (name.empty() && options.distribute == Distribute::explicit_) return nullptr;
     for (const auto& peer : hub.peers()) {
       if (!name.empty() && peer->node != name) continue;
-      if (!peer->usable()) continue;
+      // A key stays with its router through a silence; anything else goes to those that answer.
+      const bool silent = key && options.distribute == Distribute::hash && peer->met && !peer->finished &&
+                          !peer->draining && peer->session.state() == protocol::PeerState::suspect;
+      if (!peer->usable() && !silent) continue;
       const auto found = outlets.find(peer->id);
       const std::size_t busy =
           found == outlets.end() ? 0 : found->second.unanswered + found->second.open_tickets.size();
@@ -148,25 +153,59 @@ struct DealerBase::Impl final : blocks::HubClient {
         to.key ? std::optional(protocol::name_hash(as_text(*to.key))) : std::nullopt;
     Peer* peer = choose(key, to.peer);
     if (!peer && options.distribute == Distribute::explicit_) {
-      return refuse(done, Outcome::no_peer, format("{} is not up", to.peer), std::string(to.peer));
+      return refuse(done, Outcome::no_peer, format("router {} is not up", quoted(to.peer)),
+                    std::string(to.peer));
     }
+    if (!peer) return add_unassigned({.key = key, .peer = to.peer}, deadline, encode, std::move(done));
+    Outlet& outlet = outlet_of(*peer);
+    const auto mark = outlet.open.mark();
+    encode(outlet.open);
+    if (!fits(outlet.open, mark)) {
+      outlet.open.roll_back(mark);
+      return refuse_large(done);
+    }
+    outlet.open_tickets.push_back(open(deadline, std::move(done)));
+    if (outlet.open.bytes() >= batch_bytes() || outlet.open.count() >= options.batch_records ||
+        outlet.open.tensors().size() > wire::kMaxTensors / 2 || !to.peer.empty()) {
+      close_batch(outlet, to.peer);
+    }
+  }
+
+  struct Where {
+    std::optional<std::uint64_t> key;
+    std::string_view peer;
+  };
+  void add_unassigned(const Where& where, Deadline deadline,
+                      const std::function<void(wire::BatchBuilder&)>& encode, Done done) {
+    wire::BatchBuilder single(hub.pool(), 4096);
+    encode(single);
+    if (!fits(single, {})) return refuse_large(done);
+    queued_bytes += single.bytes();
+    unassigned.push_back(
+        {single.take(), {open(deadline, std::move(done))}, where.key, std::string(where.peer)});
+  }
+
+  std::uint64_t open(Deadline deadline, Done done) {
     const std::uint64_t ticket = next_ticket++;
     book.open(ticket, 0, deadline, std::move(done));
     plan_expiry(deadline.point());
-    if (peer) {
-      Outlet& outlet = outlet_of(*peer);
-      encode(outlet.open);
-      outlet.open_tickets.push_back(ticket);
-      if (outlet.open.bytes() >= options.batch_bytes ||
-          outlet.open.tensors().size() > wire::kMaxTensors / 2 || !to.peer.empty()) {
-        close_batch(outlet, to.peer);
-      }
-      return;
-    }
-    wire::BatchBuilder single(hub.pool(), 4096);
-    encode(single);
-    queued_bytes += single.bytes();
-    unassigned.push_back({single.take(), {ticket}, key, std::string(to.peer)});
+    return ticket;
+  }
+
+  [[nodiscard]] std::uint64_t batch_bytes() const {
+    return std::min(options.batch_bytes, options.max_frame_bytes / 2);
+  }
+
+  bool fits(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark) const {
+    return blocks::fits(batch, mark, batch_bytes(), options.max_frame_bytes);
+  }
+
+  void refuse_large(const Done& done) {
+    RawReply reply;
+    reply.outcome = Outcome::no_room;
+    reply.code = wire::Code::too_large;
+    reply.text = format("the request does not fit a frame of {} bytes", options.max_frame_bytes);
+    done(reply);
   }
 
   static void refuse(const Done& done, Outcome outcome, std::string text, std::string peer) {
@@ -228,6 +267,7 @@ struct DealerBase::Impl final : blocks::HubClient {
     ++hub.counts().sent_batches;
     queued_bytes -= bytes;
     outlet.unanswered += count;
+    if (outlet.sent.empty()) outlet.first_sent = peer.out.last_sent() - count + 1;
     for (const std::uint64_t ticket : requests.tickets) outlet.sent.push_back(ticket);
     outlet.ready.pop_front();
     return true;
@@ -342,6 +382,7 @@ struct DealerBase::Impl final : blocks::HubClient {
       done(reply);
       if (alive.expired() || hub.closed()) return;
     }
+    forget_unsent();
     if (const auto next = book.next_deadline()) plan_expiry(*next);
     check_drain();
   }
@@ -368,6 +409,18 @@ struct DealerBase::Impl final : blocks::HubClient {
     return "never sent: " + states;
   }
 
+  /// What nobody waits for any more is not sent: whole batches only, because numbers follow each other.
+  void forget_unsent() {
+    const auto forgotten = [this](const Requests& requests) {
+      if (std::ranges::any_of(requests.tickets, [this](auto t) { return book.contains(t); })) return false;
+      queued_bytes -= requests.batch.bytes;
+      return true;
+    };
+    std::erase_if(unassigned, forgotten);
+    if (pumping) return;
+    for (auto& [id, outlet] : outlets) std::erase_if(outlet.ready, forgotten);
+  }
+
   void on_up(Peer&) override { pump(); }
   void on_room(Peer&) override { pump(); }
 
@@ -377,8 +430,16 @@ struct DealerBase::Impl final : blocks::HubClient {
     Outlet outlet = std::move(found->second);
     outlets.erase(found);
     close_batch(outlet);
-    // What was never sent may go to another router; what was sent had its one attempt.
-    for (Requests& requests : outlet.ready) unassigned.push_back(std::move(requests));
+    // What was never sent may go to another router, before what was asked later; what was sent had its one
+    // attempt. So has what was meant for the owner of a key: the keys of a batch have different new owners.
+    for (auto at = outlet.ready.rbegin(); at != outlet.ready.rend(); ++at) {
+      if (options.distribute == Distribute::hash && at->peer.empty() && !at->key) {
+        queued_bytes -= at->batch.bytes;
+        outlet.sent.insert(outlet.sent.end(), at->tickets.begin(), at->tickets.end());
+      } else {
+        unassigned.push_front(std::move(*at));
+      }
+    }
     const std::weak_ptr<bool> alive = hub.alive();
     const std::string name = peer.name();
     for (const std::uint64_t ticket : outlet.sent) {

@@ -1,6 +1,8 @@
 #include "blocks/defaults.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <span>
 
 #include <unistd.h>
 
@@ -15,6 +17,14 @@ void fill_defaults(PortOptions& options) {
     options.node = format("process-{}/{}", getpid(), unnamed++);
   }
   options.check();
+}
+
+bool fits(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark, std::uint64_t batch_bytes,
+          std::uint64_t max_frame_bytes) {
+  if (batch.tensors().size() > wire::kMaxTensors) return false;
+  if (batch.body().size() - mark.body > max_frame_bytes - batch_bytes) return false;
+  return std::ranges::all_of(std::span(batch.tensors()).subspan(mark.tensors),
+                             [&](const Tensor& t) { return t.data.size() <= max_frame_bytes; });
 }
 
 }  // namespace weft::blocks

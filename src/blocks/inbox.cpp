@@ -56,6 +56,13 @@ bool Inbox::take_one(const Handler& take) {
   return false;
 }
 
+void Inbox::finish() {
+  if (delivering_ || !current_ || !reader_ || !reader_->done()) return;
+  const std::unique_ptr<InboxItem> done = std::move(current_);
+  reader_.reset();
+  if (on_done) on_done(*done);
+}
+
 void Inbox::pause(bool paused) {
   paused_ = paused;
 }

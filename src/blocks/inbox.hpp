@@ -44,6 +44,8 @@ class Inbox {
   /// Hands records to `take` until it accepts one. False: none is left. What the last record views stays
   /// valid until the next call.
   bool take_one(const Handler& take);
+  /// Reports a batch as done whose last record was handed out; not while a handler runs.
+  void finish();
   void pause(bool paused);
   [[nodiscard]] bool paused() const { return paused_; }
   [[nodiscard]] bool empty() const { return items_.empty() && (!reader_ || reader_->done()); }

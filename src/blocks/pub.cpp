@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <set>
 #include <unordered_map>
+#include <utility>
 
 #include <weft/blocks/pub.hpp>
 #include <weft/core/error.hpp>
@@ -193,11 +194,7 @@ struct PubBase::Impl final : blocks::HubClient {
     const auto mark = topic->open.mark();
     encode(topic->open);
     topic->last_record = mark.body;
-    const auto tensors = std::span(topic->open.tensors()).subspan(mark.tensors);
-    const bool large = std::ranges::any_of(
-        tensors, [&](const Tensor& t) { return t.data.size() > options.max_frame_bytes; });
-    if (large || topic->open.body().size() - mark.body > options.max_frame_bytes ||
-        topic->open.tensors().size() > wire::kMaxTensors) {
+    if (!blocks::fits(topic->open, mark, batch_bytes(), options.max_frame_bytes)) {
       topic->open.roll_back(mark);
       return SendStatus::too_large;
     }
@@ -205,11 +202,15 @@ struct PubBase::Impl final : blocks::HubClient {
       topic->dirty = true;
       dirty.push_back(topic);
     }
-    const bool is_full = topic->open.bytes() >= options.batch_bytes ||
+    const bool is_full = topic->open.bytes() >= batch_bytes() ||
                          topic->open.count() >= options.batch_records ||
                          topic->open.tensors().size() > wire::kMaxTensors / 2;
     if (is_full) send(*topic);
     return SendStatus::ok;
+  }
+
+  [[nodiscard]] std::uint64_t batch_bytes() const {
+    return std::min(options.batch_bytes, options.max_frame_bytes / 2);
   }
 
   void send(Topic& topic) {
@@ -254,11 +255,11 @@ struct PubBase::Impl final : blocks::HubClient {
   }
 
   void flush() {
-    for (Topic* topic : dirty) {
+    const std::vector<Topic*> now = std::exchange(dirty, {});
+    for (Topic* topic : now) {
       topic->dirty = false;
       send(*topic);
     }
-    dirty.clear();
   }
 
   void on_idle() {

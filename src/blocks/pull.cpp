@@ -55,6 +55,10 @@ struct PullBase::Impl final : blocks::HubClient {
     };
   }
 
+  void on_up(Peer& peer) override {
+    if (draining) hub.bye(peer, wire::kDraining);  // it was away when the others were told
+  }
+
   void done(const InboxItem& item) {
     if (Peer* peer = hub.find(item.peer_id)) {
       peer->held_bytes -= std::min(peer->held_bytes, item.bytes);
@@ -136,14 +140,21 @@ struct PullBase::Impl final : blocks::HubClient {
   }
 
   void watch_native() {
+    if (native_watch != 0 || !native || !native->open() || inbox.paused()) return;
     native_watch = hub.loop().watch(*native, [this] { read_native(); });
   }
 
   void read_native() {
-    for (int i = 0; i < kNativeMessagesPerTurn && !inbox.paused(); ++i) {
+    for (int i = 0; i < kNativeMessagesPerTurn && native_watch != 0; ++i) {
+      if (inbox.paused()) return unwatch_native();
       if (!native || !native->open() || !native->receive(message)) return;
       handle_native();
     }
+  }
+
+  void unwatch_native() {
+    if (native_watch != 0) hub.loop().unwatch(native_watch);
+    native_watch = 0;
   }
 
   void handle_native() {
@@ -169,10 +180,7 @@ struct PullBase::Impl final : blocks::HubClient {
     // Without a session nothing but the high-water marks holds a sender back: do not read on before this is
     // handled.
     take(std::move(item), header);
-    if (!inbox.handler && native_watch != 0) {
-      hub.loop().unwatch(native_watch);
-      native_watch = 0;
-    }
+    if (!inbox.handler) unwatch_native();
   }
 };
 
@@ -216,7 +224,9 @@ PortStats PullBase::stats() const {
   PortStats stats;
   impl_->hub.fill(stats);
   stats.peers_up = peers_up();
-  if (impl_->native) stats.rejected_connections = impl_->native->rejected_connections();
+  if (impl_->native && impl_->native->open()) {
+    stats.rejected_connections = impl_->native->rejected_connections();
+  }
   return stats;
 }
 
@@ -239,6 +249,7 @@ void PullBase::pause(bool paused) {
   impl.inbox.pause(paused);
   // What waits is delivered from the loop, not from inside the caller.
   if (!paused) {
+    impl.watch_native();
     impl.hub.loop().at(impl.hub.loop().now(), [weak = std::weak_ptr<bool>(impl.hub.alive()), &impl] {
       if (!weak.expired()) impl.inbox.deliver();
     });
@@ -247,6 +258,7 @@ void PullBase::pause(bool paused) {
 
 void PullBase::set_handler(Handler handler) {
   impl_->inbox.handler = std::move(handler);
+  impl_->watch_native();
   impl_->inbox.deliver();
 }
 
@@ -254,7 +266,7 @@ bool PullBase::receive_one(Deadline deadline, const Handler& take) {
   Impl& impl = *impl_;
   for (;;) {
     if (impl.inbox.take_one(take)) return true;
-    if (impl.native && impl.native->open() && impl.native_watch == 0) impl.watch_native();
+    impl.watch_native();
     if (!impl.hub.loop().run_until([&] { return !impl.inbox.empty() || impl.hub.closed(); }, deadline))
       return false;
     if (impl.hub.closed()) return false;
@@ -280,10 +292,10 @@ bool PullBase::drained() const {
 void PullBase::close() {
   Impl& impl = *impl_;
   if (impl.hub.closed()) return;
+  impl.inbox.finish();  // its sender should know that the last record was taken
   impl.hub.close();
   impl.inbox.clear();
-  if (impl.native_watch != 0) impl.hub.loop().unwatch(impl.native_watch);
-  impl.native_watch = 0;
+  impl.unwatch_native();
   if (impl.native) impl.native->close();
 }
 

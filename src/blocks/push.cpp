@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <utility>
 
 #include <weft/blocks/push.hpp>
 #include <weft/core/error.hpp>
@@ -35,7 +36,8 @@ struct Queue {
 };
 
 constexpr int kNativeHighWater = 100;  // batches a socket; about as many bytes as a session's window
-constexpr Duration kNativeRetry = std::chrono::milliseconds(2);
+constexpr Duration kNativeRetry = std::chrono::milliseconds(2);  // first; then twice as long each time
+constexpr Duration kNativeLastRetry = std::chrono::milliseconds(50);
 
 }  // namespace
 
@@ -55,12 +57,15 @@ struct PushBase::Impl final : blocks::HubClient {
   Loop::HookId hook = 0;
   Loop::TimerId linger_timer = 0;
   Loop::TimerId native_timer = 0;
+  Duration native_retry = kNativeRetry;
+  std::size_t natives_made = 0;
   std::function<void()> room_handler;
   Tap tap;
   std::vector<std::uint64_t> down;  // peers that take nothing more
   bool pumping = false;
   bool room_came = false;
   bool blocked = false;
+  bool ownerless = false;  // a key had no living receiver
   bool draining = false;
   bool said_bye = false;
 
@@ -178,8 +183,9 @@ struct PushBase::Impl final : blocks::HubClient {
       if (!sent) break;
     }
     if (!natives.empty() && !shared.ready.empty() && native_timer == 0) {
-      native_timer = hub.loop().at(hub.loop().now() + kNativeRetry, [this] {
+      native_timer = hub.loop().at(hub.loop().now() + native_retry, [this] {
         native_timer = 0;
+        native_retry = std::min(2 * native_retry, kNativeLastRetry);
         pump();
       });
     }
@@ -209,6 +215,7 @@ struct PushBase::Impl final : blocks::HubClient {
     if (native.socket.send(frames) != transport::SendStatus::sent) return false;
     if (tap) tap(true, native.endpoint, batch.body.view(), batch.count);
     ++native.last_seq;
+    native_retry = kNativeRetry;
     count_sent(batch.bytes, batch.count);
     pop(shared);
     return true;
@@ -231,11 +238,12 @@ struct PushBase::Impl final : blocks::HubClient {
   void drop(std::uint64_t records) { hub.counts().dropped_records += records; }
 
   void drop_oldest() {
-    Queue* fullest = &shared;
-    for (auto& [id, queue] : queues) {
-      if (queue.ready.size() > fullest->ready.size()) fullest = &queue;
-    }
-    while (queued_bytes >= options.capacity_bytes && !fullest->ready.empty()) {
+    while (queued_bytes >= options.capacity_bytes) {
+      Queue* fullest = &shared;
+      for (auto& [id, queue] : queues) {
+        if (queue.ready.size() > fullest->ready.size()) fullest = &queue;
+      }
+      if (fullest->ready.empty()) break;
       drop(fullest->ready.front().count);
       pop(*fullest);
     }
@@ -244,17 +252,21 @@ struct PushBase::Impl final : blocks::HubClient {
 
   // ---- idle, drain ----
 
+  void tell_room() {
+    if (!std::exchange(room_came, false) || !room_handler) return;
+    room_handler();
+  }
+
   void on_idle() {
-    if (room_came) {
-      room_came = false;
-      if (room_handler) room_handler();
-    }
+    tell_room();
+    if (hub.closed()) return;
     const bool anything = !shared.open.empty() ||
                           std::ranges::any_of(queues, [](const auto& q) { return !q.second.open.empty(); });
     if (!anything) return;
     if (options.linger == Duration::zero()) {
       close_all();
       pump();
+      tell_room();
     } else if (linger_timer == 0) {
       linger_timer = hub.loop().at(hub.loop().now() + options.linger, [this] {
         linger_timer = 0;
@@ -289,7 +301,10 @@ struct PushBase::Impl final : blocks::HubClient {
   void on_message(Peer& peer, const wire::Header&, transport::Message&, std::size_t) override {
     hub.reject(wire::Rejection::unexpected, &peer);
   }
-  void on_up(Peer&) override { pump(); }
+  void on_up(Peer&) override {
+    room_came = room_came || std::exchange(ownerless, false);
+    pump();
+  }
   void on_down(Peer& peer, PeerEvent::What what) override {
     if (what == PeerEvent::What::restarted) return;  // it is back already, and takes what waits
     down.push_back(peer.id);
@@ -332,7 +347,8 @@ PushBase::PushBase(Loop& loop, PortOptions options, RecordType type) {
   impl_ = std::make_unique<Impl>(*this, loop, std::move(options), std::move(type));
   Impl& impl = *impl_;
   batch_bytes_ =
-      std::min(impl.options.batch_bytes, std::max<std::uint64_t>(64, impl.options.capacity_bytes / 4));
+      std::min({impl.options.batch_bytes, std::max<std::uint64_t>(64, impl.options.capacity_bytes / 4),
+                impl.options.max_frame_bytes / 2});
   batch_records_ = impl.options.batch_records;
   for (const std::string& endpoint : impl.options.bind) impl.hub.bind(endpoint);
   for (const std::string& endpoint : impl.options.connect) connect(endpoint);
@@ -358,7 +374,7 @@ void PushBase::connect(const std::string& endpoint) {
       impl.hub.loop().context(), transport::SocketType::push,
       {.send_high_water = kNativeHighWater, .linger = impl.options.close_linger, .immediate = true});
   socket.connect(endpoint);
-  const std::string stream = format("{}>{}", impl.hub.stream(), impl.natives.size());
+  const std::string stream = format("{}>{}", impl.hub.stream(), impl.natives_made++);
   impl.natives.push_back(std::make_unique<NativeTarget>(
       NativeTarget{endpoint, std::move(socket), protocol::name_hash(endpoint), 0,
                    wire::DataHeader(wire::Kind::data, stream, impl.hub.epoch())}));
@@ -398,7 +414,7 @@ void PushBase::tap(Tap tap) {
   impl_->tap = std::move(tap);
 }
 bool PushBase::has_room() const {
-  return !impl_->blocked && !impl_->draining && !impl_->hub.closed();
+  return !impl_->blocked && !impl_->ownerless && !impl_->draining && !impl_->hub.closed();
 }
 
 void PushBase::begin_drain() {
@@ -458,6 +474,7 @@ wire::BatchBuilder* PushBase::begin(const To& to, SendStatus& why) {
   if (impl.options.distribute == Distribute::hash) {
     peer = impl.owner_of(to.key.value_or(Bytes{}));
     why = SendStatus::would_block;
+    impl.ownerless = peer == nullptr;
   } else {
     peer = impl.named(to.peer);
     why = SendStatus::no_peer;
@@ -467,11 +484,7 @@ wire::BatchBuilder* PushBase::begin(const To& to, SendStatus& why) {
 
 SendStatus PushBase::full(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark) {
   Impl& impl = *impl_;
-  const bool large_tensor =
-      std::ranges::any_of(std::span(batch.tensors()).subspan(mark.tensors),
-                          [&](const Tensor& t) { return t.data.size() > impl.options.max_frame_bytes; });
-  const std::size_t body = batch.body().size() - mark.body;
-  if (large_tensor || body > impl.options.max_frame_bytes || batch.tensors().size() > wire::kMaxTensors) {
+  if (!blocks::fits(batch, mark, batch_bytes_, impl.options.max_frame_bytes)) {
     batch.roll_back(mark);
     return SendStatus::too_large;
   }
@@ -487,7 +500,8 @@ SendStatus PushBase::full(wire::BatchBuilder& batch, const wire::BatchBuilder::M
 bool PushBase::wait_for_room(Deadline deadline) {
   Impl& impl = *impl_;
   if (impl.options.distribute == Distribute::hash && !impl.blocked) {  // no living peer owns the key
-    return impl.hub.loop().run_until([&] { return impl.hub.closed() || impl.hub.peers_up() != 0; }, deadline);
+    return impl.hub.loop().run_until([&] { return impl.hub.closed() || impl.owner_of({}) != nullptr; },
+                                     deadline);
   }
   return impl.hub.loop().run_until([&] { return !impl.blocked || impl.hub.closed(); }, deadline);
 }

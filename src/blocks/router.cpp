@@ -34,18 +34,26 @@ struct Asker {
   std::uint64_t first = 0;  // request that the open batch begins with
   std::deque<Replies> ready;
   std::uint64_t unanswered = 0;
+  std::uint64_t queued_bytes = 0;  // of `ready`
   explicit Asker(const std::shared_ptr<wire::BufferPool>& pool) : open(pool, 16 * 1024) {}
 };
 
-struct Waiting {
-  std::shared_ptr<void> hold;
-  wire::RecordView view;
-  RouterBase::Ticket ticket;
-};
-
+/// A batch of requests, held until the last of them has been handed out.
 struct RequestHold {
   transport::Frame body;
   std::vector<Tensor> tensors;
+  std::uint64_t peer = 0;
+  std::uint64_t epoch = 0;
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+  std::uint64_t bytes = 0;
+};
+
+struct Waiting {
+  std::shared_ptr<RequestHold> hold;
+  wire::RecordView view;
+  RouterBase::Ticket ticket;
+  bool last = false;  // of its batch
 };
 
 }  // namespace
@@ -94,6 +102,9 @@ struct RouterBase::Impl final : blocks::HubClient {
     if (const auto why = wire::check_body(message[at].view(), count); why != wire::Rejection::none) {
       return hub.reject(why, &peer);
     }
+    if (header.seq > UINT64_MAX / 2) return hub.reject(wire::Rejection::unexpected, &peer);
+    // A peer that ignores its credit would fill the memory of this one.
+    if (peer.held_bytes > 2 * options.window_bytes) return hub.reject(wire::Rejection::too_large, &peer);
     const auto outcome = peer.in.arrive(header.epoch, header.seq);
     hub.counts().missed_batches += outcome.missed;
     if (outcome.verdict != protocol::ReceiveLane::Verdict::accept) {
@@ -111,32 +122,54 @@ struct RouterBase::Impl final : blocks::HubClient {
     hub.counts().received_bytes += bytes;
     ++hub.counts().received_batches;
     if (tap) tap(false, peer.node, hold->body.view(), count);
-    dispatch(peer, header.epoch, header.seq, count, bytes, hold);
+    hold->peer = peer.id;
+    hold->epoch = header.epoch;
+    hold->first = header.seq;
+    hold->count = count;
+    hold->bytes = bytes;
+    peer.held_bytes += bytes;
+    dispatch(peer, hold);
   }
 
-  void dispatch(Peer& peer, std::uint64_t epoch, std::uint64_t first, std::uint64_t count,
-                std::uint64_t bytes, const std::shared_ptr<RequestHold>& hold) {
+  void dispatch(Peer& peer, const std::shared_ptr<RequestHold>& hold) {
     const std::weak_ptr<bool> alive = hub.alive();
     const std::uint64_t id = peer.id;
     const std::uint64_t generation = peer.epoch;
     const std::string node = peer.node;
+    bool held = false;
     wire::BatchReader reader(hold->body.view());
-    for (std::uint64_t i = 0; i < count; ++i) {
+    for (std::uint64_t i = 0; i < hold->count; ++i) {
       const wire::RecordView view{reader.next(), hold->tensors};
       Asker& asker = asker_of(peer);
       ++asker.unanswered;
       ++open_requests;
-      Ticket ticket(self, id, generation, first + i, node);
+      Ticket ticket(self, id, generation, hold->first + i, node);
       if (asker.unanswered > kMaxOpenRequests) {
         ticket.fail(wire::Code::full, "too many requests without an answer");
       } else if (handler) {
         hand_out(view, std::move(ticket), handler);
       } else {
-        waiting.push_back({hold, view, std::move(ticket)});
+        held = i + 1 == hold->count;
+        waiting.push_back({hold, view, std::move(ticket), held});
       }
       if (alive.expired() || hub.closed() || hub.find(id) == nullptr) return;
     }
-    hub.settled(peer, epoch, first + count - 1, bytes);
+    if (!held) done(*hold);
+  }
+
+  /// All requests of a batch have been handed out: its bytes are free, and so is the asker's credit.
+  void done(const RequestHold& hold) {
+    Peer* peer = hub.find(hold.peer);
+    if (!peer) return;
+    peer->held_bytes -= std::min(peer->held_bytes, hold.bytes);
+    if (hold.count != 0) hub.settled(*peer, hold.epoch, hold.first + hold.count - 1, hold.bytes);
+  }
+
+  bool hand_out(Waiting next, const Handler& to) {
+    const std::weak_ptr<bool> alive = hub.alive();
+    const bool taken = hand_out(next.view, std::move(next.ticket), to);
+    if (next.last && !alive.expired() && !hub.closed()) done(*next.hold);
+    return taken;
   }
 
   bool hand_out(const wire::RecordView& view, Ticket ticket, const Handler& to) {
@@ -160,9 +193,14 @@ struct RouterBase::Impl final : blocks::HubClient {
       ++hub.counts().late_replies;
       return nullptr;
     }
-    --asker->second.unanswered;
-    if (queued_bytes >=
-        options.capacity_bytes) {  // an asker that does not read: what it waits for will time out
+    if (asker->second.unanswered != 0) --asker->second.unanswered;
+    const auto state = peer->session.state();
+    if (state == protocol::PeerState::dead || state == protocol::PeerState::closed) {
+      ++hub.counts().late_replies;
+      return nullptr;
+    }
+    // An asker that does not read: what it waits for will time out. The others are not disturbed.
+    if (asker->second.queued_bytes >= options.capacity_bytes) {
       ++hub.counts().dropped_records;
       return nullptr;
     }
@@ -175,25 +213,36 @@ struct RouterBase::Impl final : blocks::HubClient {
     if (!asker) return;
     if (!asker->open.empty() && number != asker->first + asker->open.count()) close_batch(*asker);
     if (asker->open.empty()) asker->first = number;
+    const std::uint64_t batch_bytes = std::min(options.batch_bytes, options.max_frame_bytes / 2);
+    const auto mark = asker->open.mark();
     encode(asker->open);
-    if (asker->open.bytes() >= options.batch_bytes || asker->open.tensors().size() > wire::kMaxTensors / 2) {
+    if (!blocks::fits(asker->open, mark, batch_bytes, options.max_frame_bytes)) {
+      asker->open.roll_back(mark);
+      return queue_error(*asker, number, wire::Code::too_large, "the reply does not fit a frame");
+    }
+    if (asker->open.bytes() >= batch_bytes || asker->open.count() >= options.batch_records ||
+        asker->open.tensors().size() > wire::kMaxTensors / 2) {
       close_batch(*asker);
     }
+  }
+
+  void queue_error(Asker& asker, std::uint64_t number, wire::Code code, std::string_view text) {
+    close_batch(asker);
+    asker.ready.push_back({{}, number, code, std::string(text)});
+    asker.queued_bytes += kErrorBytes;
+    queued_bytes += kErrorBytes;
   }
 
   void fail(std::uint64_t peer, std::uint64_t generation, std::uint64_t number, wire::Code code,
             std::string_view text) {
     Asker* asker = answering(peer, generation);
-    if (!asker) return;
-    close_batch(*asker);
-    asker->ready.push_back(
-        {{}, number, code == wire::Code::none ? wire::Code::failed : code, std::string(text)});
-    queued_bytes += kErrorBytes;
+    if (asker) queue_error(*asker, number, code == wire::Code::none ? wire::Code::failed : code, text);
   }
 
   void close_batch(Asker& asker) {
     if (asker.open.empty()) return;
     asker.ready.push_back({asker.open.take(), asker.first, wire::Code::none, {}});
+    asker.queued_bytes += asker.ready.back().bytes();
     queued_bytes += asker.ready.back().bytes();
   }
 
@@ -230,6 +279,7 @@ struct RouterBase::Impl final : blocks::HubClient {
     hub.counts().sent_bytes += bytes;
     ++hub.counts().sent_batches;
     queued_bytes -= bytes;
+    asker.queued_bytes -= bytes;
     asker.ready.pop_front();
     return true;
   }
@@ -249,7 +299,10 @@ struct RouterBase::Impl final : blocks::HubClient {
 
   // ---- what the hub tells ----
 
-  void on_up(Peer&) override { pump(); }
+  void on_up(Peer& peer) override {
+    pump();
+    if (draining) hub.bye(peer, wire::kDraining);  // it was away when the others were told
+  }
   void on_room(Peer&) override { pump(); }
   void on_down(Peer& peer, PeerEvent::What what) override {
     if (what == PeerEvent::What::finished) return;  // it may still read what it waits for
@@ -262,6 +315,7 @@ struct RouterBase::Impl final : blocks::HubClient {
       hub.counts().late_replies += replies.code == wire::Code::none ? replies.batch.count : 1;
     }
     asker.ready.clear();
+    asker.queued_bytes = 0;
     if (what == PeerEvent::What::restarted) asker.unanswered = 0;
   }
 
@@ -342,7 +396,7 @@ void RouterBase::set_handler(Handler handler) {
   while (impl.handler && !impl.waiting.empty()) {
     Waiting next = std::move(impl.waiting.front());
     impl.waiting.pop_front();
-    (void)impl.hand_out(next.view, std::move(next.ticket), impl.handler);
+    (void)impl.hand_out(std::move(next), impl.handler);
   }
 }
 
@@ -355,7 +409,7 @@ bool RouterBase::next_one(Deadline deadline, const Handler& take) {
     Waiting next = std::move(impl.waiting.front());
     impl.waiting.pop_front();
     impl.shown = next.hold;
-    if (impl.hand_out(next.view, std::move(next.ticket), take)) return true;
+    if (impl.hand_out(std::move(next), take)) return true;
   }
 }
 

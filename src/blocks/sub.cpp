@@ -85,8 +85,15 @@ struct SubBase::Impl final : blocks::HubClient {
   void on_up(Peer& peer) override {
     Source& source = sources[peer.id];
     const std::string endpoint = blocks::reachable(peer.data_endpoint, peer.endpoint);
-    if (source.socket && source.epoch == peer.epoch && source.endpoint == endpoint)
-      return;  // ZeroMQ reconnects it
+    if (source.socket && source.epoch == peer.epoch && source.endpoint == endpoint) {
+      // ZeroMQ reconnects it. When its connection never broke, only a new subscription brings a new PING.
+      if (!source.confirmed) {
+        source.socket->unsubscribe(as_bytes(source.own_topic));
+        source.own_topic = new_own_topic();
+        source.socket->subscribe(as_bytes(source.own_topic));
+      }
+      return;
+    }
     drop_socket(source);
     if (peer.data_endpoint.empty()) {
       hub.nack(peer, wire::Code::bad_request, "a publisher's HELLO needs the option data_endpoint");
@@ -96,9 +103,7 @@ struct SubBase::Impl final : blocks::HubClient {
     source.epoch = peer.epoch;
     source.confirmed = source.finished = false;
     source.lanes.clear();
-    source.own_topic =
-        std::string(blocks::kTopicSub) +
-        format("{}.{}/{}.{}", options.node.substr(0, 120), options.name.substr(0, 30), hub.epoch(), ++joins);
+    source.own_topic = new_own_topic();
     transport::Socket socket(hub.loop().context(), transport::SocketType::sub,
                              {.receive_high_water = kHighWater, .max_frame_bytes = options.max_frame_bytes});
     try {
@@ -112,6 +117,11 @@ struct SubBase::Impl final : blocks::HubClient {
     socket.subscribe(as_bytes(source.own_topic));  // last: when it is active, so are the others
     source.socket.emplace(std::move(socket));
     watch(peer.id, source);
+  }
+
+  std::string new_own_topic() {
+    return std::string(blocks::kTopicSub) + format("{}.{}/{}.{}", options.node.substr(0, 100),
+                                                   options.name.substr(0, 30), hub.epoch(), ++joins);
   }
 
   void on_down(Peer& peer, PeerEvent::What what) override {
