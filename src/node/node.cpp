@@ -72,7 +72,9 @@ Node::~Node() {
   if (impl.limit != 0) impl.loop.cancel(impl.limit);
   if (impl.reporter != 0) impl.loop.cancel(impl.reporter);
   if (impl.signal_watch != 0) impl.loop.unwatch(impl.signal_watch);
-  if (impl.signals >= 0) ::close(impl.signals);
+  if (impl.signals < 0) return;
+  ::close(impl.signals);
+  pthread_sigmask(SIG_SETMASK, &impl.mask_before, nullptr);
 }
 
 const topology::NodePlan& Node::plan() const {
@@ -106,7 +108,11 @@ void Node::fail(std::string sentence) {
   impl_->fail(std::move(sentence));
 }
 void Node::drain() {
-  impl_->begin_drain();
+  // Before run() there is nothing to drain yet, and perhaps not every port is open.
+  if (impl_->state == NodeState::created)
+    impl_->loop.post([impl = impl_.get()] { impl->begin_drain(); });
+  else
+    impl_->begin_drain();
 }
 void Node::hold_drain(std::function<bool()> busy) {
   impl_->busy = std::move(busy);
@@ -117,7 +123,7 @@ void Node::on_peer(std::function<void(std::string_view, const PeerEvent&)> handl
 
 void Node::finish(Value result) {
   if (!result.is_null()) impl_->result = std::move(result);
-  impl_->begin_drain();
+  drain();
 }
 
 std::vector<std::string> Node::ports() const {
@@ -216,9 +222,15 @@ std::string Node::Impl::scope() const {
 
 std::string Node::Impl::wildcard(const topology::EndPlan& end, const topology::LinkPlan& link) const {
   if (link.transport != topology::Transport::ipc) return "tcp://127.0.0.1:*";
+  if (options.run_directory.empty()) {
+    throw Error(Errc::invalid_argument,
+                format("link {} asks for ipc without saying where, and there is no run directory: give it an "
+                       "`endpoint: ipc:///path`, or start the node by weft up",
+                       link.id));
+  }
   // A path of its own for each incarnation: nobody can take over, or find, an earlier one's.
-  return format("ipc://{}/s/{}-{}.{}.{:x}", options.run_directory.empty() ? "/tmp" : options.run_directory,
-                plan.id.name, plan.id.replica, end.port, options.epoch);
+  return format("ipc://{}/s/{}-{}.{}.{:x}", options.run_directory, plan.id.name, plan.id.replica, end.port,
+                options.epoch);
 }
 
 void Node::Impl::enter(NodeState next) {
@@ -236,7 +248,7 @@ void Node::Impl::begin() {
     }
   }
   const sigset_t set = stop_signals();
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  pthread_sigmask(SIG_BLOCK, &set, &mask_before);
   signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   if (signals < 0) throw Error(Errc::io, "cannot make a signalfd");
   signal_watch = loop.watch_fd(signals, [this] { on_signal(); });
@@ -343,9 +355,12 @@ void Node::Impl::on_event(NodePort& port, const PeerEvent& event) {
   }
   const bool ours = event.code == wire::Code::type_mismatch || event.code == wire::Code::unsupported ||
                     event.code == wire::Code::denied;
-  const bool promised = std::ranges::any_of(port.ends, [&](const auto* end) {
-    return std::ranges::any_of(end->peers, [&](const auto& peer) { return peer.node.text() == event.node; });
-  });
+  // A peer that refused us before it said HELLO is known by its endpoint only.
+  const bool promised =
+      port.peers_at.contains(event.node) || std::ranges::any_of(port.ends, [&](const auto* end) {
+        return std::ranges::any_of(end->peers,
+                                   [&](const auto& peer) { return peer.node.text() == event.node; });
+      });
   // A promised peer that cannot be one will not become one by waiting.
   if (event.what == PeerEvent::What::refused && ours && promised && !started) {
     fail(format("port {}: {}", port.name, event.text));
@@ -360,7 +375,9 @@ bool Node::Impl::all_peers_up() const {
     for (const auto* end : port->ends) {
       // The receiving end of plain PUSH/PULL sockets cannot see who is there.
       if (link(end->link).wire == topology::WireMode::native && !end->sender) continue;
-      expected += end->peers.size();
+      const auto over = gone.find(end->link);
+      const std::size_t ended = over == gone.end() ? 0 : over->second;
+      expected += end->peers.size() - std::min(ended, end->peers.size());
     }
     return port->block->peers_up() >= expected;
   });
@@ -374,7 +391,7 @@ std::string Node::Impl::missing() const {
       for (const auto& peer : end->peers) {
         const auto seen = port->peers.find(peer.node.text());
         if (seen == port->peers.end()) {
-          who.push_back(format("{} (no HELLO from it yet)", peer.node.text()));
+          who.push_back(format("{} ({})", peer.node.text(), why_missing(*end, peer)));
         } else if (seen->second != "up") {
           who.push_back(format("{} ({})", peer.node.text(), seen->second));
         }
@@ -384,6 +401,13 @@ std::string Node::Impl::missing() const {
   }
   if (parts.empty()) return "all own ports have their peers, and the others of the run are not ready";
   return join_words(parts);
+}
+
+std::string Node::Impl::why_missing(const topology::EndPlan& end, const topology::PeerPlan& peer) const {
+  if (link(end.link).wire == topology::WireMode::native) return "no connection yet";
+  if (end.binds) return "has not connected";
+  if (!peer.endpoint.empty()) return "no HELLO from " + peer.endpoint;
+  return state == NodeState::bound ? "the launcher does not know where it is yet" : "no HELLO from it yet";
 }
 
 std::string Node::Impl::left() const {

@@ -1,6 +1,7 @@
 // What a Node holds. Private.
 #pragma once
 
+#include <csignal>
 #include <map>
 #include <set>
 
@@ -17,6 +18,7 @@ struct NodePort {
   std::unique_ptr<Block> block;
   std::vector<std::string> bound;            // endpoints of the ends that bind, in their order
   std::set<std::string> connected;           // endpoints that the block was told to connect to
+  std::set<std::string> peers_at;            // those among them that promised peers are at
   std::map<std::string, std::string> peers;  // node -> last event, for those who ask what is missing
   std::unique_ptr<Pub<>> tap;
   bool receives = false;  // drains first
@@ -31,6 +33,7 @@ struct Node::Impl {
   std::vector<std::unique_ptr<NodePort>> ports;
   std::unique_ptr<Dealer<>> control;
   std::uint64_t version = 0;
+  std::map<std::string, std::size_t> gone;  // link -> peers that have ended for good, by the launcher's word
   bool watching = false;
   bool go = false;
   bool launcher_lost = false;
@@ -38,6 +41,7 @@ struct Node::Impl {
   bool started = false;
   int exit_code = 0;
   int signals = -1;  // signalfd
+  sigset_t mask_before{};
   int signals_seen = 0;
   Loop::WatchId signal_watch = 0;
   Loop::HookId hook = 0;
@@ -72,6 +76,7 @@ struct Node::Impl {
   void on_event(NodePort& port, const PeerEvent& event);
   [[nodiscard]] bool all_peers_up() const;
   [[nodiscard]] std::string missing() const;
+  [[nodiscard]] std::string why_missing(const topology::EndPlan& end, const topology::PeerPlan& peer) const;
   [[nodiscard]] std::string left() const;
 
   // rendezvous.cpp: what the launcher hears and says
@@ -80,7 +85,7 @@ struct Node::Impl {
   void watch();
   void apply(const Value& news);
   void connect_from_plan();
-  void set_peers(NodePort& port, const std::set<std::string>& wanted);
+  void set_peers(NodePort& port, std::set<std::string> promised, const std::set<std::string>& extra);
   void set_tap(NodePort& port, bool on);
   [[nodiscard]] Value snapshot() const;
 };

@@ -18,7 +18,6 @@ constexpr auto kWatch = std::chrono::seconds(20);  // a parked question is asked
 constexpr auto kReport = std::chrono::seconds(10);
 constexpr auto kAskAgain = std::chrono::milliseconds(200);
 constexpr auto kLastWord = std::chrono::seconds(2);  // how long the last report may take
-constexpr auto kTapIdle = std::chrono::seconds(5);   // a tap that nobody looks at is closed
 
 std::set<std::string> texts(const Value& list) {
   std::set<std::string> out;
@@ -27,6 +26,11 @@ std::set<std::string> texts(const Value& list) {
     if (item.is_string()) out.insert(item.as_string());
   }
   return out;
+}
+
+const Value::Map& map_of(const Value& value) {
+  static const Value::Map none;
+  return value.is_map() ? value.as_map() : none;
 }
 
 }  // namespace
@@ -92,8 +96,7 @@ void Node::Impl::report(bool last) {
 }
 
 void Node::Impl::watch() {
-  if (watching || state == NodeState::draining || state == NodeState::stopped || state == NodeState::failed)
-    return;
+  if (watching || state == NodeState::stopped || state == NodeState::failed) return;
   watching = true;
   Value question;
   question["op"] = "watch";
@@ -116,18 +119,21 @@ void Node::Impl::watch() {
 void Node::Impl::apply(const Value& news) {
   const Value& number = news.get("version");
   if (number.is_int()) version = number.as_uint();
+  gone.clear();
+  for (const auto& [link, count] : map_of(news.get("gone"))) {
+    if (count.is_int() && count.as_int() > 0) gone[link] = count.as_uint();
+  }
   bool all_told = true;
   for (const auto& port : ports) {
     std::set<std::string> wanted;
     for (const auto* end : port->ends) {
       if (end->binds) continue;
       const auto told = texts(news.get("peers").get(end->link));
-      if (told.size() < end->peers.size()) all_told = false;
+      const auto over = gone.find(end->link);
+      if (told.size() + (over == gone.end() ? 0 : over->second) < end->peers.size()) all_told = false;
       wanted.insert(told.begin(), told.end());
     }
-    const auto extra = texts(news.get("extra").get(port->name));
-    wanted.insert(extra.begin(), extra.end());
-    set_peers(*port, wanted);
+    set_peers(*port, std::move(wanted), texts(news.get("extra").get(port->name)));
   }
   const auto taps = texts(news.get("taps"));
   for (const auto& port : ports) set_tap(*port, taps.contains(port->name));
@@ -153,22 +159,31 @@ void Node::Impl::connect_from_plan() {
         wanted.insert(peer.endpoint);
       }
     }
-    set_peers(*port, wanted);
+    set_peers(*port, std::move(wanted), {});
   }
 }
 
-void Node::Impl::set_peers(NodePort& port, const std::set<std::string>& wanted) {
-  for (auto at = port.connected.begin(); at != port.connected.end();) {
-    if (wanted.contains(*at)) {
-      ++at;
+// A sender leaves a peer that has gone for good at once: what waits for it can go elsewhere. A receiver
+// stays: leaving would throw away what it has not read yet. It leaves when the peer is back at another
+// address.
+void Node::Impl::set_peers(NodePort& port, std::set<std::string> promised,
+                           const std::set<std::string>& extra) {
+  const bool moved =
+      std::ranges::any_of(promised, [&](const auto& at) { return !port.connected.contains(at); });
+  for (const std::string& endpoint : std::set(port.connected)) {
+    if (promised.contains(endpoint) || extra.contains(endpoint)) continue;
+    if (port.receives && !moved && port.peers_at.contains(endpoint)) {
+      promised.insert(endpoint);
       continue;
     }
-    port.block->disconnect(*at);
-    at = port.connected.erase(at);
+    port.block->disconnect(endpoint);
+    port.connected.erase(endpoint);
   }
-  for (const std::string& endpoint : wanted) {
-    if (!port.connected.insert(endpoint).second) continue;
-    port.block->connect(endpoint);
+  port.peers_at = std::move(promised);
+  for (const auto* wanted : {&std::as_const(port.peers_at), &extra}) {
+    for (const std::string& endpoint : *wanted) {
+      if (port.connected.insert(endpoint).second) port.block->connect(endpoint);
+    }
   }
 }
 

@@ -1,11 +1,11 @@
 // The control link: what a node and its launcher say to each other, as Value maps over dealer-router.
 //
-// report: {op: "report", node, state, pid, endpoints: {link: address}, ports: {port: {...}}, progress,
-// result, reason}
-//         answered by {}.
-// watch:  {op: "watch", node, version}: parked until the launcher has something newer than `version`,
-// answered by
-//         {version, go, peers: {link: [address, ...]}, extra: {port: [address, ...]}, taps: [port, ...]}.
+// report: {op: "report", node, state, pid, endpoints: {link: address}, ports: {port: {counts, tap: address}},
+//          progress, result, reason, missing}
+//   answered by {}.
+// watch:  {op: "watch", node, version}: parked until the launcher has something newer than `version`
+//   answered by {version, go, peers: {link: [address, ...]}, gone: {link: number of peers that have ended for
+//   good}, extra: {port: [address, ...]}, taps: [port, ...]}.
 #pragma once
 
 #include <optional>
