@@ -60,6 +60,8 @@ struct LaunchOptions {
   std::function<void(const topology::NodeId&, bool is_stderr, std::string_view line)> on_line = {};
   /// A node changed its state ("starting", "running", "restarting", "stopped", "failed", ...), and why.
   std::function<void(const topology::NodeId&, std::string_view state, std::string_view text)> on_state = {};
+  /// What happens to the run as a whole, in a sentence ("draining: the main nodes have ended").
+  std::function<void(std::string_view sentence)> on_event = {};
   /// All nodes are ready and sources start; once.
   std::function<void()> on_ready = {};
   /// Once a second: see Launcher::state().

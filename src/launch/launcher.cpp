@@ -1,0 +1,416 @@
+#include <algorithm>
+#include <cmath>
+#include <csignal>
+#include <cstring>
+
+#include <pthread.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/json.hpp>
+#include <weft/core/text.hpp>
+#include <weft/core/units.hpp>
+#include <weft/launch/launcher.hpp>
+
+#include "launch/launcher_impl.hpp"
+#include "launch/stages.hpp"
+
+namespace weft::launch {
+namespace {
+
+constexpr std::size_t kLastLines = 20;
+constexpr Duration kFirstBackOff = std::chrono::milliseconds(200);
+constexpr Duration kLastBackOff = std::chrono::seconds(10);
+constexpr Duration kStable =
+    std::chrono::seconds(30);  // an incarnation that lived so long starts the back-off anew
+constexpr Duration kKillMargin = std::chrono::seconds(1);
+constexpr int kUsageExit = 2;  // a wrong option or spec: starting again will not help
+
+sigset_t stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+/// a += b, member by member.
+void add_counts(Value& sum, const Value& counts) {
+  if (!counts.is_map()) return;
+  for (const auto& [port, numbers] : counts.as_map()) {
+    if (!numbers.is_map()) continue;
+    for (const auto& [name, number] : numbers.as_map()) {
+      if (!number.is_int()) continue;
+      Value& cell = sum[port][name];
+      cell = Value((cell.is_int() ? cell.as_uint() : 0) + number.as_uint());
+    }
+  }
+}
+
+std::string how(const Ending& ending) {
+  if (ending.signal != 0)
+    return format("was ended by signal {} ({})", ending.signal, strsignal(ending.signal));
+  return format("ended with exit code {}", ending.exit_code);
+}
+
+}  // namespace
+
+Launcher::Launcher(Loop& loop, topology::Plan plan, LaunchOptions options) {
+  std::string run = options.run.empty() ? make_run_id(plan.name) : options.run;
+  impl_ = std::make_unique<Impl>(loop, std::move(plan), std::move(options), std::move(run));
+}
+
+Launcher::~Launcher() = default;
+
+Launcher::Impl::~Impl() {
+  for (const Loop::TimerId timer : {second, start_timer, for_timer}) {
+    if (timer != 0) loop.cancel(timer);
+  }
+  for (const auto& node : nodes) {
+    if (node->timer != 0) loop.cancel(node->timer);
+  }
+  if (signal_watch != 0) loop.unwatch(signal_watch);
+  if (signals >= 0) ::close(signals);
+}
+
+const std::string& Launcher::run_id() const {
+  return impl_->id;
+}
+const std::string& Launcher::directory() const {
+  return impl_->directory.path();
+}
+void Launcher::drain() {
+  impl_->drain("asked to");
+}
+void Launcher::stop_now() {
+  impl_->fail("stopped at once");
+  impl_->kill_all();
+}
+Value Launcher::state() const {
+  return impl_->state();
+}
+
+RunReport Launcher::run() {
+  Impl& impl = *impl_;
+  impl.prepare();
+  impl.begin();
+  impl.loop.run();
+  impl.ended = Clock::now();
+  impl.write_state();
+  return impl.report();
+}
+
+// Everything that can be wrong before the first process is found here.
+void Launcher::Impl::prepare() {
+  for (const topology::NodePlan& node : plan.nodes) {
+    auto managed = std::make_unique<Managed>();
+    managed->plan = &node;
+    managed->program = options.resolve(node);
+    managed->log.open(directory.log_file(node.id.name, node.id.replica), std::ios::binary);
+    if (!managed->log)
+      throw Error(Errc::io, "cannot write " + directory.log_file(node.id.name, node.id.replica));
+    nodes.push_back(std::move(managed));
+  }
+  open_control();
+  for (const auto& node : nodes) {
+    directory.write(format("nodes/{}-{}.json", node->plan->id.name, node->plan->id.replica),
+                    to_json(to_value(*node->plan), 1) + "\n");
+  }
+}
+
+void Launcher::Impl::begin() {
+  began = Clock::now();
+  if (options.handle_signals) {
+    const sigset_t set = stop_signals();
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (signals < 0) throw Error(Errc::io, "cannot make a signalfd");
+    signal_watch = loop.watch_fd(signals, [this] { on_signal(); });
+  }
+  second = loop.every(std::chrono::seconds(1), [this] {
+    write_state();
+    if (options.on_progress) options.on_progress(state());
+  });
+  // A little more than the nodes have, so that their own, better sentence comes first.
+  start_timer = loop.at(began + plan.start_limit + kKillMargin, [this] {
+    start_timer = 0;
+    if (!go) fail(format("not ready after {}: {}", format_duration(plan.start_limit), not_ready()));
+  });
+  for (const auto& node : nodes) {
+    if (!draining) start(*node);
+  }
+  write_state();
+  check_ready();
+}
+
+void Launcher::Impl::start(Managed& node) {
+  const topology::NodePlan& plan_of = *node.plan;
+  node.epoch = std::max(node.epoch + 1, wall_micros());
+  node.endpoints.clear();
+  node.ready = !node.program.describes;  // what says nothing is ready when it runs
+  node.state = "started";
+  node.last_word = false;
+  node.reason.clear();
+  node.started = Clock::now();
+  const std::string spec =
+      format("{}/nodes/{}-{}.json", directory.path(), plan_of.id.name, plan_of.id.replica);
+  Command command{.path = node.program.path, .arguments = {}, .environment = options.environment};
+  command.environment.insert(command.environment.end(), plan_of.environment.begin(),
+                             plan_of.environment.end());
+  command.inherit_stdin = options.wants_stdin && options.wants_stdin(plan_of);
+  state_of(node, "started", "");
+  if (node.program.describes) {
+    const Duration drain_limit = std::min<Duration>(plan.drain_limit, plan_of.grace * 9 / 10);
+    command.arguments = {"--spec",          spec,
+                         "--control",       directory.control_endpoint(),
+                         "--run-directory", directory.path(),
+                         "--run",           id,
+                         "--epoch",         std::to_string(node.epoch),
+                         "--start-limit",   format_duration(plan.start_limit),
+                         "--drain-limit",   format_duration(drain_limit)};
+  } else {
+    command.arguments = plan_of.arguments;
+    command.environment.insert(command.environment.end(),
+                               {{"WEFT_SPEC", spec},
+                                {"WEFT_CONTROL", directory.control_endpoint()},
+                                {"WEFT_RUN", id},
+                                {"WEFT_NODE", plan_of.id.name},
+                                {"WEFT_REPLICA", std::to_string(plan_of.id.replica)}});
+  }
+  try {
+    node.life = Managed::Life::alive;
+    node.process = std::make_unique<Process>(
+        loop, command,
+        Process::Handlers{.on_line = [this, &node](std::string_view line) { on_line(node, line); },
+                          .on_end = [this, &node](const Ending& ending) { on_end(node, ending); }});
+  } catch (const Error& error) {
+    node.life = Managed::Life::ended;
+    node.state = "failed";
+    node.reason = error.what();
+    fail(format("{}: {}", plan_of.id.text(), error.what()));
+  }
+}
+
+void Launcher::Impl::on_line(Managed& node, std::string_view line) {
+  node.log << line << '\n';
+  node.log.flush();
+  node.last_lines.emplace_back(line);
+  if (node.last_lines.size() > kLastLines) node.last_lines.pop_front();
+  if (options.on_line) options.on_line(node.plan->id, false, line);
+}
+
+void Launcher::Impl::on_end(Managed& node, const Ending& ending) {
+  node.process.reset();
+  if (node.timer != 0) loop.cancel(node.timer);
+  node.timer = 0;
+  node.ending = ending;
+  node.cpu_seconds += ending.cpu_seconds;
+  node.peak_memory = std::max(node.peak_memory, ending.peak_memory);
+  node.watcher.reset();
+  node.life = Managed::Life::ended;
+  node.ok = ending.exit_code == 0;
+  const bool again = !draining && !node.told_to_stop && ending.exit_code != kUsageExit &&
+                     (node.plan->restart == topology::Restart::always ||
+                      (node.plan->restart == topology::Restart::on_failure && !node.ok)) &&
+                     node.restarts < node.plan->max_restarts;
+  if (again) {
+    if (Clock::now() - node.started > kStable) node.restarts = 0;
+    const Duration wait =
+        std::min<Duration>(kLastBackOff, kFirstBackOff * (1LL << std::min(node.restarts, 10U)));
+    ++node.restarts;
+    event(format("{} {}; starting it again in {} ({} of {})", node.plan->id.text(), how(ending),
+                 humane_duration(wait), node.restarts, node.plan->max_restarts));
+    if (!node.last_word) node.exact = false;
+    add_counts(node.earlier_counts, node.counts);
+    state_of(node, "restarting", how(ending));
+    node.counts = Value::map();
+    node.life = Managed::Life::backing_off;
+    node.state = "backing off";
+    node.timer = loop.at(Clock::now() + wait, [this, &node] {
+      node.timer = 0;
+      start(node);
+    });
+    // Its peers are told at once that nobody is there, not when they notice.
+    node.endpoints.clear();
+    changed();
+    write_state();
+    return;
+  }
+  node.state = node.ok ? "stopped" : "failed";
+  if (!node.program.describes) node.last_word = true;  // it never says a word
+  if (!node.ok) ended_badly(node);
+  state_of(node, node.state, node.reason);
+  check_over();
+  write_state();
+}
+
+void Launcher::Impl::ended_badly(Managed& node) {
+  if (node.reason.empty()) {
+    node.reason = node.killed ? format("did not end within {} of SIGTERM", format_duration(node.plan->grace))
+                              : how(node.ending);
+  }
+  std::string sentence = format("{} {}", node.plan->id.text(), how(node.ending));
+  if (node.reason != how(node.ending)) sentence += ": " + node.reason;
+  if (node.restarts != 0) sentence += format(" (after {} restarts)", node.restarts);
+  // A node that was told to end and had something left, or a process that the user killed: all make a failed
+  // run.
+  fail(std::move(sentence));
+}
+
+void Launcher::Impl::event(const std::string& sentence) const {
+  if (options.on_event) options.on_event(sentence);
+}
+
+void Launcher::Impl::state_of(const Managed& node, std::string_view now, std::string_view text) const {
+  if (options.on_state) options.on_state(node.plan->id, now, text);
+}
+
+void Launcher::Impl::check_ready() {
+  if (go || draining) return;
+  if (!std::ranges::all_of(nodes, [](const auto& node) { return node->ready; })) return;
+  go = true;
+  if (start_timer != 0) loop.cancel(start_timer);
+  start_timer = 0;
+  event(format("all {} nodes are ready after {}", nodes.size(), humane_duration(Clock::now() - began)));
+  changed();
+  if (options.on_ready) options.on_ready();
+  if (options.run_for) {
+    for_timer = loop.at(Clock::now() + *options.run_for, [this] {
+      for_timer = 0;
+      drain(format("{} are over", format_duration(*options.run_for)));
+    });
+  }
+}
+
+std::string Launcher::Impl::not_ready() const {
+  std::vector<std::string> parts;
+  for (const auto& node : nodes) {
+    if (node->ready) continue;
+    parts.push_back(format("{} is {}{}", node->plan->id.text(), node->state,
+                           node->missing.empty() ? "" : ", " + node->missing));
+  }
+  return join_words(parts);
+}
+
+void Launcher::Impl::check_over() {
+  const auto has_ended = [](const auto& node) { return node->life == Managed::Life::ended; };
+  if (std::ranges::all_of(nodes, has_ended)) {
+    over = true;
+    loop.stop();
+    return;
+  }
+  if (draining) return drain_next();
+  const bool any_main = std::ranges::any_of(nodes, [](const auto& node) { return node->plan->main; });
+  const bool mains_done =
+      std::ranges::all_of(nodes, [&](const auto& node) { return !node->plan->main || has_ended(node); });
+  if (any_main && mains_done) drain("the main nodes have ended");
+}
+
+void Launcher::Impl::drain(std::string why) {
+  if (draining) return;
+  draining = true;
+  event("draining: " + why);
+  if (start_timer != 0) loop.cancel(start_timer);
+  start_timer = 0;
+  for (const auto& node : nodes) {
+    if (node->life != Managed::Life::backing_off && node->life != Managed::Life::waiting) continue;
+    if (node->timer != 0) loop.cancel(node->timer);
+    node->timer = 0;
+    const bool failed = node->life == Managed::Life::backing_off;
+    node->life = Managed::Life::ended;
+    node->state = failed ? "failed" : "never started";
+    node->ok = false;
+  }
+  write_state();
+  loop.post([this] { check_over(); });
+}
+
+/// Senders before those who receive from them, so that what is on its way arrives.
+void Launcher::Impl::drain_next() {
+  std::set<std::string> alive;
+  for (const auto& node : nodes) {
+    if (node->life == Managed::Life::alive) alive.insert(node->plan->id.name);
+  }
+  const auto next = next_to_drain(plan.links, alive);
+  for (const auto& node : nodes) {
+    if (node->life == Managed::Life::alive && next.contains(node->plan->id.name)) stop(*node);
+  }
+}
+
+void Launcher::Impl::stop(Managed& node) {
+  if (node.told_to_stop || !node.process) return;
+  node.told_to_stop = true;
+  node.process->terminate();
+  node.timer = loop.at(Clock::now() + node.plan->grace, [this, &node] {
+    node.timer = 0;
+    if (!node.process) return;
+    node.killed = true;
+    event(format("{} did not end within {} of SIGTERM: killing it", node.plan->id.text(),
+                 format_duration(node.plan->grace)));
+    node.process->kill_group();
+  });
+}
+
+void Launcher::Impl::kill_all() {
+  for (const auto& node : nodes) {
+    if (!node->process) continue;
+    node->killed = true;
+    node->process->kill_group();
+  }
+}
+
+void Launcher::Impl::on_signal() {
+  signalfd_siginfo info{};
+  while (read(signals, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    const std::string name = info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM";
+    if (++signals_seen == 1) {
+      drain(name + " (again to stop at once)");
+    } else {
+      fail(format("stopped at once by a second {}", name));
+      kill_all();
+    }
+  }
+}
+
+void Launcher::Impl::fail(std::string why) {
+  if (reason.empty()) {
+    reason = std::move(why);
+    event("failed: " + reason);
+  } else {
+    event(why);
+  }
+  drain("the run has failed");
+}
+
+RunReport Launcher::Impl::report() const {
+  RunReport out{};
+  out.run = id;
+  out.topology = plan.name;
+  out.directory = directory.path();
+  out.ready = go;
+  out.reason = reason;
+  out.seconds = std::chrono::duration<double>((over ? ended : Clock::now()) - began).count();
+  out.ok = over && reason.empty() && std::ranges::all_of(nodes, [](const auto& node) { return node->ok; });
+  for (const auto& node : nodes) {
+    NodeReport n{};
+    n.id = node->plan->id;
+    n.state = node->state;
+    const bool has_ended = node->life == Managed::Life::ended;
+    if (has_ended && node->ending.exit_code >= 0) n.exit_code = node->ending.exit_code;
+    n.signal = node->ending.signal;
+    n.restarts = node->restarts;
+    n.cpu_seconds = node->cpu_seconds;
+    n.peak_memory_bytes = node->peak_memory;
+    n.reason = node->reason;
+    n.result = node->result;
+    if (has_ended && !node->ok) n.last_lines.assign(node->last_lines.begin(), node->last_lines.end());
+    if (!node->result.is_null()) out.result[n.id.text()] = node->result;
+    out.nodes.push_back(std::move(n));
+  }
+  out.links = links();
+  return out;
+}
+
+}  // namespace weft::launch

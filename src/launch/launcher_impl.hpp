@@ -1,0 +1,116 @@
+// What a Launcher holds. Private.
+#pragma once
+
+#include <deque>
+#include <fstream>
+#include <map>
+#include <set>
+
+#include <weft/blocks/router.hpp>
+#include <weft/launch/launcher.hpp>
+#include <weft/launch/run_directory.hpp>
+
+#include "launch/process.hpp"
+
+namespace weft::launch {
+
+/// One node over all its incarnations.
+struct Managed {
+  const topology::NodePlan* plan = nullptr;
+  Program program;
+  std::unique_ptr<Process> process;
+  enum class Life { waiting, alive, backing_off, ended } life = Life::waiting;
+  std::string state = "waiting";  // as the node reports it
+  std::uint64_t epoch = 0;
+  unsigned restarts = 0;
+  TimePoint started{};
+  std::map<std::string, std::string> endpoints;  // link -> address
+  bool ready = false;
+  bool told_to_stop = false;
+  bool killed = false;
+  bool ok = false;
+  Ending ending;
+  double cpu_seconds = 0;
+  std::uint64_t peak_memory = 0;
+  Value counts = Value::map();          // port -> counts, of the present incarnation
+  Value earlier_counts = Value::map();  // ... of those before
+  Value progress;
+  Value result;
+  std::string reason;
+  std::string missing;
+  std::deque<std::string> last_lines;
+  std::ofstream log;
+  std::uint64_t told = 0;  // version of the last answer to its watch
+  std::optional<Responder<Raw>> watcher;
+  std::map<std::string, std::set<std::string>> extra;  // port -> endpoints of guests
+  std::set<std::string> taps;
+  bool last_word = false;  // the present incarnation said its final counts
+  bool exact = true;       // so did all before it, and no guest took part
+  Loop::TimerId timer = 0;
+};
+
+struct Launcher::Impl {
+  Loop& loop;
+  topology::Plan plan;
+  LaunchOptions options;
+  RunDirectory directory;
+  std::string id;
+  std::unique_ptr<Router<>> control;
+  std::vector<std::unique_ptr<Managed>> nodes;
+  std::uint64_t version = 1;  // of what nodes are told
+  bool go = false;
+  bool draining = false;
+  bool over = false;
+  std::string reason;  // why the run failed
+  TimePoint began{};
+  TimePoint ended{};
+  int signals = -1;
+  int signals_seen = 0;
+  Loop::WatchId signal_watch = 0;
+  Loop::TimerId second = 0;
+  Loop::TimerId start_timer = 0;
+  Loop::TimerId for_timer = 0;
+
+  Impl(Loop& l, topology::Plan p, LaunchOptions o, std::string run)
+      : loop(l),
+        plan(std::move(p)),
+        options(std::move(o)),
+        directory(options.base, run),
+        id(std::move(run)) {}
+  ~Impl();
+
+  // launcher.cpp: life
+  void prepare();
+  void begin();
+  void start(Managed& node);
+  void on_line(Managed& node, std::string_view line);
+  void on_end(Managed& node, const Ending& ending);
+  void ended_badly(Managed& node);
+  void check_ready();
+  void check_over();
+  void drain(std::string why);
+  void drain_next();
+  void stop(Managed& node);
+  void kill_all();
+  void on_signal();
+  void fail(std::string why);
+  void event(const std::string& sentence) const;
+  void state_of(const Managed& node, std::string_view state, std::string_view text) const;
+  [[nodiscard]] std::string not_ready() const;
+  [[nodiscard]] RunReport report() const;
+
+  // control.cpp: what nodes and guests say
+  void open_control();
+  void on_request(const RawRecord& record, Responder<Raw> respond);
+  void on_report(Managed& node, const Value& message);
+  void on_guest(const std::string& op, const Value& message, Responder<Raw> respond);
+  void changed();
+  void answer(Managed& node);
+  [[nodiscard]] Value news_for(const Managed& node) const;
+  [[nodiscard]] Managed* find(std::string_view node) const;
+  void write_state();
+  [[nodiscard]] Value state() const;
+  [[nodiscard]] std::vector<LinkReport> links() const;
+};
+
+}  // namespace weft::launch

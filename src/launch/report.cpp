@@ -1,0 +1,55 @@
+#include <algorithm>
+#include <cmath>
+
+#include <weft/launch/report.hpp>
+
+namespace weft::launch {
+
+Value to_value(const RunReport& report) {
+  Value out;
+  out["run"] = report.run;
+  out["topology"] = report.topology;
+  out["directory"] = report.directory;
+  out["ok"] = report.ok;
+  out["ready"] = report.ready;
+  out["seconds"] = std::round(report.seconds * 1000) / 1000;
+  if (!report.reason.empty()) out["reason"] = report.reason;
+  Value& nodes = out["nodes"] = Value::list();
+  for (const NodeReport& node : report.nodes) {
+    Value v;
+    v["name"] = node.id.text();
+    v["state"] = node.state;
+    v["exit_code"] = node.exit_code ? Value(*node.exit_code) : Value();
+    if (node.signal != 0) v["signal"] = node.signal;
+    v["restarts"] = node.restarts;
+    v["cpu_seconds"] = std::round(node.cpu_seconds * 1000) / 1000;
+    v["peak_memory"] = node.peak_memory_bytes;
+    if (!node.reason.empty()) v["reason"] = node.reason;
+    if (!node.last_lines.empty())
+      v["last_lines"] = Value::List(node.last_lines.begin(), node.last_lines.end());
+    nodes.push_back(std::move(v));
+  }
+  Value& links = out["links"] = Value::list();
+  for (const LinkReport& link : report.links) {
+    Value v;
+    v["id"] = link.id;
+    v["from"] = link.from;
+    v["to"] = link.to;
+    v["pattern"] = topology::to_string(link.pattern);
+    v["sent"] = link.sent;
+    v["received"] = link.received;
+    v["dropped"] = link.dropped;
+    v["lost"] = link.lost;
+    v["missed"] = link.missed;
+    v["duplicates"] = link.duplicates;
+    v["rejected"] = link.rejected;
+    v["left"] = link.left;
+    v["shared"] = link.shared;
+    v["exact"] = link.exact;
+    links.push_back(std::move(v));
+  }
+  out["result"] = report.result;
+  return out;
+}
+
+}  // namespace weft::launch

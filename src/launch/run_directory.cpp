@@ -1,0 +1,183 @@
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <system_error>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/json.hpp>
+#include <weft/core/text.hpp>
+#include <weft/launch/run_directory.hpp>
+
+namespace weft::launch {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kSocketPath = 107;  // what an AF_UNIX address holds
+constexpr std::size_t kLongestSocket =
+    47;  // of the names below a run's directory that Weft makes for usual node names
+
+std::string why() {
+  return std::generic_category().message(errno);
+}
+
+/// The launcher's process id when somebody holds the lock, else 0.
+int holder(const fs::path& lock) {
+  const int fd = open(lock.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  int pid = 0;
+  if (flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    char text[32] = {};
+    if (read(fd, text, sizeof text - 1) > 0) pid = std::atoi(text);
+    if (pid <= 0) pid = 1;  // held, and not written yet: live, but nobody to signal
+  }
+  ::close(fd);
+  return pid;
+}
+
+void forget_old(const fs::path& base, std::size_t keep) {
+  std::size_t seen = 0;
+  for (const RunInfo& run : list_runs(base)) {
+    if (run.live || ++seen <= keep) continue;
+    std::error_code ignored;
+    fs::remove_all(run.directory, ignored);
+  }
+}
+
+}  // namespace
+
+RunDirectory::RunDirectory(const std::string& base, const std::string& id, std::size_t keep)
+    : path_(fs::absolute(fs::path(base) / id).string()) {
+  if (path_.size() + kLongestSocket > kSocketPath) {
+    throw Error(
+        Errc::invalid_argument,
+        format(
+            "the run directory {} is too long: sockets below it may have {} bytes in all; choose a shorter "
+            "--run-directory or topology name",
+            path_, kSocketPath));
+  }
+  std::error_code error;
+  fs::create_directories(base, error);
+  if (!error) fs::permissions(base, fs::perms::owner_all, error);
+  for (const char* part : {"", "/logs", "/nodes", "/s"}) {
+    if (error) break;
+    const std::string folder = path_ + part;
+    if (mkdir(folder.c_str(), 0700) != 0) error = std::error_code(errno, std::generic_category());
+  }
+  if (error) throw Error(Errc::io, format("cannot make the run directory {}: {}", path_, error.message()));
+  lock_ = open((path_ + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock_ < 0 || flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    const std::string reason = why();
+    if (lock_ >= 0) ::close(lock_);
+    throw Error(Errc::io, format("cannot lock {}/lock: {}", path_, reason));
+  }
+  const std::string pid = std::to_string(getpid()) + "\n";
+  if (::write(lock_, pid.data(), pid.size()) != static_cast<ssize_t>(pid.size())) {
+    throw Error(Errc::io, format("cannot write {}/lock: {}", path_, why()));
+  }
+  forget_old(base, keep);
+}
+
+RunDirectory::~RunDirectory() {
+  std::error_code ignored;
+  fs::remove_all(path_ + "/s", ignored);
+  if (lock_ >= 0) ::close(lock_);
+}
+
+std::string RunDirectory::log_file(const std::string& node, unsigned replica) const {
+  return format("{}/logs/{}-{}.log", path_, node, replica);
+}
+
+void RunDirectory::write(const std::string& name, const std::string& text) const {
+  const fs::path target = fs::path(path_) / name;
+  const fs::path temporary = target.string() + ".new";
+  {
+    std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
+    file << text;
+    if (!file.flush()) throw Error(Errc::io, format("cannot write {}", temporary.string()));
+  }
+  std::error_code error;
+  fs::rename(temporary, target, error);
+  if (error) throw Error(Errc::io, format("cannot write {}: {}", target.string(), error.message()));
+}
+
+std::string make_run_id(const std::string& topology) {
+  std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  localtime_r(&now, &parts);
+  char stamp[32];
+  std::strftime(stamp, sizeof stamp, "%m%d-%H%M%S", &parts);
+  std::random_device random;
+  return format("{}-{}-{:04x}", topology.substr(0, 24), stamp, random() & 0xFFFF);
+}
+
+std::vector<RunInfo> list_runs(const std::string& base) {
+  std::vector<std::pair<fs::file_time_type, RunInfo>> found;
+  std::error_code error;
+  for (fs::directory_iterator at(base, error), end; !error && at != end; at.increment(error)) {
+    std::error_code gone;
+    if (!at->is_directory(gone) || !fs::exists(at->path() / "lock", gone)) continue;
+    RunInfo run{.id = at->path().filename().string(), .directory = at->path().string(), .state = {}};
+    run.pid = holder(at->path() / "lock");
+    run.live = run.pid != 0;
+    std::ifstream file(at->path() / "state.json", std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    if (auto state = try_parse_json(text)) run.state = std::move(*state);
+    found.emplace_back(fs::last_write_time(at->path() / "lock", gone), std::move(run));
+  }
+  std::ranges::stable_sort(found, [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<RunInfo> runs;
+  for (auto& [time, run] : found) runs.push_back(std::move(run));
+  return runs;
+}
+
+RunInfo find_run(const std::string& base, const std::string& id) {
+  std::vector<RunInfo> matches;
+  std::vector<std::string> names;
+  for (RunInfo& run : list_runs(base)) {
+    if (run.live) names.push_back(run.id);
+    if (run.id == id && !id.empty()) return run;
+    if (id.empty() ? run.live : run.id.starts_with(id)) matches.push_back(std::move(run));
+  }
+  if (matches.size() == 1) return matches.front();
+  const std::string live = names.empty() ? "no run is live" : "live: " + join_words(names);
+  if (id.empty()) {
+    throw Error(Errc::not_found, names.empty()
+                                     ? "no run is live; start one with weft up"
+                                     : "several runs are live, say which one: " + join_words(names, "or"));
+  }
+  if (matches.empty())
+    throw Error(Errc::not_found, format("no run is called {} ({})", weft::quoted(id), live));
+  throw Error(Errc::not_found, format("{} runs begin with {} ({})", matches.size(), weft::quoted(id), live));
+}
+
+bool stop_run(const RunInfo& run, Deadline deadline) {
+  if (!run.live || run.pid <= 1) return !run.live;
+  const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, run.pid, 0));
+  if (pidfd < 0) return true;  // it ended in the meantime
+  // The descriptor pins the process; if the lock is still held, it is the launcher and no one who has its
+  // number now.
+  bool ended = holder(fs::path(run.directory) / "lock") != run.pid;
+  if (!ended && syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, nullptr, 0) == 0) {
+    pollfd wait{pidfd, POLLIN, 0};
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline.left(Clock::now())).count();
+    ended = poll(&wait, 1, static_cast<int>(std::min<long long>(left, 1 << 30))) > 0;
+  }
+  ::close(pidfd);
+  return ended;
+}
+
+}  // namespace weft::launch
