@@ -104,8 +104,8 @@ void Node::on_report(std::function<Value()> handler) {
 void Node::set_result(Value result) {
   impl_->result = std::move(result);
 }
-void Node::fail(std::string sentence) {
-  impl_->fail(std::move(sentence));
+void Node::fail(std::string sentence, int exit_code) {
+  impl_->fail(std::move(sentence), exit_code);
 }
 void Node::drain() {
   // Before run() there is nothing to drain yet, and perhaps not every port is open.
@@ -277,7 +277,13 @@ void Node::Impl::step() {
     limit = 0;
     if (control) report();
   }
-  if (state == NodeState::ready && (go || !control)) start();
+  // Posted, not called: this runs in a hook, and what is sent from a hook would wait for the next turn.
+  if (state == NodeState::ready && (go || !control) && !start_posted) {
+    start_posted = true;
+    loop.post([this] {
+      if (state == NodeState::ready) start();
+    });
+  }
   if (state == NodeState::draining) drain_step();
 }
 

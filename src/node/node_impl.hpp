@@ -38,6 +38,7 @@ struct Node::Impl {
   bool go = false;
   bool launcher_lost = false;
   bool draining_senders = false;
+  bool start_posted = false;
   bool started = false;
   int exit_code = 0;
   int signals = -1;  // signalfd
