@@ -521,7 +521,13 @@ bool PushBase::settle(Deadline deadline) {
 }
 
 bool PushBase::wait_for_peers(std::size_t count, Deadline deadline) {
-  return impl_->hub.loop().run_until([&] { return peers_up() >= count; }, deadline);
+  Loop& loop = impl_->hub.loop();
+  if (impl_->natives.empty()) return loop.run_until([&] { return peers_up() >= count; }, deadline);
+  // A plain PUSH socket does not tell when its connection stands: ask again and again.
+  const Loop::TimerId ask = loop.every(kNativeRetry, [] {});
+  const bool there = loop.run_until([&] { return peers_up() >= count; }, deadline);
+  loop.cancel(ask);
+  return there;
 }
 
 }  // namespace weft
