@@ -1,5 +1,7 @@
 #include "exec.hpp"
 
+#include <csignal>
+
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>

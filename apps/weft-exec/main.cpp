@@ -26,8 +26,9 @@ weft::program::About about() {
                  .help = "push, pub or dealer: its lines. A dealer's replies are lines for the command"}},
       .options = {{.name = "command",
                    .type = OptionType::any,
-                   .required = true,
-                   .help = "A text for /bin/sh -c, or a list: the program and its arguments."},
+
+                   .help = "A text for /bin/sh -c, or a list: the program and its arguments.",
+                   .required = true},
                   {.name = "on-bad-line",
                    .type = OptionType::choice,
                    .help = "A line that is not JSON ends the run, or is logged, counted and left out.",

@@ -138,7 +138,8 @@ Value Sink::result() const {
   }
   if (extra_ != 0) out["extra"] = extra_;
   if (!check_field_.empty()) {
-    for (const auto& [name, value] : check_.result().as_map()) out[name] = value;
+    const Value checked = check_.result();
+    for (const auto& [name, value] : checked.as_map()) out[name] = value;
   }
   Value peers = Value::map();
   for (const auto& [name, number] : peers_) peers[name] = number;

@@ -103,7 +103,8 @@ Value problems_value(const std::string& file, const std::vector<topology::Proble
 }  // namespace
 
 int run_verb(const Check& check) {
-  const topology::LoadOptions options{.sets = check.source.sets, .describe = describer()};
+  Catalog catalog;
+  const topology::LoadOptions options{.sets = check.source.sets, .describe = catalog.describer()};
   try {
     if (check.expand) {
       std::printf("%s", topology::expand_yaml(check.source.file, options).c_str());

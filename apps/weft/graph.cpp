@@ -32,8 +32,9 @@ std::string svg(const std::string& dot) {
 }  // namespace
 
 int run_verb(const Graph& graph) {
+  Catalog catalog;
   const topology::Plan plan =
-      topology::load(graph.source.file, {.sets = graph.source.sets, .describe = describer()});
+      topology::load(graph.source.file, {.sets = graph.source.sets, .describe = catalog.describer()});
   std::string text;
   if (graph.format == "svg") {
     text = svg(topology::draw(plan, topology::GraphFormat::dot));

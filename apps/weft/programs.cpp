@@ -81,9 +81,10 @@ std::string find_program(const std::string& program, const std::string& director
     if (is_executable_file(fs::path(folder) / program)) return fs::absolute(fs::path(folder) / program);
   }
   const auto near = nearest(program, neighbours());
-  throw Error(Errc::not_found,
-              format("there is no program {}: it is neither in {} (beside weft) nor on PATH{}",
-                     weft::quoted(program), own.string(), near ? format("; did you mean {}?", weft::quoted(*near)) : ""));
+  throw Error(
+      Errc::not_found,
+      format("there is no program {}: it is neither in {} (beside weft) nor on PATH{}", weft::quoted(program),
+             own.string(), near ? format("; did you mean {}?", weft::quoted(*near)) : ""));
 }
 
 std::optional<topology::ProgramDescription> describe_program(const std::string& path) {
@@ -96,10 +97,24 @@ std::optional<topology::ProgramDescription> describe_program(const std::string& 
   return topology::description_from_value(*value);
 }
 
-topology::DescribeProgram describer() {
-  return [](const std::string& program, const std::string& directory) {
-    return describe_program(find_program(program, directory));
+const Catalog::Entry& Catalog::find(const std::string& program, const std::string& directory) {
+  const std::string key = directory + " " + program;
+  const auto found = known_.find(key);
+  if (found != known_.end()) return found->second;
+  Entry entry{find_program(program, directory), std::nullopt};
+  entry.description = describe_program(entry.path);
+  return known_.emplace(key, std::move(entry)).first->second;
+}
+
+topology::DescribeProgram Catalog::describer() {
+  return [this](const std::string& program, const std::string& directory) {
+    return find(program, directory).description;
   };
+}
+
+std::string folder_of(const std::string& file) {
+  const std::string folder = fs::path(file).parent_path().string();
+  return folder.empty() ? "." : folder;
 }
 
 }  // namespace weft::cli

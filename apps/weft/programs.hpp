@@ -1,6 +1,7 @@
 // Programs: which file a `run:` means, and what that program says of itself.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 
@@ -16,7 +17,23 @@ std::string find_program(const std::string& program, const std::string& director
 /// that holds the text "--describe", is asked: another script might do its work instead of answering.
 std::optional<topology::ProgramDescription> describe_program(const std::string& path);
 
-/// Both together, as topology::load wants it.
-topology::DescribeProgram describer();
+/// Finds and asks each program once.
+class Catalog {
+ public:
+  struct Entry {
+    std::string path;
+    std::optional<topology::ProgramDescription> description;
+  };
+  /// Throws Error{not_found}, or Error{invalid_file} when a program's description is broken.
+  const Entry& find(const std::string& program, const std::string& directory);
+  /// As topology::load wants it; refers to this catalog.
+  topology::DescribeProgram describer();
+
+ private:
+  std::map<std::string, Entry> known_;  // "directory program"
+};
+
+/// The folder of a topology file, as programs are found from there.
+std::string folder_of(const std::string& file);
 
 }  // namespace weft::cli

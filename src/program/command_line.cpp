@@ -91,6 +91,9 @@ std::optional<Arguments> parse_command_line(int argc, char** argv, const About& 
 
   app.add_option("--run", a.run, "Name of the run");
   app.add_option("--epoch", a.epoch, "Number of this start, higher at each restart; 0: from the clock");
+  app.add_option("--start-limit", a.start_limit, "How long meeting the peers may take")
+      ->capture_default_str();
+  app.add_option("--drain-limit", a.drain_limit, "How long draining may take")->capture_default_str();
   app.add_option("--log-level", a.log_level, "debug, info, warn, error or off")->capture_default_str();
 
   try {

@@ -13,20 +13,22 @@ namespace weft::program {
 struct Arguments {
   bool describe = false;
   // What the launcher passes.
-  std::string spec;
-  std::string control;
-  std::string run_directory;
+  std::string spec = {};
+  std::string control = {};
+  std::string run_directory = {};
   // Both ways.
-  std::string run;
+  std::string start_limit = "20s";
+  std::string drain_limit = "10s";
+  std::string run = {};
   std::uint64_t epoch = 0;
   std::string log_level = "info";
   // By hand: "port=endpoint", "port=block", "port=count", "option=value".
-  std::vector<std::string> binds;
-  std::vector<std::string> connects;
-  std::vector<std::string> blocks;
-  std::vector<std::string> peers;
-  std::vector<std::string> withs;
-  std::string node;
+  std::vector<std::string> binds = {};
+  std::vector<std::string> connects = {};
+  std::vector<std::string> blocks = {};
+  std::vector<std::string> peers = {};
+  std::vector<std::string> withs = {};
+  std::string node = {};
   std::string scope = "local";
 };
 

@@ -7,6 +7,8 @@
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
 #include <weft/core/log.hpp>
+#include <weft/core/text.hpp>
+#include <weft/core/units.hpp>
 #include <weft/program/program.hpp>
 #include <weft/transport/loop.hpp>
 
@@ -47,6 +49,13 @@ topology::NodePlan read_spec(const std::string& path) {
   }
 }
 
+Duration limit(const std::string& text, std::string_view option) {
+  const auto span = parse_duration(text);
+  if (span && *span > Duration::zero()) return *span;
+  throw Error(Errc::invalid_argument,
+              format("{}: expected a time with its unit, like 10s, found {}", option, weft::quoted(text)));
+}
+
 int run_node(const Arguments& arguments, const About& about, const Setup& setup) {
   const LogLevel level = parse_log_level(arguments.log_level);
   topology::NodePlan plan =
@@ -57,6 +66,9 @@ int run_node(const Arguments& arguments, const About& about, const Setup& setup)
   settings.control = arguments.control;
   settings.run = arguments.run;
   settings.epoch = arguments.epoch;
+  settings.run_directory = arguments.run_directory;
+  settings.start_limit = limit(arguments.start_limit, "--start-limit");
+  settings.drain_limit = limit(arguments.drain_limit, "--drain-limit");
   settings.log = Logger::to_stderr(plan.id.text(), level);
   Loop loop;
   Node node(loop, std::move(plan), std::move(settings));

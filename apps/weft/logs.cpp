@@ -1,0 +1,159 @@
+// weft logs: what the nodes of a run wrote.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/text.hpp>
+
+#include "runs.hpp"
+#include "verbs.hpp"
+
+namespace weft::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kLookEvery = 500;  // milliseconds: whether the run still lives
+
+// One log file, and how far it has been shown.
+struct LogFile {
+  std::string node;  // "worker/2"
+  int fd = -1;
+  std::string rest;  // a line without its end yet
+};
+
+// "worker-2.log" -> "worker/2"
+std::string node_of(const fs::path& file) {
+  std::string name = file.stem().string();
+  const std::size_t dash = name.rfind('-');
+  if (dash != std::string::npos) name[dash] = '/';
+  return name;
+}
+
+class Reader {
+ public:
+  Reader(std::string folder, std::string wanted) : folder_(std::move(folder)), wanted_(std::move(wanted)) {}
+  ~Reader() {
+    for (auto& [path, log] : logs_) ::close(log.fd);
+  }
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+
+  [[nodiscard]] std::size_t size() const { return logs_.size(); }
+
+  void find_files() {
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(folder_, ignored)) {
+      if (entry.path().extension() != ".log" || logs_.contains(entry.path())) continue;
+      const std::string node = node_of(entry.path());
+      if (!wanted_.empty() && node != wanted_ && !node.starts_with(wanted_ + "/")) continue;
+      const int fd = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
+      if (fd >= 0) logs_.emplace(entry.path(), LogFile{node, fd, {}});
+      width_ = std::max(width_, node.size());
+    }
+  }
+
+  // All that is new in all files; of each file at most `most` lines, 0: all.
+  void show(std::uint64_t most) {
+    for (auto& [path, log] : logs_) {
+      std::vector<std::string> lines;
+      read(log, lines, most);
+      const std::size_t first = most != 0 && lines.size() > most ? lines.size() - most : 0;
+      for (std::size_t i = first; i < lines.size(); ++i) print(log, lines[i]);
+    }
+    std::fflush(stdout);
+  }
+
+ private:
+  void read(LogFile& log, std::vector<std::string>& lines, std::uint64_t most) {
+    std::array<char, 65536> bytes;
+    for (ssize_t n = 0; (n = ::read(log.fd, bytes.data(), bytes.size())) > 0;) {
+      log.rest.append(bytes.data(), static_cast<std::size_t>(n));
+      std::size_t at = 0;
+      for (std::size_t end = 0; (end = log.rest.find('\n', at)) != std::string::npos; at = end + 1) {
+        lines.push_back(log.rest.substr(at, end - at));
+        // Without a bound on the lines they are shown as they come, not collected.
+        if (most == 0) {
+          print(log, lines.back());
+          lines.clear();
+        }
+      }
+      log.rest.erase(0, at);
+      if (most != 0 && lines.size() > 2 * most)
+        lines.erase(lines.begin(), lines.end() - static_cast<long>(most));
+    }
+  }
+
+  void print(const LogFile& log, const std::string& line) const {
+    std::printf("%-*s | %s\n", static_cast<int>(width_), log.node.c_str(), line.c_str());
+  }
+
+  std::string folder_;
+  std::string wanted_;
+  std::map<std::string, LogFile> logs_;
+  std::size_t width_ = 0;
+};
+
+void follow(Reader& reader, const launch::RunInfo& run, const std::string& folder) {
+  const int watch = ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+  ::inotify_add_watch(watch, folder.c_str(), IN_MODIFY | IN_CREATE);
+  bool live = true;
+  while (live && std::ferror(stdout) == 0) {
+    pollfd poll{watch, POLLIN, 0};
+    if (::poll(&poll, 1, kLookEvery) > 0) {
+      std::array<char, 8192> events;
+      while (::read(watch, events.data(), events.size()) > 0) {
+      }
+    } else {
+      live = launch::find_run(fs::path(run.directory).parent_path().string(), run.id).live;
+    }
+    reader.find_files();
+    reader.show(0);
+  }
+  ::close(watch);
+}
+
+// One word may be a run or a node of the only live (or newest) run.
+launch::RunInfo find_run_or_node(const std::vector<std::string>& words, std::string& node) {
+  const std::string base = base_folder();
+  if (words.size() > 1) {
+    node = words[1];
+    return launch::find_run(base, words[0]);
+  }
+  const auto runs = launch::list_runs(base);
+  const auto fits = [&](const launch::RunInfo& run) {
+    return !words.empty() && run.id.starts_with(words[0]);
+  };
+  if (std::any_of(runs.begin(), runs.end(), fits)) return launch::find_run(base, words[0]);
+  if (!words.empty()) node = words[0];
+  const bool any_live = std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.live; });
+  if (!any_live && !runs.empty()) return runs.front();  // the newest is what somebody wants to look at
+  return launch::find_run(base, "");
+}
+
+}  // namespace
+
+int run_verb(const Logs& logs) {
+  std::string node;
+  const launch::RunInfo run = find_run_or_node(logs.words, node);
+  const std::string folder = run.directory + "/logs";
+  Reader reader(folder, node);
+  reader.find_files();
+  if (reader.size() == 0 && !node.empty()) {
+    throw Error(Errc::not_found, format("the run {} has no log of a node {}", run.id, weft::quoted(node)));
+  }
+  reader.show(logs.lines);
+  if (logs.follow && run.live) follow(reader, run, folder);
+  return kOk;
+}
+
+}  // namespace weft::cli

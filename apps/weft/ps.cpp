@@ -1,0 +1,79 @@
+// weft ps: the runs of this user.
+#include <cstdio>
+
+#include <weft/core/format.hpp>
+#include <weft/core/json.hpp>
+#include <weft/core/units.hpp>
+
+#include "runs.hpp"
+#include "table.hpp"
+#include "verbs.hpp"
+
+namespace weft::cli {
+namespace {
+
+struct Nodes {
+  std::size_t running = 0;
+  std::size_t all = 0;
+};
+
+Nodes count_nodes(const Value& state) {
+  Nodes nodes;
+  if (!state.get("nodes").is_list()) return nodes;
+  for (const Value& node : state.get("nodes").as_list()) {
+    ++nodes.all;
+    if (node.get("state") == Value("running")) ++nodes.running;
+  }
+  return nodes;
+}
+
+std::string state_of(const launch::RunInfo& run) {
+  if (run.live) return run.state.get("state").is_string() ? run.state.get("state").as_string() : "starting";
+  const Value& ok = run.state.get("ok");
+  if (ok.is_bool()) return ok.as_bool() ? "done" : "failed";
+  return run.state.get("state") == Value("over") ? "over" : "died";
+}
+
+Value to_value(const launch::RunInfo& run) {
+  const Nodes nodes = count_nodes(run.state);
+  Value out = Value::map();
+  out["run"] = run.id;
+  out["state"] = state_of(run);
+  out["live"] = run.live;
+  out["pid"] = run.pid;
+  out["seconds"] = run.state.get("seconds");
+  out["running"] = nodes.running;
+  out["nodes"] = nodes.all;
+  out["file"] = run.state.get("file");
+  out["directory"] = run.directory;
+  return out;
+}
+
+}  // namespace
+
+int run_verb(const Ps& ps) {
+  Table table({"run", "state", ">seconds", ">nodes", ">pid", "file"});
+  Value list = Value::list();
+  for (const launch::RunInfo& run : launch::list_runs(base_folder())) {
+    if (!run.live && !ps.all) continue;
+    list.push_back(to_value(run));
+    const Nodes nodes = count_nodes(run.state);
+    const Value& seconds = run.state.get("seconds");
+    table.add({run.id, state_of(run), seconds.is_number() ? format("{:.0f}", seconds.as_double()) : "-",
+               format("{}/{}", nodes.running, nodes.all), run.live ? format("{}", run.pid) : "-",
+               humane(run.state.get("file"))});
+  }
+  if (ps.json) {
+    Value out = Value::map();
+    out["runs"] = std::move(list);
+    std::printf("%s\n", to_json(out).c_str());
+  } else if (table.empty()) {
+    std::printf("no runs are live in %s%s\n", base_folder().c_str(),
+                ps.all ? "" : " (--all shows those that are over)");
+  } else {
+    std::printf("%s", table.text("").c_str());
+  }
+  return kOk;
+}
+
+}  // namespace weft::cli

@@ -1,0 +1,73 @@
+#include "runs.hpp"
+
+#include <charconv>
+#include <cstdlib>
+#include <set>
+
+#include <unistd.h>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/text.hpp>
+
+namespace weft::cli {
+namespace {
+
+// "name/3" -> name and number.
+void split_replica(const std::string& text, std::string& name, int& replica) {
+  const std::size_t slash = text.find('/');
+  name = text.substr(0, slash);
+  if (slash == std::string::npos) return;
+  const char* end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data() + slash + 1, end, replica);
+  if (error != std::errc() || at != end || replica < 0) {
+    throw Error(
+        Errc::invalid_argument,
+        format("{}: expected a replica number behind the \"/\", like worker/2.updates", weft::quoted(text)));
+  }
+}
+
+// The ports that the links of a run's state name.
+std::set<std::string> known_ports(const Value& state) {
+  std::set<std::string> ports;
+  if (!state.get("links").is_list()) return ports;
+  for (const Value& link : state.get("links").as_list()) {
+    for (const char* end : {"from", "to"}) {
+      if (link.get(end).is_string()) ports.insert(link.get(end).as_string());
+    }
+  }
+  return ports;
+}
+
+}  // namespace
+
+std::string base_folder(const std::string& given) {
+  if (!given.empty()) return given;
+  if (const char* named = std::getenv("WEFT_RUN_DIR"); named && *named) return named;
+  if (const char* runtime = std::getenv("XDG_RUNTIME_DIR"); runtime && *runtime)
+    return std::string(runtime) + "/weft";
+  return format("/tmp/weft-{}", ::getuid());
+}
+
+Target find_target(const std::vector<std::string>& words) {
+  const std::string& last = words.back();
+  const std::size_t dot = last.rfind('.');
+  if (dot == std::string::npos || dot == 0 || dot + 1 == last.size()) {
+    throw Error(Errc::invalid_argument,
+                format("{}: expected NODE.PORT, like sink.in or worker/2.updates", weft::quoted(last)));
+  }
+  Target target;
+  split_replica(last.substr(0, dot), target.node, target.replica);
+  target.port = last.substr(dot + 1);
+  target.run = launch::find_run(base_folder(), words.size() > 1 ? words.front() : "");
+  if (!target.run.live) throw Error(Errc::not_found, format("the run {} is over", target.run.id));
+  const auto ports = known_ports(target.run.state);
+  const std::string wanted = target.node + "." + target.port;
+  if (!ports.contains(wanted)) {
+    throw Error(Errc::not_found, format("the run {} has no port {}; its ports are {}", target.run.id,
+                                        weft::quoted(wanted), join_words({ports.begin(), ports.end()})));
+  }
+  return target;
+}
+
+}  // namespace weft::cli

@@ -1,0 +1,125 @@
+#include "screen.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <weft/core/format.hpp>
+#include <weft/core/units.hpp>
+
+#include "table.hpp"
+
+namespace weft::cli {
+namespace {
+
+constexpr std::array<const char*, 6> kColours{"36", "33", "32", "35", "34", "31"};
+
+unsigned terminal_width() {
+  winsize size{};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+}
+
+// Lines of a node may hold bytes that would change the terminal.
+std::string harmless(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (const char c : text) out += static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\x1B' ? '?' : c;
+  return out;
+}
+
+double number(const Value& value) {
+  return value.is_number() ? value.as_double() : 0;
+}
+
+}  // namespace
+
+Screen::Screen(const topology::Plan& plan, Settings settings)
+    : settings_(settings),
+      out_is_terminal_(::isatty(STDOUT_FILENO) == 1),
+      err_is_terminal_(::isatty(STDERR_FILENO) == 1) {
+  for (const topology::NodePlan& node : plan.nodes) {
+    width_ = std::max(width_, node.id.text().size());
+    order_.emplace(node.id.name, order_.size());
+  }
+}
+
+Screen::~Screen() {
+  clear();
+}
+
+std::string Screen::prefix(const topology::NodeId& node, bool coloured) const {
+  std::string name = node.text();
+  name.resize(std::max(width_, name.size()), ' ');
+  if (!coloured) return name + " | ";
+  const auto found = order_.find(node.name);
+  const std::size_t at = found == order_.end() ? 0 : found->second;
+  return format("\x1B[{}m{} |\x1B[0m ", kColours[at % kColours.size()], name);
+}
+
+void Screen::put(bool is_stderr, const std::string& line) {
+  clear();
+  std::FILE* to = is_stderr || settings_.to_stderr ? stderr : stdout;
+  std::fwrite(line.data(), 1, line.size(), to);
+  std::fputc('\n', to);
+  std::fflush(to);
+}
+
+void Screen::line(const topology::NodeId& node, bool is_stderr, std::string_view text) {
+  if (!settings_.lines) return;
+  const bool error = is_stderr || settings_.to_stderr;
+  const bool terminal = error ? err_is_terminal_ : out_is_terminal_;
+  put(is_stderr, prefix(node, terminal) + (terminal ? harmless(text) : std::string(text)));
+}
+
+void Screen::state(const topology::NodeId& node, std::string_view state, std::string_view text) {
+  if (!settings_.lines || (state != "failed" && state != "restarting")) return;
+  put(true, prefix(node, err_is_terminal_) + format("{}{}{}", state, text.empty() ? "" : ": ", text));
+}
+
+void Screen::note(const std::string& text) {
+  put(true, text);
+}
+
+void Screen::clear() {
+  if (!shown_) return;
+  shown_ = false;
+  std::fputs("\r\x1B[K", stderr);
+  std::fflush(stderr);
+}
+
+void Screen::progress(const Value& state) {
+  if (!settings_.progress || !err_is_terminal_) return;
+  double records = 0;
+  if (state.get("links").is_list()) {
+    for (const Value& link : state.get("links").as_list()) records += number(link.get("sent"));
+  }
+  std::size_t running = 0, all = 0;
+  std::string says;
+  if (state.get("nodes").is_list()) {
+    for (const Value& node : state.get("nodes").as_list()) {
+      ++all;
+      if (node.get("state") == Value("running")) ++running;
+      if (says.empty() && node.get("progress").is_map()) {
+        says = format("{}: {}", humane(node.get("name")), humane_members(node.get("progress")));
+      }
+    }
+  }
+  const double seconds = number(state.get("seconds"));
+  const double span = seconds - last_seconds_;
+  const double rate = span > 0 ? (records - last_records_) / span : 0;
+  last_seconds_ = seconds;
+  last_records_ = records;
+  std::string text =
+      format("{:5.0f} s  {}  {}/{} running  {} records  {}/s  {}", seconds, humane(state.get("state")),
+             running, all, humane(records), humane(std::max(0.0, rate)), says);
+  text.resize(std::min<std::size_t>(text.size(), terminal_width() - 1));
+  clear();
+  std::fputs(text.c_str(), stderr);
+  std::fflush(stderr);
+  shown_ = true;
+}
+
+}  // namespace weft::cli

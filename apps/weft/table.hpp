@@ -1,0 +1,29 @@
+// Tables and result lines for people.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <weft/core/value.hpp>
+
+namespace weft::cli {
+
+/// Columns as wide as their widest cell; a column whose title begins with ">" is aligned to the right. No
+/// line end blanks.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> titles) : rows_{std::move(titles)} {}
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  [[nodiscard]] bool empty() const { return rows_.size() == 1; }
+  [[nodiscard]] std::string text(const std::string& indent = "  ") const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+/// "received 1,000  rate 2,000": the members of a map, nested ones in braces.
+std::string humane_members(const Value& map);
+/// One value for people: numbers with separators or six digits.
+std::string humane(const Value& value);
+
+}  // namespace weft::cli

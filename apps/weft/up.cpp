@@ -1,0 +1,194 @@
+// weft up: runs a topology in the foreground, or detached.
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/json.hpp>
+#include <weft/core/units.hpp>
+#include <weft/launch/launcher.hpp>
+#include <weft/topology/topology.hpp>
+#include <weft/transport/loop.hpp>
+
+#include "programs.hpp"
+#include "runs.hpp"
+#include "screen.hpp"
+#include "table.hpp"
+#include "verbs.hpp"
+
+namespace weft::cli {
+namespace {
+
+constexpr std::size_t kShownLines = 10;  // last output of a node that failed
+
+std::string exit_text(const launch::NodeReport& node) {
+  if (node.signal != 0) return format("signal {}", node.signal);
+  return node.exit_code ? format("{}", *node.exit_code) : "-";
+}
+
+void print_nodes(const launch::RunReport& report) {
+  Table table({"node", "state", ">exit", ">restarts", ">cpu s", ">peak memory"});
+  for (const launch::NodeReport& node : report.nodes) {
+    table.add({node.id.text(), node.state, exit_text(node), format("{}", node.restarts),
+               format("{:.2f}", node.cpu_seconds), humane_size(node.peak_memory_bytes)});
+  }
+  std::printf("\n%s", table.text().c_str());
+}
+
+void print_links(const launch::RunReport& report) {
+  if (report.links.empty()) return;
+  Table table({"link", ">sent", ">received", ">dropped", ">lost", ">rejected", ">left", ">sent/s"});
+  for (const launch::LinkReport& link : report.links) {
+    const double rate = report.seconds > 0 ? static_cast<double>(link.sent) / report.seconds : 0;
+    table.add({link.from + " -> " + link.to, humane_count(link.sent), humane_count(link.received),
+               humane_count(link.dropped), humane_count(link.lost), humane_count(link.rejected),
+               humane_count(link.left), humane(Value(rate))});
+  }
+  std::printf("\n%s", table.text().c_str());
+}
+
+void print_results(const launch::RunReport& report) {
+  if (!report.result.is_map() || report.result.as_map().empty()) return;
+  Table table({"node", "result"});
+  for (const auto& [node, result] : report.result.as_map()) table.add({node, humane_members(result)});
+  std::printf("\n%s", table.text().c_str());
+}
+
+void print_failures(const launch::RunReport& report) {
+  for (const launch::NodeReport& node : report.nodes) {
+    if (node.reason.empty()) continue;
+    std::fprintf(stderr, "%s: %s\n", node.id.text().c_str(), node.reason.c_str());
+    const std::size_t first = node.last_lines.size() > kShownLines ? node.last_lines.size() - kShownLines : 0;
+    for (std::size_t i = first; i < node.last_lines.size(); ++i) {
+      std::fprintf(stderr, "    %s\n", node.last_lines[i].c_str());
+    }
+  }
+}
+
+void print_summary(const launch::RunReport& report) {
+  print_nodes(report);
+  print_links(report);
+  print_results(report);
+  std::printf("\n%s %s after %.2f s; its logs are in %s/logs\n", report.run.c_str(),
+              report.ok ? "is done" : "FAILED", report.seconds, report.directory.c_str());
+  std::fflush(stdout);
+  if (report.ok) return;
+  print_failures(report);
+  std::fprintf(stderr, "weft: %s: %s\n", report.run.c_str(),
+               report.reason.empty() ? "the run did not do what it should" : report.reason.c_str());
+}
+
+bool reads_stdin(const topology::NodePlan& node) {
+  return node.options.get("input") == Value("-");
+}
+
+// Who is told when a detached run is ready, or cannot be.
+class Announcer {
+ public:
+  explicit Announcer(int fd) : fd_(fd) {}
+  void ready(const std::string& run) {
+    if (fd_ < 0) return;
+    (void)!::write(fd_, run.data(), run.size());
+    ::close(fd_);
+    fd_ = -1;
+    // From here on nobody looks: what the nodes say is in the logs.
+    const int nowhere = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(nowhere, fd);
+    ::close(nowhere);
+  }
+
+ private:
+  int fd_;
+};
+
+int run_plan(const Up& up, const topology::Plan& plan, Catalog& catalog, int announce_to) {
+  Screen screen(plan,
+                {.lines = !up.quiet, .to_stderr = up.json || up.detach, .progress = !up.quiet && !up.detach});
+  Announcer announcer(announce_to);
+  const std::string folder = folder_of(plan.file);
+  launch::LaunchOptions options{.base = base_folder(up.run_directory)};
+  options.resolve = [&](const topology::NodePlan& node) {
+    const Catalog::Entry& entry = catalog.find(node.program, folder);
+    return launch::Program{entry.path, entry.description.has_value()};
+  };
+  if (up.for_ != Duration::zero()) options.run_for = up.for_;
+  options.wants_stdin = [](const topology::NodePlan& node) {
+    return reads_stdin(node) && ::isatty(STDIN_FILENO) == 0;
+  };
+  options.on_line = [&](const topology::NodeId& node, bool is_stderr, std::string_view line) {
+    screen.line(node, is_stderr, line);
+  };
+  options.on_state = [&](const topology::NodeId& node, std::string_view state, std::string_view text) {
+    screen.state(node, state, text);
+  };
+  options.on_progress = [&](const Value& state) { screen.progress(state); };
+  std::string run;
+  options.on_ready = [&] { announcer.ready(run); };
+  Loop loop;
+  launch::Launcher launcher(loop, plan, std::move(options));
+  run = launcher.run_id();
+  const launch::RunReport report = launcher.run();
+  screen.clear();
+  if (up.json) {
+    std::printf("%s\n", to_json(to_value(report)).c_str());
+  } else {
+    print_summary(report);
+  }
+  return report.ok ? kOk : kFailed;
+}
+
+// Forks before there is any thread or context; the child runs the topology in a session of its own.
+int detach(const Up& up, const topology::Plan& plan, Catalog& catalog) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0)
+    throw Error(Errc::io, format("cannot make a pipe: {}", std::strerror(errno)));
+  const pid_t child = ::fork();
+  if (child < 0) throw Error(Errc::io, format("cannot start a process: {}", std::strerror(errno)));
+  if (child == 0) {
+    ::close(ends[0]);
+    ::setsid();
+    int code = kFailed;
+    try {
+      code = run_plan(up, plan, catalog, ends[1]);
+    } catch (const Error& e) {
+      std::fprintf(stderr, "weft: %s\n", e.what());
+    }
+    std::fflush(nullptr);
+    ::_exit(code);
+  }
+  ::close(ends[1]);
+  std::string run;
+  std::array<char, 256> bytes;
+  // The child ends by itself when the nodes are not ready in time, which closes the pipe.
+  for (ssize_t n = 0; (n = ::read(ends[0], bytes.data(), bytes.size())) != 0;) {
+    if (n > 0) run.append(bytes.data(), static_cast<std::size_t>(n));
+    if (n < 0 && errno != EINTR) break;
+  }
+  ::close(ends[0]);
+  if (!run.empty()) {
+    std::printf("%s\n", run.c_str());
+    return kOk;
+  }
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : kFailed;
+}
+
+}  // namespace
+
+int run_verb(const Up& up) {
+  Catalog catalog;
+  const topology::Plan plan =
+      topology::load(up.source.file, {.sets = up.source.sets, .describe = catalog.describer()});
+  return up.detach ? detach(up, plan, catalog) : run_plan(up, plan, catalog, -1);
+}
+
+}  // namespace weft::cli
