@@ -383,7 +383,7 @@ void Hub::bye(Peer& peer, std::uint32_t flags) {
 
 void Hub::bye_all(std::uint32_t flags) {
   for (std::size_t i = 0; i < peers_.size(); ++i) {
-    if (peers_[i]->up()) bye(*peers_[i], flags);
+    if (peers_[i]->up() && !peers_[i]->finished) bye(*peers_[i], flags);
   }
 }
 
@@ -499,7 +499,9 @@ void Hub::close() {
   if (router_) router_->close();
   for (auto& peer : peers_) {
     if (peer->watch != 0) loop_.unwatch(peer->watch);
-    if (peer->socket) peer->socket->close();
+    // To a peer that is gone nothing gets through: lingering would only hold up the end of this process.
+    const bool reachable = peer->up() && (!peer->finished || peer->draining);
+    if (peer->socket) reachable ? peer->socket->close() : peer->socket->close_at_once();
     peer->session.close();
   }
   by_routing_id_.clear();

@@ -179,6 +179,12 @@ void Socket::close() {
   impl_.reset();
 }
 
+void Socket::close_at_once() {
+  if (!impl_) return;
+  impl_->socket.set(zmq::sockopt::linger, 0);
+  impl_.reset();
+}
+
 std::string Socket::bind(const std::string& endpoint) {
   assert(impl_ && "the socket is closed");
   impl_->news_eaten();

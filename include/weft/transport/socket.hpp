@@ -72,6 +72,8 @@ class Socket {
   [[nodiscard]] bool open() const { return impl_ != nullptr; }
   /// Idempotent. Pending messages go out in the background within the linger.
   void close();
+  /// The same, but what is pending is dropped: for a peer that is known to be gone, whom nothing can reach.
+  void close_at_once();
 
   struct Impl;
   Impl* impl() { return impl_.get(); }  ///< for Loop
