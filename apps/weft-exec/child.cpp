@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -73,12 +74,13 @@ Child::~Child() {
     }
   }
   // The loop may be gone: descriptors only.
-  for (const Stream* stream : {&in_, &out_, &errors_, &exit_}) {
+  for (const Stream* stream : {&in_, &out_, &errors_, &exit_, &writable_}) {
     if (stream->fd >= 0) ::close(stream->fd);
   }
 }
 
 void Child::start(const std::vector<std::string>& words) {
+  started_ = true;
   std::vector<char*> argv;
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
@@ -98,8 +100,12 @@ void Child::start(const std::vector<std::string>& words) {
   exit_.watch = loop_.watch_fd(exit_.fd, [this] { reap(); });
   errors_.watch = loop_.watch_fd(errors_.fd, [this] { read_errors(); });
   watch_output();
-  // A pipe that is written to becomes "readable" when its reader has closed it.
-  in_.watch = loop_.watch_fd(in_.fd, [this] { close(in_); });
+  writable_.fd = ::epoll_create1(EPOLL_CLOEXEC);
+  epoll_event nothing{};
+  if (writable_.fd < 0 || ::epoll_ctl(writable_.fd, EPOLL_CTL_ADD, in_.fd, &nothing) != 0) {
+    throw Error(Errc::io, format("cannot watch a pipe: {}", std::strerror(errno)));
+  }
+  writable_.watch = loop_.watch_fd(writable_.fd, [this] { on_input_event(); });
   flush();
 }
 
@@ -115,7 +121,7 @@ void Child::close(Stream& stream) {
 }
 
 bool Child::write_line(std::string_view line) {
-  if (in_.fd < 0 || closing_) return false;
+  if (closing_ || (started_ && in_.fd < 0)) return false;
   input_ += line;
   input_ += '\n';
   flush();
@@ -128,22 +134,37 @@ void Child::close_input() {
   flush();
 }
 
+void Child::want_write(bool wanted) {
+  epoll_event event{};
+  event.events = wanted ? std::uint32_t{EPOLLOUT} : 0U;
+  if (::epoll_ctl(writable_.fd, EPOLL_CTL_MOD, in_.fd, &event) != 0) close_pipe();
+}
+
+// The pipe can be written to, or its reader has closed it.
+void Child::on_input_event() {
+  epoll_event event{};
+  if (::epoll_wait(writable_.fd, &event, 1, 0) <= 0) return;
+  if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) return close_pipe();
+  flush();
+}
+
+void Child::close_pipe() {
+  close(writable_);
+  close(in_);
+}
+
 void Child::flush() {
   if (in_.fd < 0) return;
   while (input_at_ < input_.size()) {
     const ssize_t n = ::write(in_.fd, input_.data() + input_at_, input_.size() - input_at_);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) break;
-    if (n < 0) return close(in_);  // it reads no more; its exit says why
+    if (n < 0) return close_pipe();  // it reads no more; its exit says why
     input_at_ += static_cast<std::size_t>(n);
   }
   if (input_at_ >= input_.size() / 2) input_.erase(0, std::exchange(input_at_, 0));
-  if (input_.empty() && closing_) return close(in_);
-  if (input_.empty()) {
-    loop_.on_writable(in_.watch, nullptr);
-  } else {
-    loop_.on_writable(in_.watch, [this] { flush(); });
-  }
+  if (input_.empty() && closing_) return close_pipe();
+  want_write(!input_.empty());
   if (full_ && input_.size() - input_at_ < kMostQueued / 2) {
     full_ = false;
     if (events_.on_room) events_.on_room();
@@ -225,7 +246,7 @@ void Child::reap() {
   reaped_ = true;
   pid_ = 0;
   close(exit_);
-  close(in_);
+  close_pipe();
   loop_.at(Clock::now() + kAfterExit, [this] {
     if (!paused_ && out_.fd >= 0) end_output();
     close(errors_);

@@ -36,7 +36,7 @@ class Child {
   /// Throws Error{io} when it cannot be started.
   void start(const std::vector<std::string>& words);
   [[nodiscard]] bool has_room() const { return input_.size() - input_at_ < kMostQueued; }
-  /// Queues a line; false: its standard input is closed.
+  /// Queues a line, also before start(); false: its standard input is closed.
   bool write_line(std::string_view line);
   /// When all that is queued has been written.
   void close_input();
@@ -54,6 +54,9 @@ class Child {
     std::size_t at = 0;
   };
   void flush();
+  void on_input_event();
+  void close_pipe();
+  void want_write(bool wanted);
   void read_output();
   void read_errors();
   void give_lines();
@@ -68,8 +71,12 @@ class Child {
   Events events_;
   pid_t pid_ = 0;
   Stream in_, out_, errors_, exit_;
+  // The loop watches descriptors for reading only; one of epoll becomes readable when the pipe can be written
+  // to.
+  Stream writable_;
   std::string input_;
   std::size_t input_at_ = 0;
+  bool started_ = false;
   bool closing_ = false;
   bool full_ = false;
   bool paused_ = false;
