@@ -4,6 +4,7 @@
 #include <atomic>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,8 @@
 #include <unistd.h>
 
 #include <weft/blocks/block.hpp>
+#include <weft/blocks/options.hpp>
+#include <weft/core/error.hpp>
 #include <weft/transport/loop.hpp>
 #include <weft/transport/socket.hpp>
 #include <weft/wire/header.hpp>
@@ -82,6 +85,21 @@ inline bool eventually(Loop& loop, const std::function<bool()>& done) {
   const bool good = loop.run_until(done, soon());
   loop.cancel(tick);
   return good;
+}
+
+/// Makes a block at an endpoint that another one has just left: ZeroMQ gives it back in the background.
+template <class B>
+std::unique_ptr<B> take_over(Loop& loop, const PortOptions& options) {
+  std::unique_ptr<B> block;
+  REQUIRE(eventually(loop, [&] {
+    try {
+      block = std::make_unique<B>(loop, options);
+    } catch (const Error& error) {
+      if (error.code() != Errc::address_in_use) throw;
+    }
+    return block != nullptr;
+  }));
+  return block;
 }
 
 /// Remembers the events of a block's peers.
