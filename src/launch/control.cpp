@@ -1,11 +1,8 @@
 // The launcher's end of the control link: who is bound where, who is ready, who is told what.
 #include <algorithm>
 
-#include <unistd.h>
-
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
-#include <weft/core/json.hpp>
 #include <weft/core/text.hpp>
 #include <weft/node/control.hpp>
 
@@ -14,35 +11,11 @@
 namespace weft::launch {
 namespace {
 
-std::uint64_t count(const Value& counts, std::string_view port, std::string_view name) {
-  const Value& number = counts.get(port).get(name);
-  return number.is_int() ? number.as_uint() : 0;
-}
+constexpr std::size_t kMostGuests = 64;  // at one port
 
 std::string text(const Value& message, std::string_view key) {
   const Value& value = message.get(key);
   return value.is_string() ? value.as_string() : std::string();
-}
-
-/// Adds what one node counted at its end, or ends, of a link.
-void add_port(LinkReport& report, const Value& counts, const topology::LinkPlan& link, bool sends,
-              bool takes) {
-  const auto refused = [&](std::string_view port) {
-    return count(counts, port, "rejected_messages") + count(counts, port, "rejected_connections") +
-           count(counts, port, "rejected_peers");
-  };
-  if (sends) {
-    report.sent += count(counts, link.from_port, "sent_records");
-    report.dropped += count(counts, link.from_port, "dropped_records");
-    report.lost += count(counts, link.from_port, "lost_records");
-    report.rejected += refused(link.from_port);
-  }
-  if (takes) {
-    report.received += count(counts, link.to_port, "received_records");
-    report.missed += count(counts, link.to_port, "missed_batches");
-    report.duplicates += count(counts, link.to_port, "duplicate_batches");
-    report.rejected += refused(link.to_port);
-  }
 }
 
 void reply(Responder<Raw>& respond, const Value& answer) {
@@ -59,6 +32,11 @@ void Launcher::Impl::open_control() {
                                                          .log = options.log});
   control->on_request(
       [this](const RawRecord& record, Responder<Raw> respond) { on_request(record, std::move(respond)); });
+  control->on_peer([this](const PeerEvent& event) {
+    if (event.what == PeerEvent::What::dead || event.what == PeerEvent::What::finished) {
+      on_guest_gone(event.node);
+    }
+  });
 }
 
 Managed* Launcher::Impl::find(std::string_view name) const {
@@ -69,25 +47,37 @@ Managed* Launcher::Impl::find(std::string_view name) const {
 }
 
 void Launcher::Impl::on_request(const RawRecord& record, Responder<Raw> respond) {
-  const auto message = control::unpack(record);
-  if (!message) return respond.fail(wire::Code::bad_request, "a control message is a map");
-  const std::string op = text(*message, "op");
+  if (const auto message = control::unpack(record)) return handle(*message, std::move(respond));
+  ++bad_requests;
+  respond.fail(wire::Code::bad_request, "a control message is a map");
+}
+
+void Launcher::Impl::handle(const Value& message, Responder<Raw> respond) {
+  const std::string op = text(message, "op");
   if (op == "state") return reply(respond, state());
-  Managed* node = find(text(*message, "node"));
-  if (!node)
-    return respond.fail(wire::Code::not_found,
-                        format("run {} has no node {}", id, weft::quoted(text(*message, "node"))));
-  if (op == "report") {
-    on_report(*node, *message);
+  if (op == "down") {
+    drain("somebody asked for it");
     return reply(respond, Value::map());
   }
-  if (op == "watch") {
-    const Value& told = message->get("version");
-    node->told = told.is_int() ? told.as_uint() : 0;
-    node->watcher.emplace(std::move(respond));
-    return answer(*node);
+  Managed* node = find(text(message, "node"));
+  if (!node) {
+    ++bad_requests;
+    return respond.fail(wire::Code::not_found,
+                        format("run {} has no node {}", id, weft::quoted(text(message, "node"))));
   }
-  on_guest(op, *message, std::move(respond));
+  if (op != "report" && op != "watch") return on_guest(*node, op, message, std::move(respond));
+  // The last words of an incarnation that has ended must not be taken for those of the next.
+  if (node->life != Managed::Life::alive || count_of(message.get("epoch")) != node->epoch) {
+    ++bad_requests;
+    return respond.fail(wire::Code::fenced, format("{} has been replaced", node->plan->id.text()));
+  }
+  if (op == "report") {
+    on_report(*node, message);
+    return reply(respond, Value::map());
+  }
+  node->told = count_of(message.get("version"));
+  node->watcher.emplace(std::move(respond));
+  answer(*node);
 }
 
 void Launcher::Impl::on_report(Managed& node, const Value& message) {
@@ -114,34 +104,73 @@ void Launcher::Impl::on_report(Managed& node, const Value& message) {
     node.ready = true;
     check_ready();
   }
+  answer_taps(node);
   if (!news) return;
   state_of(node, now, node.reason);
-  write_state();
+  state_changed();
 }
 
 /// Somebody outside the plan: a guest that a port shall connect to, or that wants to look at what passes.
-void Launcher::Impl::on_guest(const std::string& op, const Value& message, Responder<Raw> respond) {
-  Managed* node = find(text(message, "node"));
+/// What a guest asked for ends with its session.
+void Launcher::Impl::on_guest(Managed& node, const std::string& op, const Value& message,
+                              Responder<Raw> respond) {
   const std::string port = text(message, "port");
-  const bool known = std::ranges::any_of(node->plan->ends, [&](const auto& end) { return end.port == port; });
-  if (!known)
+  const bool known = std::ranges::any_of(node.plan->ends, [&](const auto& end) { return end.port == port; });
+  if (!known || (op != "attach" && op != "detach" && op != "tap" && op != "untap")) {
+    ++bad_requests;
+    if (known) return respond.fail(wire::Code::bad_request, format("unknown request {}", weft::quoted(op)));
     return respond.fail(wire::Code::not_found,
-                        format("{} has no port {}", node->plan->id.text(), weft::quoted(port)));
+                        format("{} has no port {}", node.plan->id.text(), weft::quoted(port)));
+  }
   const std::string endpoint = text(message, "endpoint");
-  if (op == "attach" && !endpoint.empty() && node->extra[port].size() < 64) {
-    node->extra[port].insert(endpoint);
-    node->exact = false;
+  if (op == "attach") {
+    // Without an endpoint the guest connects to the port itself; either way it takes part in the link.
+    node.exact = false;
+    if (node.extra[port].size() >= kMostGuests) {
+      return respond.fail(wire::Code::full, format("port {} has {} guests already", port, kMostGuests));
+    }
+    if (!endpoint.empty()) node.extra[port][endpoint] = respond.peer();
   } else if (op == "detach") {
-    node->extra[port].erase(endpoint);
+    node.extra[port].erase(endpoint);
   } else if (op == "tap") {
-    node->taps.insert(port);
-  } else if (op == "untap") {
-    node->taps.erase(port);
+    node.taps[port].insert(respond.peer());
+    node.tap_waiters.emplace_back(port, std::move(respond));
+    changed();
+    return answer_taps(node);
   } else {
-    return respond.fail(wire::Code::bad_request, format("the launcher does not know {}", weft::quoted(op)));
+    node.taps[port].erase(respond.peer());
   }
   changed();
-  reply(respond, Value::map());
+  Value answer;
+  answer["scope"] = id;
+  reply(respond, answer);
+}
+
+void Launcher::Impl::on_guest_gone(const std::string& guest) {
+  bool any = false;
+  for (const auto& node : nodes) {
+    for (auto& [port, endpoints] : node->extra) {
+      any = std::erase_if(endpoints, [&](const auto& item) { return item.second == guest; }) != 0 || any;
+    }
+    for (auto& [port, guests] : node->taps) any = guests.erase(guest) != 0 || any;
+  }
+  if (any) changed();
+}
+
+/// Those who wait for a tap hear where it is once the node has said so.
+void Launcher::Impl::answer_taps(Managed& node) {
+  for (auto at = node.tap_waiters.begin(); at != node.tap_waiters.end();) {
+    const Value& endpoint = node.counts.get(at->first).get("tap");
+    if (!endpoint.is_string()) {
+      ++at;
+      continue;
+    }
+    Value answer;
+    answer["endpoint"] = endpoint;
+    answer["scope"] = control::kScope;
+    reply(at->second, answer);
+    at = node.tap_waiters.erase(at);
+  }
 }
 
 /// Something that nodes are told has changed.
@@ -163,95 +192,33 @@ Value Launcher::Impl::news_for(const Managed& node) const {
   news["version"] = version;
   news["go"] = go;
   Value& peers = news["peers"] = Value::map();
+  Value& gone = news["gone"] = Value::map();
   for (const auto& end : node.plan->ends) {
-    if (end.binds) continue;
-    Value& list = peers[end.link] = Value::list();
+    Value list = Value::list();
+    int ended_peers = 0;
     for (const auto& peer : end.peers) {
       const Managed* other = find(peer.node.text());
-      if (!peer.endpoint.empty()) {
+      if (!other || other->life == Managed::Life::ended) {
+        ++ended_peers;
+      } else if (!peer.endpoint.empty()) {
         list.push_back(peer.endpoint);
       } else if (const auto at = other->endpoints.find(end.link); at != other->endpoints.end()) {
         list.push_back(at->second);
       }
     }
+    if (ended_peers != 0) gone[end.link] = ended_peers;
+    if (!end.binds) peers[end.link] = std::move(list);
   }
   Value& extra = news["extra"] = Value::map();
   for (const auto& [port, endpoints] : node.extra) {
     Value& list = extra[port] = Value::list();
-    for (const std::string& endpoint : endpoints) list.push_back(endpoint);
+    for (const auto& [endpoint, guest] : endpoints) list.push_back(endpoint);
   }
   Value& taps = news["taps"] = Value::list();
-  for (const std::string& port : node.taps) taps.push_back(port);
+  for (const auto& [port, guests] : node.taps) {
+    if (!guests.empty()) taps.push_back(port);
+  }
   return news;
-}
-
-std::vector<LinkReport> Launcher::Impl::links() const {
-  std::vector<LinkReport> out;
-  for (const auto& link : plan.links) {
-    LinkReport report{};
-    report.id = link.id;
-    report.from = link.from_node + "." + link.from_port;
-    report.to = link.to_node + "." + link.to_port;
-    report.pattern = link.pattern;
-    for (const auto& node : nodes) {
-      const bool sends = node->plan->id.name == link.from_node;
-      const bool takes = node->plan->id.name == link.to_node;
-      if (!sends && !takes) continue;
-      if (!node->exact || (node->life == Managed::Life::ended && !node->last_word)) report.exact = false;
-      for (const Value* counts : {&node->counts, &node->earlier_counts})
-        add_port(report, *counts, link, sends, takes);
-    }
-    report.shared = std::ranges::count_if(plan.links, [&](const auto& other) {
-                      return (other.from_node == link.from_node && other.from_port == link.from_port) ||
-                             (other.to_node == link.to_node && other.to_port == link.to_port);
-                    }) > 1;
-    if (link.pattern != topology::Pattern::pub_sub && !report.shared) {
-      const std::uint64_t settled = report.received + report.lost;
-      report.left = report.sent > settled ? report.sent - settled : 0;
-    }
-    out.push_back(std::move(report));
-  }
-  return out;
-}
-
-Value Launcher::Impl::state() const {
-  Value out = to_value(report());
-  out["file"] = plan.file;
-  out["pid"] = static_cast<std::int64_t>(getpid());
-  out["state"] = over ? "over" : draining ? "draining" : go ? "running" : "starting";
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    const Managed& node = *nodes[i];
-    Value& v = out["nodes"].as_list()[i];
-    v["pid"] = node.process ? Value(static_cast<std::int64_t>(node.process->pid())) : Value();
-    if (!node.progress.is_null()) v["progress"] = node.progress;
-    v["missing"] = node.missing;
-    v["ports"] = node.counts;
-    Value& endpoints = v["endpoints"] = Value::map();
-    for (const auto& [link, address] : node.endpoints) endpoints[link] = address;
-    Value& ends = v["ends"] = Value::list();
-    for (const auto& end : node.plan->ends) {
-      Value e;
-      e["port"] = end.port;
-      e["link"] = end.link;
-      e["sender"] = end.sender;
-      e["binds"] = end.binds;
-      if (const auto at = node.endpoints.find(end.link); at != node.endpoints.end())
-        e["endpoint"] = at->second;
-      for (const auto& link : plan.links) {
-        if (link.id == end.link) e["pattern"] = to_string(link.pattern);
-      }
-      ends.push_back(std::move(e));
-    }
-  }
-  return out;
-}
-
-void Launcher::Impl::write_state() {
-  try {
-    directory.write("state.json", to_json(state(), 1) + "\n");
-  } catch (const Error& error) {  // a full disk must not end the run
-    options.log.warn(error.what());
-  }
 }
 
 }  // namespace weft::launch

@@ -25,7 +25,7 @@ constexpr Duration kFirstBackOff = std::chrono::milliseconds(200);
 constexpr Duration kLastBackOff = std::chrono::seconds(10);
 constexpr Duration kStable =
     std::chrono::seconds(30);  // an incarnation that lived so long starts the back-off anew
-constexpr Duration kKillMargin = std::chrono::seconds(1);
+constexpr Duration kStartMargin = std::chrono::seconds(2);  // that nodes have on top of the start limit
 constexpr int kUsageExit = 2;  // a wrong option or spec: starting again will not help
 
 sigset_t stop_signals() {
@@ -44,9 +44,22 @@ void add_counts(Value& sum, const Value& counts) {
     for (const auto& [name, number] : numbers.as_map()) {
       if (!number.is_int()) continue;
       Value& cell = sum[port][name];
-      cell = Value((cell.is_int() ? cell.as_uint() : 0) + number.as_uint());
+      cell = Value(count_of(cell) + count_of(number));
     }
   }
+}
+
+void check_run_id(const std::string& run) {
+  const auto good = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
+  };
+  if (run.size() <= 64 && run.front() != '.' && std::ranges::all_of(run, good)) return;
+  throw Error(
+      Errc::invalid_argument,
+      format("the run is to be called {}: a name has 1 to 64 letters, digits, \"_\", \"-\" or \".\", and "
+             "does not begin with \".\"",
+             weft::quoted(run)));
 }
 
 std::string how(const Ending& ending) {
@@ -58,6 +71,9 @@ std::string how(const Ending& ending) {
 }  // namespace
 
 Launcher::Launcher(Loop& loop, topology::Plan plan, LaunchOptions options) {
+  if (!options.resolve)
+    throw Error(Errc::invalid_argument, "a launcher needs `resolve`, which finds programs");
+  if (!options.run.empty()) check_run_id(options.run);
   std::string run = options.run.empty() ? make_run_id(plan.name) : options.run;
   impl_ = std::make_unique<Impl>(loop, std::move(plan), std::move(options), std::move(run));
 }
@@ -65,14 +81,16 @@ Launcher::Launcher(Loop& loop, topology::Plan plan, LaunchOptions options) {
 Launcher::~Launcher() = default;
 
 Launcher::Impl::~Impl() {
-  for (const Loop::TimerId timer : {second, start_timer, for_timer}) {
+  for (const Loop::TimerId timer : {second, start_timer, for_timer, state_timer}) {
     if (timer != 0) loop.cancel(timer);
   }
   for (const auto& node : nodes) {
     if (node->timer != 0) loop.cancel(node->timer);
   }
   if (signal_watch != 0) loop.unwatch(signal_watch);
-  if (signals >= 0) ::close(signals);
+  if (signals < 0) return;
+  ::close(signals);
+  pthread_sigmask(SIG_SETMASK, &mask_before, nullptr);
 }
 
 const std::string& Launcher::run_id() const {
@@ -98,6 +116,7 @@ RunReport Launcher::run() {
   impl.begin();
   impl.loop.run();
   impl.ended = Clock::now();
+  if (impl.reason.empty()) impl.reason = impl.lost_in_silence();
   impl.write_state();
   return impl.report();
 }
@@ -122,9 +141,10 @@ void Launcher::Impl::prepare() {
 
 void Launcher::Impl::begin() {
   began = Clock::now();
+  began_at = static_cast<std::int64_t>(wall_micros() / 1'000'000);
   if (options.handle_signals) {
     const sigset_t set = stop_signals();
-    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    pthread_sigmask(SIG_BLOCK, &set, &mask_before);
     signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals < 0) throw Error(Errc::io, "cannot make a signalfd");
     signal_watch = loop.watch_fd(signals, [this] { on_signal(); });
@@ -133,15 +153,15 @@ void Launcher::Impl::begin() {
     write_state();
     if (options.on_progress) options.on_progress(state());
   });
-  // A little more than the nodes have, so that their own, better sentence comes first.
-  start_timer = loop.at(began + plan.start_limit + kKillMargin, [this] {
+  // The nodes have a little more: who looks at all of them can say best what is missing.
+  start_timer = loop.at(began + plan.start_limit, [this] {
     start_timer = 0;
-    if (!go) fail(format("not ready after {}: {}", format_duration(plan.start_limit), not_ready()));
+    fail(format("not ready after {}: {}", format_duration(plan.start_limit), not_ready()));
   });
   for (const auto& node : nodes) {
     if (!draining) start(*node);
   }
-  write_state();
+  state_changed();
   check_ready();
 }
 
@@ -168,7 +188,7 @@ void Launcher::Impl::start(Managed& node) {
                          "--run-directory", directory.path(),
                          "--run",           id,
                          "--epoch",         std::to_string(node.epoch),
-                         "--start-limit",   format_duration(plan.start_limit),
+                         "--start-limit",   format_duration(plan.start_limit + kStartMargin),
                          "--drain-limit",   format_duration(drain_limit)};
   } else {
     command.arguments = plan_of.arguments;
@@ -183,22 +203,24 @@ void Launcher::Impl::start(Managed& node) {
     node.life = Managed::Life::alive;
     node.process = std::make_unique<Process>(
         loop, command,
-        Process::Handlers{.on_line = [this, &node](std::string_view line) { on_line(node, line); },
-                          .on_end = [this, &node](const Ending& ending) { on_end(node, ending); }});
+        Process::Handlers{
+            .on_line = [this, &node](bool errors, std::string_view line) { on_line(node, errors, line); },
+            .on_end = [this, &node](const Ending& ending) { on_end(node, ending); }});
   } catch (const Error& error) {
     node.life = Managed::Life::ended;
     node.state = "failed";
     node.reason = error.what();
+    state_of(node, "failed", node.reason);
     fail(format("{}: {}", plan_of.id.text(), error.what()));
   }
 }
 
-void Launcher::Impl::on_line(Managed& node, std::string_view line) {
+void Launcher::Impl::on_line(Managed& node, bool is_stderr, std::string_view line) {
   node.log << line << '\n';
   node.log.flush();
   node.last_lines.emplace_back(line);
   if (node.last_lines.size() > kLastLines) node.last_lines.pop_front();
-  if (options.on_line) options.on_line(node.plan->id, false, line);
+  if (options.on_line) options.on_line(node.plan->id, is_stderr, line);
 }
 
 void Launcher::Impl::on_end(Managed& node, const Ending& ending) {
@@ -209,47 +231,61 @@ void Launcher::Impl::on_end(Managed& node, const Ending& ending) {
   node.cpu_seconds += ending.cpu_seconds;
   node.peak_memory = std::max(node.peak_memory, ending.peak_memory);
   node.watcher.reset();
+  node.tap_waiters.clear();
   node.life = Managed::Life::ended;
   node.ok = ending.exit_code == 0;
-  const bool again = !draining && !node.told_to_stop && ending.exit_code != kUsageExit &&
-                     (node.plan->restart == topology::Restart::always ||
-                      (node.plan->restart == topology::Restart::on_failure && !node.ok)) &&
-                     node.restarts < node.plan->max_restarts;
-  if (again) {
-    if (Clock::now() - node.started > kStable) node.restarts = 0;
-    const Duration wait =
-        std::min<Duration>(kLastBackOff, kFirstBackOff * (1LL << std::min(node.restarts, 10U)));
-    ++node.restarts;
-    event(format("{} {}; starting it again in {} ({} of {})", node.plan->id.text(), how(ending),
-                 humane_duration(wait), node.restarts, node.plan->max_restarts));
-    if (!node.last_word) node.exact = false;
-    add_counts(node.earlier_counts, node.counts);
-    state_of(node, "restarting", how(ending));
-    node.counts = Value::map();
-    node.life = Managed::Life::backing_off;
-    node.state = "backing off";
-    node.timer = loop.at(Clock::now() + wait, [this, &node] {
-      node.timer = 0;
-      start(node);
-    });
-    // Its peers are told at once that nobody is there, not when they notice.
-    node.endpoints.clear();
-    changed();
-    write_state();
-    return;
+  // A script that does not catch the signal ends by it, as it was told to.
+  if (node.told_to_stop && !node.killed && ending.signal == SIGTERM) node.ok = true;
+  if (node.ok && !node.ready && !node.told_to_stop && !go) {
+    node.ok = false;
+    node.reason = "it was not ready yet";
+  }
+  if (Clock::now() - node.started > kStable) node.failures = 0;
+  const bool wanted =
+      node.plan->restart == topology::Restart::always ||
+      (node.plan->restart == topology::Restart::on_failure && !node.ok && ending.exit_code != kUsageExit);
+  if (wanted && !draining && !node.told_to_stop && node.failures < node.plan->max_restarts) {
+    return start_again(node, how(ending));
   }
   node.state = node.ok ? "stopped" : "failed";
   if (!node.program.describes) node.last_word = true;  // it never says a word
   if (!node.ok) ended_badly(node);
   state_of(node, node.state, node.reason);
+  changed();
   check_over();
-  write_state();
+  state_changed();
+}
+
+void Launcher::Impl::start_again(Managed& node, const std::string& how_it_ended) {
+  const Duration wait =
+      std::min<Duration>(kLastBackOff, kFirstBackOff * (1LL << std::min(node.failures, 10U)));
+  ++node.failures;
+  ++node.restarts;
+  event(format("{} {}; starting it again in {} ({} of {})", node.plan->id.text(), how_it_ended,
+               humane_duration(wait), node.failures, node.plan->max_restarts));
+  if (!node.last_word && node.program.describes) node.exact = false;
+  add_counts(node.earlier_counts, node.counts);
+  node.counts = Value::map();
+  node.life = Managed::Life::backing_off;
+  node.state = "restarting";
+  node.reason = how_it_ended;
+  state_of(node, node.state, how_it_ended);
+  node.timer = loop.at(Clock::now() + wait, [this, &node] {
+    node.timer = 0;
+    start(node);
+  });
+  // Its peers are told at once that nobody is there, not when they notice.
+  node.endpoints.clear();
+  changed();
+  state_changed();
 }
 
 void Launcher::Impl::ended_badly(Managed& node) {
   if (node.reason.empty()) {
-    node.reason = node.killed ? format("did not end within {} of SIGTERM", format_duration(node.plan->grace))
-                              : how(node.ending);
+    node.reason = !node.killed ? how(node.ending)
+                  : signals_seen > 1 || stopped
+                      ? "was killed with the run"
+                      : format("did not end within {} of SIGTERM", format_duration(node.plan->grace));
   }
   std::string sentence = format("{} {}", node.plan->id.text(), how(node.ending));
   if (node.reason != how(node.ending)) sentence += ": " + node.reason;
@@ -288,8 +324,14 @@ std::string Launcher::Impl::not_ready() const {
   std::vector<std::string> parts;
   for (const auto& node : nodes) {
     if (node->ready) continue;
-    parts.push_back(format("{} is {}{}", node->plan->id.text(), node->state,
-                           node->missing.empty() ? "" : ", " + node->missing));
+    if (node->life == Managed::Life::ended) {
+      parts.push_back(format("{} {}", node->plan->id.text(), how(node->ending)));
+    } else if (node->state == "started") {
+      parts.push_back(format("{} has not said anything since it was started", node->plan->id.text()));
+    } else {
+      parts.push_back(format("{} is {}{}", node->plan->id.text(), node->state,
+                             node->missing.empty() ? "" : " (" + node->missing + ")"));
+    }
   }
   return join_words(parts);
 }
@@ -322,8 +364,12 @@ void Launcher::Impl::drain(std::string why) {
     node->life = Managed::Life::ended;
     node->state = failed ? "failed" : "never started";
     node->ok = false;
+    if (failed && reason.empty()) {
+      reason =
+          format("{} {}, and the run ended before it was started again", node->plan->id.text(), node->reason);
+    }
   }
-  write_state();
+  state_changed();
   loop.post([this] { check_over(); });
 }
 
@@ -354,6 +400,7 @@ void Launcher::Impl::stop(Managed& node) {
 }
 
 void Launcher::Impl::kill_all() {
+  stopped = true;
   for (const auto& node : nodes) {
     if (!node->process) continue;
     node->killed = true;
@@ -382,35 +429,6 @@ void Launcher::Impl::fail(std::string why) {
     event(why);
   }
   drain("the run has failed");
-}
-
-RunReport Launcher::Impl::report() const {
-  RunReport out{};
-  out.run = id;
-  out.topology = plan.name;
-  out.directory = directory.path();
-  out.ready = go;
-  out.reason = reason;
-  out.seconds = std::chrono::duration<double>((over ? ended : Clock::now()) - began).count();
-  out.ok = over && reason.empty() && std::ranges::all_of(nodes, [](const auto& node) { return node->ok; });
-  for (const auto& node : nodes) {
-    NodeReport n{};
-    n.id = node->plan->id;
-    n.state = node->state;
-    const bool has_ended = node->life == Managed::Life::ended;
-    if (has_ended && node->ending.exit_code >= 0) n.exit_code = node->ending.exit_code;
-    n.signal = node->ending.signal;
-    n.restarts = node->restarts;
-    n.cpu_seconds = node->cpu_seconds;
-    n.peak_memory_bytes = node->peak_memory;
-    n.reason = node->reason;
-    n.result = node->result;
-    if (has_ended && !node->ok) n.last_lines.assign(node->last_lines.begin(), node->last_lines.end());
-    if (!node->result.is_null()) out.result[n.id.text()] = node->result;
-    out.nodes.push_back(std::move(n));
-  }
-  out.links = links();
-  return out;
 }
 
 }  // namespace weft::launch

@@ -1,6 +1,7 @@
 // What a Launcher holds. Private.
 #pragma once
 
+#include <csignal>
 #include <deque>
 #include <fstream>
 #include <map>
@@ -14,6 +15,16 @@
 
 namespace weft::launch {
 
+/// A count that a node sent: whatever is no natural number is none.
+inline std::uint64_t count_of(const Value& value) {
+  if (!value.is_int()) return 0;
+  try {
+    return value.as_uint();
+  } catch (const std::exception&) {
+    return 0;
+  }
+}
+
 /// One node over all its incarnations.
 struct Managed {
   const topology::NodePlan* plan = nullptr;
@@ -23,6 +34,7 @@ struct Managed {
   std::string state = "waiting";  // as the node reports it
   std::uint64_t epoch = 0;
   unsigned restarts = 0;
+  unsigned failures = 0;  // in a row, each soon after its start
   TimePoint started{};
   std::map<std::string, std::string> endpoints;  // link -> address
   bool ready = false;
@@ -42,8 +54,9 @@ struct Managed {
   std::ofstream log;
   std::uint64_t told = 0;  // version of the last answer to its watch
   std::optional<Responder<Raw>> watcher;
-  std::map<std::string, std::set<std::string>> extra;  // port -> endpoints of guests
-  std::set<std::string> taps;
+  std::map<std::string, std::map<std::string, std::string>> extra;  // port -> endpoint -> guest
+  std::map<std::string, std::set<std::string>> taps;                // port -> guests that look at it
+  std::vector<std::pair<std::string, Responder<Raw>>> tap_waiters;  // port -> who wants to know where
   bool last_word = false;  // the present incarnation said its final counts
   bool exact = true;       // so did all before it, and no guest took part
   Loop::TimerId timer = 0;
@@ -61,11 +74,16 @@ struct Launcher::Impl {
   bool go = false;
   bool draining = false;
   bool over = false;
-  std::string reason;  // why the run failed
+  bool stopped = false;  // everything was killed
+  std::string reason;    // why the run failed
   TimePoint began{};
   TimePoint ended{};
   int signals = -1;
   int signals_seen = 0;
+  sigset_t mask_before{};
+  std::int64_t began_at = 0;  // seconds since 1970
+  std::uint64_t bad_requests = 0;
+  Loop::TimerId state_timer = 0;
   Loop::WatchId signal_watch = 0;
   Loop::TimerId second = 0;
   Loop::TimerId start_timer = 0;
@@ -83,7 +101,8 @@ struct Launcher::Impl {
   void prepare();
   void begin();
   void start(Managed& node);
-  void on_line(Managed& node, std::string_view line);
+  void on_line(Managed& node, bool is_stderr, std::string_view line);
+  void start_again(Managed& node, const std::string& how);
   void on_end(Managed& node, const Ending& ending);
   void ended_badly(Managed& node);
   void check_ready();
@@ -97,20 +116,28 @@ struct Launcher::Impl {
   void event(const std::string& sentence) const;
   void state_of(const Managed& node, std::string_view state, std::string_view text) const;
   [[nodiscard]] std::string not_ready() const;
-  [[nodiscard]] RunReport report() const;
 
   // control.cpp: what nodes and guests say
   void open_control();
   void on_request(const RawRecord& record, Responder<Raw> respond);
+  void handle(const Value& message, Responder<Raw> respond);
   void on_report(Managed& node, const Value& message);
-  void on_guest(const std::string& op, const Value& message, Responder<Raw> respond);
+  void on_guest(Managed& node, const std::string& op, const Value& message, Responder<Raw> respond);
+  void on_guest_gone(const std::string& guest);
+  void answer_taps(Managed& node);
   void changed();
   void answer(Managed& node);
   [[nodiscard]] Value news_for(const Managed& node) const;
   [[nodiscard]] Managed* find(std::string_view node) const;
-  void write_state();
-  [[nodiscard]] Value state() const;
+
+  // summary.cpp: what a run was, or is
+  [[nodiscard]] RunReport report() const;
   [[nodiscard]] std::vector<LinkReport> links() const;
+  [[nodiscard]] LinkReport link_report(const topology::LinkPlan& link) const;
+  [[nodiscard]] Value state() const;
+  [[nodiscard]] std::string lost_in_silence() const;
+  void state_changed();  // soon on disk
+  void write_state();
 };
 
 }  // namespace weft::launch

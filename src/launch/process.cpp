@@ -64,7 +64,7 @@ struct Pipe {
 
 // In the child, between fork and exec: nothing but async-signal-safe calls.
 [[noreturn]] void become(const char* path, char** argv, char** envp, pid_t parent, bool stdin_too, int output,
-                         int errors) {
+                         int errors, int exec_failed) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(127);  // it died before the line above could tell
@@ -77,11 +77,19 @@ struct Pipe {
   const int nothing = stdin_too ? -1 : open("/dev/null", O_RDONLY);
   if (nothing >= 0 && nothing != STDIN_FILENO) dup2(nothing, STDIN_FILENO);
   dup2(output, STDOUT_FILENO);
-  dup2(output, STDERR_FILENO);
+  dup2(errors, STDERR_FILENO);
   execve(path, argv, envp);
   const int why = errno;
-  [[maybe_unused]] const ssize_t written = write(errors, &why, sizeof why);
+  [[maybe_unused]] const ssize_t written = write(exec_failed, &why, sizeof why);
   _exit(127);
+}
+
+Error exec_error(const std::string& path, int why) {
+  const bool script = why == ENOENT && access(path.c_str(), F_OK) == 0;
+  return {why == ENOENT ? Errc::not_found : Errc::io,
+          format("cannot start {}: {}", path,
+                 script ? "the interpreter that its first line names does not exist"
+                        : std::generic_category().message(why))};
 }
 
 double seconds(const timeval& t) {
@@ -99,49 +107,50 @@ Process::Process(Loop& loop, const Command& command, Handlers handlers)
   std::vector<char*> envp = pointers(environment);
   Pipe output;
   Pipe errors;
+  Pipe exec_failed;
   const pid_t parent = getpid();
   pid_ = fork();
-  if (pid_ < 0)
+  if (pid_ < 0) {
     throw Error(Errc::io,
                 format("cannot start {}: {}", command.path, std::generic_category().message(errno)));
-  if (pid_ == 0)
+  }
+  if (pid_ == 0) {
     become(command.path.c_str(), argv.data(), envp.data(), parent, command.inherit_stdin, output.write_end,
-           errors.write_end);
+           errors.write_end, exec_failed.write_end);
+  }
   setpgid(pid_, pid_);  // whichever of us comes first
-  ::close(std::exchange(errors.write_end, -1));
+  ::close(std::exchange(exec_failed.write_end, -1));
   int why = 0;
   ssize_t got = 0;
   do {
-    got = read(errors.read_end, &why, sizeof why);  // ends with exec, which closes the other end
+    got = read(exec_failed.read_end, &why, sizeof why);  // ends with exec, which closes the other end
   } while (got < 0 && errno == EINTR);
   if (got > 0) {
     waitpid(pid_, nullptr, 0);
-    reaped_ = true;
-    throw Error(why == ENOENT ? Errc::not_found : Errc::io,
-                format("cannot start {}: {}", command.path, std::generic_category().message(why)));
+    throw exec_error(command.path, why);
   }
   pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
   if (pidfd_ < 0) {
     const std::string reason = std::generic_category().message(errno);
     kill_group();
     waitpid(pid_, nullptr, 0);
-    reaped_ = true;
     throw Error(Errc::io, "pidfd_open: " + reason);
   }
-  output_ = std::exchange(output.read_end, -1);
-  fcntl(output_, F_SETFL, O_NONBLOCK);
   end_watch_ = loop_.watch_fd(pidfd_, [this] { ended(); });
-  output_watch_ = loop_.watch_fd(output_, [this] { read_output(); });
+  watch_stream(output_, output.read_end);
+  watch_stream(errors_, errors.read_end);
 }
 
 Process::~Process() {
-  if (output_watch_ != 0) loop_.unwatch(output_watch_);
   if (end_watch_ != 0) loop_.unwatch(end_watch_);
   if (!reaped_ && pid_ > 0) {
     kill_group();
     waitpid(pid_, nullptr, 0);
   }
-  if (output_ >= 0) ::close(output_);
+  for (Stream* stream : {&output_, &errors_}) {
+    if (stream->watch != 0) loop_.unwatch(stream->watch);
+    if (stream->fd >= 0) ::close(stream->fd);
+  }
   if (pidfd_ >= 0) ::close(pidfd_);
 }
 
@@ -153,42 +162,52 @@ void Process::kill_group() {
   if (pid_ > 0 && !reaped_) kill(-pid_, SIGKILL);
 }
 
-void Process::read_output() {
+void Process::watch_stream(Stream& stream, int& read_end) {
+  stream.fd = std::exchange(read_end, -1);
+  fcntl(stream.fd, F_SETFL, O_NONBLOCK);
+  stream.watch = loop_.watch_fd(stream.fd, [this, &stream] { read_stream(stream); });
+}
+
+void Process::read_stream(Stream& stream) {
   char chunk[64 * 1024];
   std::size_t total = 0;
   while (total < kBytesPerTurn) {
-    const ssize_t got = read(output_, chunk, sizeof chunk);
+    const ssize_t got = read(stream.fd, chunk, sizeof chunk);
     if (got < 0 && errno == EINTR) continue;
-    if (got == 0 && output_watch_ != 0) {  // nobody can write any more
-      loop_.unwatch(output_watch_);
-      output_watch_ = 0;
-    }
+    if (got == 0 && stream.watch != 0) loop_.unwatch(std::exchange(stream.watch, 0));  // nobody can write
     if (got <= 0) return;
-    take({chunk, static_cast<std::size_t>(got)});
+    take(stream, {chunk, static_cast<std::size_t>(got)});
     total += static_cast<std::size_t>(got);
   }
 }
 
-void Process::take(std::string_view chunk) {
+void Process::take(Stream& stream, std::string_view chunk) {
   while (!chunk.empty()) {
-    const auto end = chunk.find('\n');
-    const std::size_t fits = kLongestLine - partial_.size();
-    const std::size_t length = std::min({end, chunk.size(), fits});
-    partial_.append(chunk.substr(0, length));
-    chunk.remove_prefix(length);
-    if (end == length) chunk.remove_prefix(1);
-    const bool whole = end == length || partial_.size() == kLongestLine;
-    if (!whole) return;
-    if (handlers_.on_line) handlers_.on_line(partial_);
-    partial_.clear();
+    const std::size_t end = chunk.find('\n');
+    const std::size_t line = std::min(end, chunk.size());
+    const std::size_t fits = std::min(line, kLongestLine - stream.partial.size());
+    stream.partial.append(chunk.substr(0, fits));
+    chunk.remove_prefix(fits);
+    if (fits < line) {
+      end_line(stream);  // too long: what did not fit begins the next one
+    } else if (end != std::string_view::npos) {
+      chunk.remove_prefix(1);
+      end_line(stream);
+    }
   }
 }
 
+void Process::end_line(Stream& stream) {
+  if (handlers_.on_line) handlers_.on_line(&stream == &errors_, stream.partial);
+  stream.partial.clear();
+}
+
 void Process::ended() {
-  // What it wrote before it ended is in the pipe. A grandchild may hold the pipe open: that is not waited
-  // for.
-  read_output();
-  if (!partial_.empty() && handlers_.on_line) handlers_.on_line(std::exchange(partial_, {}));
+  // What it wrote before it ended is in the pipes. A grandchild may hold them open: that is not waited for.
+  for (Stream* stream : {&output_, &errors_}) {
+    read_stream(*stream);
+    if (!stream->partial.empty()) end_line(*stream);
+  }
   int status = 0;
   rusage used{};
   // The group first, while the number is still ours: its leader is dead, and what it left behind must not

@@ -31,7 +31,7 @@ struct Ending {
 class Process {
  public:
   struct Handlers {
-    std::function<void(std::string_view)> on_line;
+    std::function<void(bool is_stderr, std::string_view line)> on_line;
     std::function<void(const Ending&)> on_end;  ///< after its last line; may destroy the Process
   };
   /// Starts the child: its own process group, killed when the calling thread dies, signals as they are by
@@ -50,18 +50,25 @@ class Process {
   void kill_group();
 
  private:
-  void read_output();
-  void take(std::string_view chunk);
+  /// One of the two streams that the child writes.
+  struct Stream {
+    int fd = -1;
+    Loop::WatchId watch = 0;
+    std::string partial;  // of the line that is not complete yet
+  };
+  void watch_stream(Stream& stream, int& read_end);
+  void read_stream(Stream& stream);
+  void take(Stream& stream, std::string_view chunk);
+  void end_line(Stream& stream);
   void ended();
 
   Loop& loop_;
   Handlers handlers_;
   pid_t pid_ = -1;
   int pidfd_ = -1;
-  int output_ = -1;
   Loop::WatchId end_watch_ = 0;
-  Loop::WatchId output_watch_ = 0;
-  std::string partial_;
+  Stream output_;
+  Stream errors_;
   bool reaped_ = false;
 };
 

@@ -48,6 +48,24 @@ int holder(const fs::path& lock) {
   return pid;
 }
 
+/// A folder of ours, or one that only its owner, root or (sticky) nobody can rename things in.
+void make_base(const fs::path& base, std::error_code& error) {
+  if (base.has_parent_path()) fs::create_directories(base.parent_path(), error);
+  if (error) return;
+  if (mkdir(base.c_str(), 0700) == 0) return;
+  struct stat found {};
+  if (errno != EEXIST || stat(base.c_str(), &found) != 0) {
+    error = std::error_code(errno, std::generic_category());
+    return;
+  }
+  const bool others_write = (found.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (found.st_mode & S_ISVTX) == 0;
+  if (S_ISDIR(found.st_mode) && (found.st_uid == getuid() || found.st_uid == 0) && !others_write) return;
+  throw Error(Errc::io,
+              format("{} cannot hold run directories: it must be a folder of yours that others cannot "
+                     "write to",
+                     base.string()));
+}
+
 void forget_old(const fs::path& base, std::size_t keep) {
   std::size_t seen = 0;
   for (const RunInfo& run : list_runs(base)) {
@@ -70,8 +88,7 @@ RunDirectory::RunDirectory(const std::string& base, const std::string& id, std::
             path_, kSocketPath));
   }
   std::error_code error;
-  fs::create_directories(base, error);
-  if (!error) fs::permissions(base, fs::perms::owner_all, error);
+  make_base(base, error);
   for (const char* part : {"", "/logs", "/nodes", "/s"}) {
     if (error) break;
     const std::string folder = path_ + part;

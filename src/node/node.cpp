@@ -324,7 +324,21 @@ void Node::Impl::drain_step() {
       if (!port->receives) port->block->begin_drain();
     }
   }
-  if (draining_senders && all_drained(false)) stop(0);
+  if (!draining_senders) return;
+  if (all_drained(false)) return stop(0);
+  // Whoever could take what is left has ended for good: waiting for the limit would change nothing.
+  if (std::ranges::all_of(ports, [this](const auto& p) { return p->block->drained() || deserted(*p); })) {
+    reason = format("nobody is left to receive: {}", left());
+    options.log.error(reason);
+    stop(4);
+  }
+}
+
+bool Node::Impl::deserted(const NodePort& port) const {
+  return port.block->peers_up() == 0 && std::ranges::all_of(port.ends, [this](const auto* end) {
+           const auto over = gone.find(end->link);
+           return over != gone.end() && over->second >= end->peers.size();
+         });
 }
 
 void Node::Impl::stop(int code) {

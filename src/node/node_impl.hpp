@@ -76,6 +76,7 @@ struct Node::Impl {
   void on_signal();
   void on_event(NodePort& port, const PeerEvent& event);
   [[nodiscard]] bool all_peers_up() const;
+  [[nodiscard]] bool deserted(const NodePort& port) const;
   [[nodiscard]] std::string missing() const;
   [[nodiscard]] std::string why_missing(const topology::EndPlan& end, const topology::PeerPlan& peer) const;
   [[nodiscard]] std::string left() const;

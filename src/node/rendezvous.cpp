@@ -54,6 +54,7 @@ Value Node::Impl::snapshot() const {
   Value out;
   out["op"] = "report";
   out["node"] = plan.id.text();
+  out["epoch"] = options.epoch;
   out["state"] = to_string(state);
   out["pid"] = static_cast<std::int64_t>(getpid());
   Value& endpoints = out["endpoints"] = Value::map();
@@ -101,6 +102,7 @@ void Node::Impl::watch() {
   Value question;
   question["op"] = "watch";
   question["node"] = plan.id.text();
+  question["epoch"] = options.epoch;
   question["version"] = version;
   const wire::Buffer message = control::pack(question);
   control->request_packed(message.view(), Deadline::after(kWatch, Clock::now()),

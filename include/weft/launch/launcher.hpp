@@ -4,9 +4,9 @@
 //   weft::launch::Launcher launcher(loop, plan, {.base = base, .resolve = find_program});
 //   const weft::launch::RunReport report = launcher.run();
 //
-// Each run has a directory <base>/<run>/ of mode 0700: run.json (what was started), state.json (what is, see
-// state()), nodes/<name>-<replica>.json (specs), logs/<name>-<replica>.log, control (a socket), lock (held
-// while the launcher lives). run_directory.hpp reads it.
+// Each run has a directory <base>/<run>/ of mode 0700: state.json (see state(); at most 50 ms old),
+// nodes/<name>-<replica>.json (specs), logs/<name>-<replica>.log, control (a socket), s/ (sockets of nodes),
+// lock (held while the launcher lives). run_directory.hpp reads it.
 #pragma once
 
 #include <functional>
@@ -58,7 +58,8 @@ struct LaunchOptions {
   // All called on the loop's thread; they must not block.
   /// One line of output of a node, without its newline, at most 16 KiB.
   std::function<void(const topology::NodeId&, bool is_stderr, std::string_view line)> on_line = {};
-  /// A node changed its state ("starting", "running", "restarting", "stopped", "failed", ...), and why.
+  /// A node changed its state ("started", then what it says itself: "bound", "joined", "ready", "running",
+  /// "draining"; "restarting", "stopped", "failed"), and why.
   std::function<void(const topology::NodeId&, std::string_view state, std::string_view text)> on_state = {};
   /// What happens to the run as a whole, in a sentence ("draining: the main nodes have ended").
   std::function<void(std::string_view sentence)> on_event = {};
@@ -91,9 +92,9 @@ class Launcher {
   /// Kills all process groups.
   void stop_now();
 
-  /// {run, topology, file, pid, state: starting|running|draining|over, seconds, nodes: [{name, state, pid,
-  /// restarts, exit_code, signal, reason, missing, endpoints: {link: address}, peers_up, progress}], links:
-  /// [as in RunReport]}
+  /// to_value(RunReport), and {file, pid, started: seconds since 1970, state: starting|running|draining|over,
+  /// control_rejected}; each node has also {pid, progress, missing, ports: {port: counts}, endpoints: {link:
+  /// address}, ends: [{port, link, sender, binds, pattern, endpoint}]}.
   [[nodiscard]] Value state() const;
 
   struct Impl;

@@ -1,11 +1,23 @@
 // The control link: what a node and its launcher say to each other, as Value maps over dealer-router.
 //
-// report: {op: "report", node, state, pid, endpoints: {link: address}, ports: {port: {counts, tap: address}},
+// report: {op: "report", node, epoch, state, pid, endpoints: {link: address}, ports: {port: {counts, tap:
+// address}},
 //          progress, result, reason, missing}
 //   answered by {}.
-// watch:  {op: "watch", node, version}: parked until the launcher has something newer than `version`
+// watch:  {op: "watch", node, epoch, version}: parked until the launcher has something newer than `version`
 //   answered by {version, go, peers: {link: [address, ...]}, gone: {link: number of peers that have ended for
 //   good}, extra: {port: [address, ...]}, taps: [port, ...]}.
+//
+// Guests (weft send, recv, tap) ask for what follows; it ends with their session:
+// state:  {op: "state"}, answered by Launcher::state().
+// attach: {op: "attach", node, port, endpoint}: the port connects to that endpoint as well (without
+// `endpoint` the
+//         guest connects to the port itself), detach: {op: "detach", node, port, endpoint}; answered by
+//         {scope}.
+// tap:    {op: "tap", node, port}, answered by {endpoint, scope} of a Pub with a copy of every record that
+// passes,
+//         topic = port, once the node has opened it; untap: {op: "untap", node, port}.
+// down:   {op: "down"}: the run drains.
 #pragma once
 
 #include <optional>

@@ -101,8 +101,9 @@ class Node {
   /// The node's work is done, with what it wants to say of the outcome (a map; shown by `weft up`, summed by
   /// no one). Drains, reports, and run() returns 0.
   void finish(Value result = {});
-  /// The node cannot go on. Reports the sentence; run() returns 1.
-  void fail(std::string sentence);
+  /// The node cannot go on. Reports the sentence; run() returns `exit_code` (2: starting again would not
+  /// help).
+  void fail(std::string sentence, int exit_code = 1);
   /// Begins to drain, as SIGTERM does.
   void drain();
   /// A place for the outcome of a node that runs until drained: reported when it stops.
