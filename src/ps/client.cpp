@@ -73,7 +73,8 @@ ClientSettings Client::settings_for(const Node& node, std::string_view port) {
   }
   ClientSettings settings;
   settings.shards = links.front()->to_replicas;
-  settings.server = links.front()->to_node;
+  // A node that was started by hand does not know how its peers are called: servers have the usual name then.
+  if (links.front()->to_node != "*") settings.server = links.front()->to_node;
   settings.worker = node.plan().id.replica;
   settings.epoch = node.port_options(port).epoch;
   return settings;

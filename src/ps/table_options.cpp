@@ -51,14 +51,15 @@ OptionDescription optimizer_option() {
   option.fields = {
       choice("name", {"sgd", "momentum", "adagrad", "rmsprop", "adam", "ftrl"}, "sgd", "which rule"),
       number("learning_rate", Value(), "above 0; 0.1 unless given, 0.001 for adam and rmsprop"),
-      number("l1", 0.0, "ftrl: L1 strength"),
-      number("l2", 0.0, "L2 strength, added to the gradient as l2 * w"),
-      number("beta", 1.0, "ftrl: above 0"),
-      fraction("momentum", 0.9, "momentum: below 1"),
-      fraction("decay", 0.9, "rmsprop: below 1"),
-      fraction("beta1", 0.9, "adam: below 1"),
-      fraction("beta2", 0.999, "adam: below 1"),
-      number("epsilon", 1e-8, "adagrad, rmsprop, adam: above 0"),
+      // Without defaults of their own: a field that the named rule does not use is refused when it is there.
+      number("l1", Value(), "ftrl: L1 strength; 0 unless given"),
+      number("l2", Value(), "L2 strength, added to the gradient as l2 * w; 0 unless given"),
+      number("beta", Value(), "ftrl: above 0; 1 unless given"),
+      fraction("momentum", Value(), "momentum: below 1; 0.9 unless given"),
+      fraction("decay", Value(), "rmsprop: below 1; 0.9 unless given"),
+      fraction("beta1", Value(), "adam: below 1; 0.9 unless given"),
+      fraction("beta2", Value(), "adam: below 1; 0.999 unless given"),
+      number("epsilon", Value(), "adagrad, rmsprop, adam: above 0; 1e-8 unless given"),
   };
   return option;
 }
@@ -67,9 +68,9 @@ OptionDescription initializer_option() {
   OptionDescription option = field("initializer", OptionType::record, Value(), "values of untouched rows");
   option.fields = {
       choice("name", {"zeros", "uniform", "normal"}, "zeros", "which values"),
-      number("scale", 0.01, "uniform: half the range; normal: the standard deviation"),
-      integer("seed", 1, 0, 9007199254740992.0,
-              "the same seed gives the same values on any number of servers"),
+      number("scale", Value(), "uniform: half the range; normal: the standard deviation; 0.01 unless given"),
+      integer("seed", Value(), 0, 9007199254740992.0,
+              "the same seed gives the same values on any number of servers; 1 unless given"),
   };
   return option;
 }
@@ -81,8 +82,8 @@ topology::OptionDescription tables_option() {
   table.fields = {
       choice("kind", {"dense", "sparse"}, "sparse", "dense: rows 0 .. rows-1; sparse: any 64-bit key"),
       integer("rows", Value(), 1, static_cast<double>(TableSpec::kMaxRows), "dense: rows over all servers"),
-      integer("max_rows", 100'000'000, 1, static_cast<double>(TableSpec::kMaxRows),
-              "sparse: most rows a server"),
+      integer("max_rows", Value(), 1, static_cast<double>(TableSpec::kMaxRows),
+              "sparse: most rows a server; 100,000,000 unless given"),
       integer("width", 1, 1, TableSpec::kMaxWidth, "floats a row"),
       optimizer_option(),
       choice("consistency", {"bsp", "ssp", "asp"}, "asp", "what a pull waits for"),

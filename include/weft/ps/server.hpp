@@ -25,7 +25,8 @@ class Server {
   /// With a port of its own. Clients address shard i as the node "server/i": with an empty `port.node` it is
   /// named so. `shard.incarnation` 0: wall-clock microseconds.
   Server(Loop& loop, PortOptions port, ShardOptions shard, std::vector<TableSpec> tables);
-  /// On a port that a Node has opened, which must outlive the server. Hand peer events to on_peer().
+  /// On a port that a Node has opened and owns: the server must be used no more when that is gone. Hand peer
+  /// events to on_peer().
   Server(ParamsRouter& router, ShardOptions shard, std::vector<TableSpec> tables, Logger log = {});
   ~Server();
   Server(const Server&) = delete;
@@ -46,6 +47,7 @@ class Server {
     RouterBase::Ticket ticket;
     std::uint32_t worker;
   };
+  void listen();
   void on_request(const Request& request, RouterBase::Ticket ticket);
   void answer(std::uint64_t number, RouterBase::Ticket& ticket, bool& answered);
   void answer_waiting();
@@ -64,6 +66,7 @@ class Server {
   std::unordered_map<std::uint32_t, Owner> owners_;  ///< by worker
   std::vector<Reply> replies_;                       ///< scratch
   bool draining_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace weft::ps
