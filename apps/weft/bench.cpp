@@ -1,4 +1,9 @@
-#include "bench.hpp"
+// weft bench: Weft and plain libzmq doing the same work, in pairs of runs.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <vector>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -7,17 +12,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cmath>
-#include <cstdio>
-#include <filesystem>
-#include <vector>
-
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
 #include <weft/core/time.hpp>
 #include <weft/core/units.hpp>
+
+#include "verbs.hpp"
 
 extern char** environ;
 
@@ -47,7 +48,8 @@ class Child {
     if (error != 0) {
       ::close(out_);
       pid_ = -1;
-      throw Error(Errc::not_found, format("cannot start {}: {}", command[0], std::generic_category().message(error)));
+      throw Error(Errc::not_found,
+                  format("cannot start {}: {}", command[0], std::generic_category().message(error)));
     }
   }
   ~Child() {
@@ -71,7 +73,8 @@ class Child {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline.left(Clock::now())).count();
       char chunk[4096];
       const ssize_t got = poll(&wait, 1, static_cast<int>(left)) > 0 ? read(out_, chunk, sizeof chunk) : 0;
-      if (got <= 0) throw Error(Errc::timed_out, "one end of the benchmark ended, or said nothing, before its figures");
+      if (got <= 0)
+        throw Error(Errc::timed_out, "one end of the benchmark ended, or said nothing, before its figures");
       text_.append(chunk, static_cast<std::size_t>(got));
     }
   }
@@ -90,8 +93,9 @@ class Child {
   std::string text_;
 };
 
-struct Bench {
-  const BenchOptions& options;
+struct Runner {
+  const Bench& options;
+  std::string program;  // this weft, which is also the Weft end
   std::uint64_t count;
   fs::path scratch;
   unsigned sockets = 0;
@@ -99,19 +103,20 @@ struct Bench {
   /// Who receives (and binds) and who sends.
   [[nodiscard]] bool latency() const { return options.benchmark == "latency"; }
 
-  std::vector<std::string> command(bool weft, const char* role, const std::string& endpoint, int high_water) const {
+  std::vector<std::string> command(bool weft, const char* role, const std::string& endpoint,
+                                   int high_water) const {
     const std::string size = std::to_string(options.size);
     const std::string number = std::to_string(count);
-    if (weft) return {options.program, "bench-peer", role, endpoint, size, number};
-    const fs::path plain = fs::path(options.program).parent_path() / "weft-bench-libzmq";
+    if (weft) return {program, "bench-peer", role, endpoint, size, number};
+    const fs::path plain = fs::path(program).parent_path() / "weft-bench-libzmq";
     return {plain.string(), role, endpoint, size, number, std::to_string(high_water)};
   }
 
   /// One run in two processes; the figures of the end that measures.
   Value run(bool weft, int high_water) {
     const Deadline deadline = Deadline::after(kRunLimit);
-    const std::string endpoint = options.transport == "tcp" ? "tcp://127.0.0.1:*"
-                                                            : format("ipc://{}/{}", scratch.string(), sockets++);
+    const std::string endpoint =
+        options.transport == "tcp" ? "tcp://127.0.0.1:*" : format("ipc://{}/{}", scratch.string(), sockets++);
     Child bound(command(weft, latency() ? "router" : "pull", endpoint, high_water));
     const std::string real = bound.line(deadline);
     Child connected(command(weft, latency() ? "dealer" : "push", real, high_water));
@@ -128,7 +133,9 @@ double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-double rounded(double v) { return std::round(v * 1000) / 1000; }
+double rounded(double v) {
+  return std::round(v * 1000) / 1000;
+}
 
 /// The same payload has to have arrived, or the comparison means nothing.
 void same_work(const Value& a, const Value& b) {
@@ -137,7 +144,7 @@ void same_work(const Value& a, const Value& b) {
                                      to_json(a.get("checksum")), to_json(b.get("checksum"))));
 }
 
-Value throughput(Bench& bench) {
+Value throughput(Runner& bench) {
   std::vector<double> weft;
   std::vector<double> plain;
   std::vector<double> ratios;
@@ -153,8 +160,8 @@ Value throughput(Bench& bench) {
     plain.push_back(std::max(rate(low), rate(high)));
     ratios.push_back(weft.back() / plain.back());
     if (!bench.options.json) {
-      std::printf("  run %u: weft %.3f M/s, libzmq %.3f M/s, ratio %.2f\n", i + 1, weft.back() / 1e6, plain.back() / 1e6,
-                  ratios.back());
+      std::printf("  run %u: weft %.3f M/s, libzmq %.3f M/s, ratio %.2f\n", i + 1, weft.back() / 1e6,
+                  plain.back() / 1e6, ratios.back());
       std::fflush(stdout);
     }
   }
@@ -163,11 +170,12 @@ Value throughput(Bench& bench) {
   out["weft"] = std::round(median(weft));
   out["libzmq"] = std::round(median(plain));
   out["ratio"] = rounded(median(ratios));
-  out["spread"] = Value::List{Value(rounded(*std::ranges::min_element(ratios))), Value(rounded(*std::ranges::max_element(ratios)))};
+  out["spread"] = Value::List{Value(rounded(*std::ranges::min_element(ratios))),
+                              Value(rounded(*std::ranges::max_element(ratios)))};
   return out;
 }
 
-Value latency(Bench& bench) {
+Value latency(Runner& bench) {
   std::vector<double> weft;
   std::vector<double> plain;
   std::vector<double> p50;
@@ -181,8 +189,8 @@ Value latency(Bench& bench) {
     p50.push_back(weft.back() / plain.back());
     p99.push_back(ours.get("p99").as_double() / theirs.get("p99").as_double());
     if (!bench.options.json) {
-      std::printf("  run %u: weft p50 %.1f us, libzmq p50 %.1f us, ratio %.2f (p99 %.2f)\n", i + 1, weft.back(),
-                  plain.back(), p50.back(), p99.back());
+      std::printf("  run %u: weft p50 %.1f us, libzmq p50 %.1f us, ratio %.2f (p99 %.2f)\n", i + 1,
+                  weft.back(), plain.back(), p50.back(), p99.back());
       std::fflush(stdout);
     }
   }
@@ -193,11 +201,12 @@ Value latency(Bench& bench) {
   out["ratio"] = rounded(median(p50));
   out["ratio_p50"] = rounded(median(p50));
   out["ratio_p99"] = rounded(median(p99));
-  out["spread"] = Value::List{Value(rounded(*std::ranges::min_element(p50))), Value(rounded(*std::ranges::max_element(p50)))};
+  out["spread"] = Value::List{Value(rounded(*std::ranges::min_element(p50))),
+                              Value(rounded(*std::ranges::max_element(p50)))};
   return out;
 }
 
-void check(const BenchOptions& options) {
+void check(const Bench& options) {
   const auto refuse = [](const std::string& sentence) { throw Error(Errc::invalid_argument, sentence); };
   if (options.benchmark != "throughput" && options.benchmark != "latency") {
     refuse(format("there is no benchmark \"{}\": use throughput or latency", options.benchmark));
@@ -208,20 +217,22 @@ void check(const BenchOptions& options) {
   if (options.size < 8 || options.size > (64ULL << 20)) {
     refuse(format("--size is {}: it must be from 8B to 64MiB", format_size(options.size)));
   }
-  if (options.runs < 1 || options.runs > 100) refuse(format("--runs is {}: it must be from 1 to 100", options.runs));
+  if (options.runs < 1 || options.runs > 100)
+    refuse(format("--runs is {}: it must be from 1 to 100", options.runs));
 }
 
-std::uint64_t default_count(const BenchOptions& options) {
+std::uint64_t default_count(const Bench& options) {
   if (options.benchmark == "latency") return 10'000;
   return std::clamp<std::uint64_t>((1ULL << 30) / options.size, 200, 5'000'000);
 }
 
 }  // namespace
 
-int bench(const BenchOptions& options) {
+int run_verb(const Bench& options) {
   check(options);
   std::string name = (fs::temp_directory_path() / "weft-bench-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) throw Error(Errc::io, "cannot make a directory for the benchmark's sockets");
+  if (mkdtemp(name.data()) == nullptr)
+    throw Error(Errc::io, "cannot make a directory for the benchmark's sockets");
   struct Remove {
     fs::path path;
     ~Remove() {
@@ -229,11 +240,12 @@ int bench(const BenchOptions& options) {
       fs::remove_all(path, ignored);
     }
   } remove{name};
-  Bench bench{options, options.count != 0 ? options.count : default_count(options), name};
+  Runner bench{options, fs::read_symlink("/proc/self/exe").string(),
+               options.count != 0 ? options.count : default_count(options), name};
   if (!options.json) {
     std::printf("%s, %s records over %s, %s a run, %u pairs of runs\n", options.benchmark.c_str(),
-                format_size(options.size).c_str(), options.transport.c_str(), humane_count(bench.count).c_str(),
-                options.runs);
+                format_size(options.size).c_str(), options.transport.c_str(),
+                humane_count(bench.count).c_str(), options.runs);
   }
   Value figures = bench.latency() ? latency(bench) : throughput(bench);
   Value out;
@@ -245,9 +257,10 @@ int bench(const BenchOptions& options) {
   if (options.json) {
     std::printf("%s\n", to_json(out).c_str());
   } else {
-    std::printf("weft %s %s, libzmq %s %s, ratio %s (median of pairs; spread %s)\n", to_json(out["weft"]).c_str(),
-                out["unit"].as_string().c_str(), to_json(out["libzmq"]).c_str(), out["unit"].as_string().c_str(),
-                to_json(out["ratio"]).c_str(), to_json(out["spread"]).c_str());
+    std::printf("weft %s %s, libzmq %s %s, ratio %s (median of pairs; spread %s)\n",
+                to_json(out["weft"]).c_str(), out["unit"].as_string().c_str(), to_json(out["libzmq"]).c_str(),
+                out["unit"].as_string().c_str(), to_json(out["ratio"]).c_str(),
+                to_json(out["spread"]).c_str());
   }
   return 0;
 }

@@ -1,3 +1,4 @@
+// One end of a benchmark, as a user would write it.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -10,7 +11,7 @@
 #include <weft/blocks/router.hpp>
 #include <weft/core/error.hpp>
 
-#include "bench.hpp"
+#include "verbs.hpp"
 
 namespace weft::cli {
 namespace {
@@ -18,7 +19,9 @@ namespace {
 constexpr auto kPatience = std::chrono::seconds(30);
 constexpr std::size_t kTensorFrom = 64 * 1024;  // a record that large travels as a frame of its own
 
-double seconds_since(TimePoint start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(TimePoint start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 // Every byte is looked at: a rate of handles is not a rate of records.
 std::uint64_t sum(Bytes bytes) {
@@ -62,7 +65,8 @@ void pull(const std::string& endpoint, std::uint64_t count) {
   });
   while (got < count) {
     const std::uint64_t before = got;
-    expect(loop.run_until([&] { return got > before; }, Deadline::after(kPatience)), "the sender fell silent");
+    expect(loop.run_until([&] { return got > before; }, Deadline::after(kPatience)),
+           "the sender fell silent");
   }
   // The sender leaves first: it waits for our acknowledgement.
   pull.begin_drain();
@@ -104,7 +108,8 @@ void router(const std::string& endpoint, std::uint64_t count) {
   });
   while (answered < count) {
     const std::uint64_t before = answered;
-    expect(loop.run_until([&] { return answered > before; }, Deadline::after(kPatience)), "the asker fell silent");
+    expect(loop.run_until([&] { return answered > before; }, Deadline::after(kPatience)),
+           "the asker fell silent");
   }
   router.begin_drain();
   (void)loop.run_until([&] { return router.drained(); }, Deadline::after(kPatience));
@@ -136,15 +141,15 @@ void dealer(const std::string& endpoint, std::uint64_t size, std::uint64_t count
 
 }  // namespace
 
-int bench_peer(const std::string& role, const std::string& endpoint, std::uint64_t size, std::uint64_t count) {
-  if (role == "pull") {
-    pull(endpoint, count);
-  } else if (role == "push") {
-    push(endpoint, size, count);
-  } else if (role == "router") {
-    router(endpoint, count);
-  } else if (role == "dealer") {
-    dealer(endpoint, size, count);
+int run_verb(const BenchPeer& peer) {
+  if (peer.role == "pull") {
+    pull(peer.endpoint, peer.count);
+  } else if (peer.role == "push") {
+    push(peer.endpoint, peer.size, peer.count);
+  } else if (peer.role == "router") {
+    router(peer.endpoint, peer.count);
+  } else if (peer.role == "dealer") {
+    dealer(peer.endpoint, peer.size, peer.count);
   } else {
     throw Error(Errc::invalid_argument, "the role is push, pull, dealer or router");
   }

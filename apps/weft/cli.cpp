@@ -56,6 +56,8 @@ struct All {
   Send send;
   Recv recv;
   Tap tap;
+  Bench bench;
+  BenchPeer bench_peer;
 };
 
 CLI::App* add_check(CLI::App& app, Check& check) {
@@ -150,6 +152,38 @@ CLI::App* add_tap(CLI::App& app, Tap& tap) {
   return verb;
 }
 
+CLI::App* add_bench(CLI::App& app, Bench& bench) {
+  auto* verb =
+      app.add_subcommand("bench", "Measure Weft and plain libzmq doing the same work, in pairs of runs");
+  verb->add_option("BENCHMARK", bench.benchmark, "throughput or latency")->required();
+  verb->add_option_function<std::string>(
+          "--size",
+          [&bench](const std::string& text) {
+            const bool bare = text.find_first_not_of("0123456789") == std::string::npos;
+            const auto size = parse_size(bare ? text + "B" : text);
+            if (!size)
+              throw CLI::ValidationError("--size",
+                                         "expected bytes, like 100 or 64KiB, found \"" + text + "\"");
+            bench.size = *size;
+          },
+          "Bytes a record, like 100 or 64KiB")
+      ->default_str("100");
+  verb->add_option("--transport", bench.transport, "tcp or ipc")->capture_default_str();
+  verb->add_option("--count", bench.count, "Records, or round trips, a run (by size)");
+  verb->add_option("--runs", bench.runs, "Pairs of runs")->capture_default_str();
+  verb->add_flag("--json", bench.json, "Print one JSON object");
+  return verb;
+}
+
+CLI::App* add_bench_peer(CLI::App& app, BenchPeer& peer) {
+  auto* verb = app.add_subcommand("bench-peer", "One end of a benchmark; started by weft bench")->group("");
+  verb->add_option("ROLE", peer.role)->required();
+  verb->add_option("ENDPOINT", peer.endpoint)->required();
+  verb->add_option("SIZE", peer.size)->required();
+  verb->add_option("COUNT", peer.count)->required();
+  return verb;
+}
+
 // True when the first word is no verb; says which one might have been meant.
 bool is_unknown_verb(const CLI::App& app, const std::string& word) {
   std::vector<std::string> verbs;
@@ -159,7 +193,8 @@ bool is_unknown_verb(const CLI::App& app, const std::string& word) {
   }
   const auto near = nearest(word, verbs);
   std::cerr << "weft: there is no verb " << weft::quoted(word)
-            << (near ? "; did you mean " + weft::quoted(*near) + "?" : "; its verbs are " + join_words(verbs)) << '\n';
+            << (near ? "; did you mean " + weft::quoted(*near) + "?" : "; its verbs are " + join_words(verbs))
+            << '\n';
   return true;
 }
 
@@ -172,6 +207,7 @@ Examples:
   weft ps; weft logs -f; weft down
   echo '{"n": 1}' | weft send sink.in
   weft recv source.out --count 10
+  weft bench throughput --size 100
 
 Exit codes: 0 done, 1 the run failed, 2 wrong command line or topology file, 3 not found or not in time.)";
 
@@ -193,6 +229,8 @@ Command parse(int argc, char** argv, int& code) {
   const auto* send = add_send(app, all.send);
   const auto* recv = add_recv(app, all.recv);
   const auto* tap = add_tap(app, all.tap);
+  const auto* bench = add_bench(app, all.bench);
+  const auto* bench_peer = add_bench_peer(app, all.bench_peer);
   if (argc > 1 && argv[1][0] != '-' && is_unknown_verb(app, argv[1])) {
     code = kUsage;
     return {};
@@ -219,6 +257,8 @@ Command parse(int argc, char** argv, int& code) {
   if (*send) return all.send;
   if (*recv) return all.recv;
   if (*tap) return all.tap;
+  if (*bench) return all.bench;
+  if (*bench_peer) return all.bench_peer;
   return {};
 }
 

@@ -83,7 +83,26 @@ struct Tap {
   Duration for_ = Duration::zero();
 };
 
-using Command = std::variant<std::monostate, Check, Graph, Up, Ps, Logs, Down, Run, Send, Recv, Tap>;
+/// Weft and plain libzmq doing the same work, in pairs.
+struct Bench {
+  std::string benchmark;          ///< "throughput" or "latency"
+  std::uint64_t size = 100;       ///< bytes a record
+  std::string transport = "tcp";  ///< "tcp" or "ipc"
+  std::uint64_t count = 0;        ///< records or round trips a run; 0: by size
+  unsigned runs = 5;              ///< pairs, 1-100
+  bool json = false;
+};
+
+/// One end of a benchmark in a process of its own: what `bench` starts.
+struct BenchPeer {
+  std::string role;  ///< push, pull, dealer or router
+  std::string endpoint;
+  std::uint64_t size = 0;
+  std::uint64_t count = 0;
+};
+
+using Command =
+    std::variant<std::monostate, Check, Graph, Up, Ps, Logs, Down, Run, Send, Recv, Tap, Bench, BenchPeer>;
 
 /// std::monostate when nothing is left to do: `code` is the exit code, and what a person should read was
 /// printed.

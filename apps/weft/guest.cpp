@@ -1,0 +1,144 @@
+#include "guest.hpp"
+
+#include <algorithm>
+#include <csignal>
+
+#include <pthread.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/text.hpp>
+#include <weft/node/control.hpp>
+
+namespace weft::cli {
+namespace {
+
+constexpr Duration kGoodbye = std::chrono::seconds(1);
+
+std::string own_name() {
+  return format("guest-{}/0", ::getpid());
+}
+
+}  // namespace
+
+Guest::Guest(Loop& loop, const Target& target, Deadline deadline)
+    : loop_(loop),
+      target_(target),
+      control_(loop, {.name = std::string(control::kPort),
+                      .node = own_name(),
+                      .scope = std::string(control::kScope),
+                      .connect = {"ipc://" + target.run.directory + "/control"}}) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signals_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  watch_ = loop_.watch_fd(signals_, [this] {
+    signalfd_siginfo info{};
+    while (::read(signals_, &info, sizeof info) > 0) stopped_ = true;
+  });
+  Value question = Value::map();
+  question["op"] = "state";
+  read_state(ask(question, deadline));
+}
+
+Guest::~Guest() {
+  try {
+    const Deadline deadline = Deadline::after(kGoodbye);
+    for (const GuestPeer& peer : peers_) {
+      if (peer.binds) continue;
+      for (const std::string& endpoint : attached_) {
+        Value message = Value::map();
+        message["op"] = "detach";
+        message["node"] = peer.node;
+        message["port"] = peer.port;
+        message["endpoint"] = endpoint;
+        (void)ask(message, deadline);
+      }
+    }
+  } catch (const std::exception&) {
+    // The run is over, and with it what was attached.
+  }
+  loop_.unwatch(watch_);
+  ::close(signals_);
+}
+
+void Guest::read_state(const Value& state) {
+  if (!state.get("nodes").is_list()) return;
+  for (const Value& node : state.get("nodes").as_list()) {
+    const std::string& name = node.get("name").as_string();
+    const std::string wanted =
+        target_.replica < 0 ? target_.node + "/" : format("{}/{}", target_.node, target_.replica);
+    if (target_.replica < 0 ? !name.starts_with(wanted) : name != wanted) continue;
+    if (!node.get("ends").is_list()) continue;
+    for (const Value& end : node.get("ends").as_list()) {
+      if (end.get("port") != Value(target_.port)) continue;
+      pattern_ = end.get("pattern").as_string();
+      sends_ = end.get("sender").as_bool();
+      const Value& endpoint = end.get("endpoint");
+      peers_.push_back({name, target_.port, end.get("binds").as_bool(),
+                        endpoint.is_string() ? endpoint.as_string() : std::string()});
+      break;  // a port is one block, however many links it has
+    }
+  }
+  if (peers_.empty()) {
+    throw Error(Errc::not_found,
+                format("the run {} has no {}{}.{}", target_.run.id, target_.node,
+                       target_.replica < 0 ? "" : format("/{}", target_.replica), target_.port));
+  }
+}
+
+PortOptions Guest::options(const std::string& verb) const {
+  PortOptions out{.name = verb, .node = own_name(), .scope = target_.run.id};
+  for (const GuestPeer& peer : peers_) {
+    if (peer.binds && !peer.endpoint.empty()) {
+      out.connect.push_back(peer.endpoint);
+    } else if (out.bind.empty()) {
+      out.bind.push_back(format("ipc://{}/s/{}-{}", target_.run.directory, verb, ::getpid()));
+    }
+  }
+  return out;
+}
+
+void Guest::attach(const std::vector<std::string>& endpoints, Deadline deadline) {
+  attached_ = endpoints;
+  for (const GuestPeer& peer : peers_) {
+    if (peer.binds) continue;
+    for (const std::string& endpoint : endpoints) {
+      Value message = Value::map();
+      message["op"] = "attach";
+      message["node"] = peer.node;
+      message["port"] = peer.port;
+      message["endpoint"] = endpoint;
+      (void)ask(message, deadline);
+    }
+  }
+}
+
+Value Guest::ask(const Value& question, Deadline deadline) {
+  const wire::Buffer message = control::pack(question);
+  bool done = false;
+  Value answer;
+  std::string failure;
+  control_.request_packed(message.view(), deadline, [&](Reply<RawRecord>& reply) {
+    done = true;
+    if (reply.ok()) {
+      answer = control::unpack(*reply.record).value_or(Value::map());
+    } else {
+      failure = reply.text.empty() ? std::string(to_string(reply.outcome)) : reply.text;
+    }
+  });
+  while (!done) {
+    if (!loop_.run_until([&] { return done; }, deadline)) break;
+  }
+  if (!done || !failure.empty()) {
+    throw Error(Errc::timed_out, format("the launcher of {} does not answer{}", target_.run.id,
+                                        failure.empty() ? "" : ": " + failure));
+  }
+  return answer;
+}
+
+}  // namespace weft::cli

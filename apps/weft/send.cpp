@@ -1,0 +1,201 @@
+// weft send: puts records into a receiving port of a live run, as one more peer.
+#include <cstdio>
+
+#include <weft/blocks/pub.hpp>
+#include <weft/blocks/push.hpp>
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/json.hpp>
+#include <weft/core/text.hpp>
+#include <weft/core/units.hpp>
+#include <weft/program/line_reader.hpp>
+#include <weft/program/records.hpp>
+
+#include "guest.hpp"
+#include "verbs.hpp"
+
+namespace weft::cli {
+namespace {
+
+constexpr std::size_t kMostRequests = 256;  // on their way at once
+constexpr std::size_t kShown = 80;          // bytes of an offending line
+
+/// The records to send, one after another: --text, or JSON lines.
+class Records {
+ public:
+  Records(const Send& send, Loop& loop, const Guest& guest, Deadline deadline)
+      : send_(send), loop_(loop), guest_(guest), deadline_(deadline) {
+    if (send.texts.empty()) lines_.emplace("-");
+  }
+
+  /// False: there are no more. Throws Error{invalid_argument, timed_out}.
+  bool next(wire::Buffer& out) {
+    if (send_.count != 0 && given_ >= send_.count) return false;
+    out.clear();
+    if (!lines_) {
+      if (given_ >= send_.texts.size()) return false;
+      wire::Pack(out).str(send_.texts[given_++]);
+      return true;
+    }
+    std::string_view line;
+    while (next_line(line)) {
+      if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+      std::string why;
+      const auto value = try_parse_json(line, &why);
+      if (!value) {
+        throw Error(
+            Errc::invalid_argument,
+            format(
+                "standard input:{}: expected one JSON value a line, found {} ({}); --text sends plain text",
+                lines_->number(), weft::quoted(line, kShown), why));
+      }
+      program::pack_value(*value, out);
+      ++given_;
+      return true;
+    }
+    return false;
+  }
+
+ private:
+  bool next_line(std::string_view& line) {
+    for (;;) {
+      switch (lines_->next(line)) {
+        case program::LineReader::Next::line:
+          return true;
+        case program::LineReader::Next::end:
+          return false;
+        case program::LineReader::Next::wait:
+          wait_for_input();
+      }
+    }
+  }
+
+  void wait_for_input() {
+    bool readable = false;
+    const auto watch = loop_.watch_fd(lines_->fd(), [&] { readable = true; });
+    (void)loop_.run_until([&] { return readable || guest_.stopped(); }, deadline_);
+    loop_.unwatch(watch);
+    if (!readable)
+      throw Error(Errc::timed_out, "standard input did not end in time; --for sets how long it may take");
+  }
+
+  const Send& send_;
+  Loop& loop_;
+  const Guest& guest_;
+  Deadline deadline_;
+  std::optional<program::LineReader> lines_;
+  std::uint64_t given_ = 0;
+};
+
+std::string names(const Guest& guest) {
+  std::vector<std::string> list;
+  for (const GuestPeer& peer : guest.peers()) list.push_back(peer.node + "." + peer.port);
+  return join_words(list);
+}
+
+[[noreturn]] void not_in_time(const Guest& guest, std::string_view what) {
+  throw Error(Errc::timed_out, format("{} {}; --for sets how long it may take", names(guest), what));
+}
+
+template <class B>
+void meet(B& block, Guest& guest, Deadline deadline) {
+  if (!block.endpoints().empty()) guest.attach(block.endpoints(), deadline);
+  if (!block.wait_for_peers(guest.peers().size(), deadline))
+    not_in_time(guest, "did not meet this peer in time");
+}
+
+int done(std::uint64_t sent) {
+  std::fprintf(stderr, "sent %llu\n", static_cast<unsigned long long>(sent));
+  return kOk;
+}
+
+int by_push(Loop& loop, Guest& guest, Records& records, Deadline deadline) {
+  Push<Raw> push(loop, guest.options("send"));
+  meet(push, guest, deadline);
+  wire::Buffer record;
+  std::uint64_t sent = 0;
+  while (records.next(record)) {
+    const auto status = push.send_packed(record.view(), deadline);
+    if (status == SendStatus::timed_out) not_in_time(guest, "has no room");
+    if (status != SendStatus::ok) {
+      throw Error(Errc::io, format("record {} cannot be sent: {}", sent + 1, to_string(status)));
+    }
+    ++sent;
+  }
+  if (!push.settle(deadline)) not_in_time(guest, "did not acknowledge all records in time");
+  push.begin_drain();
+  (void)loop.run_until([&] { return push.drained(); }, deadline);
+  return done(sent);
+}
+
+int by_pub(Loop& loop, Guest& guest, Records& records, const std::string& topic, Deadline deadline) {
+  program::TopicTemplate filled(topic);
+  PortOptions options = guest.options("send");
+  Pub<Raw> pub(loop, std::move(options));
+  meet(pub, guest, deadline);
+  wire::Buffer record;
+  std::uint64_t sent = 0;
+  while (records.next(record)) {
+    std::string missing;
+    const auto at = topic.empty() ? std::optional<std::string_view>("") : filled.of(record.view(), &missing);
+    if (!at) {
+      throw Error(Errc::invalid_argument,
+                  format("record {} has no field {}, which --topic names", sent + 1, weft::quoted(missing)));
+    }
+    (void)pub.publish_packed(*at, record.view());
+    ++sent;
+  }
+  pub.flush();
+  pub.begin_drain();
+  if (!loop.run_until([&] { return pub.drained(); }, deadline))
+    not_in_time(guest, "did not take all records in time");
+  return done(sent);
+}
+
+int by_requests(Loop& loop, Guest& guest, Records& records, Deadline deadline) {
+  Dealer<> dealer(loop, guest.options("send"));
+  meet(dealer, guest, deadline);
+  wire::Buffer record;
+  std::uint64_t sent = 0, failed = 0;
+  const auto on_reply = [&failed](Reply<RawRecord>& reply) {
+    if (reply.ok()) {
+      std::printf("%s\n", program::record_to_json(reply.record->view()).c_str());
+    } else {
+      ++failed;
+      std::fprintf(stderr, "weft: %s%s%s\n", reply.peer.c_str(), reply.peer.empty() ? "" : ": ",
+                   reply.text.empty() ? std::string(to_string(reply.outcome)).c_str() : reply.text.c_str());
+    }
+  };
+  while (records.next(record)) {
+    (void)loop.run_until([&] { return dealer.open_requests() < kMostRequests; }, deadline);
+    dealer.request_packed(record.view(), deadline, on_reply);
+    ++sent;
+  }
+  (void)loop.run_until([&] { return dealer.open_requests() == 0; }, Deadline::at(deadline.point()));
+  dealer.begin_drain();
+  (void)loop.run_until([&] { return dealer.drained(); }, deadline);
+  std::fflush(stdout);
+  std::fprintf(stderr, "asked %llu, %llu without a reply\n", static_cast<unsigned long long>(sent),
+               static_cast<unsigned long long>(failed));
+  return failed == 0 ? kOk : kFailed;
+}
+
+}  // namespace
+
+int run_verb(const Send& send) {
+  const Target target = find_target(send.words);
+  const Deadline deadline = Deadline::after(send.for_);
+  Loop loop;
+  Guest guest(loop, target, deadline);
+  if (guest.sends()) {
+    throw Error(
+        Errc::invalid_argument,
+        format("{}.{} sends records; weft recv takes them, weft tap watches them", target.node, target.port));
+  }
+  Records records(send, loop, guest, deadline);
+  if (guest.pattern() == "pub-sub") return by_pub(loop, guest, records, send.topic, deadline);
+  if (guest.pattern() == "dealer-router") return by_requests(loop, guest, records, deadline);
+  return by_push(loop, guest, records, deadline);
+}
+
+}  // namespace weft::cli
