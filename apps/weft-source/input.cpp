@@ -6,10 +6,9 @@
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
 #include <weft/core/text.hpp>
+#include <weft/program/line_reader.hpp>
 #include <weft/program/records.hpp>
 #include <weft/wire/pack.hpp>
-
-#include "line_reader.hpp"
 
 namespace weft::source {
 namespace {
@@ -30,11 +29,11 @@ class FileInput final : public Input {
     std::string_view line;
     for (;;) {
       switch (lines_.next(line)) {
-        case LineReader::Next::wait:
+        case program::LineReader::Next::wait:
           return Next::wait;
-        case LineReader::Next::end:
+        case program::LineReader::Next::end:
           return Next::end;
-        case LineReader::Next::line:
+        case program::LineReader::Next::line:
           if (json_ ? add_json(line, out) : add_line(line, out)) return Next::record;
       }
     }
@@ -72,7 +71,7 @@ class FileInput final : public Input {
                        lines_.unfinished() ? "; the file ends here without a line end: was it cut?" : ""));
   }
 
-  LineReader lines_;
+  program::LineReader lines_;
   bool json_;
   bool skip_bad_;
   std::uint64_t skipped_ = 0;

@@ -1,5 +1,3 @@
-#include "line_reader.hpp"
-
 #include <cerrno>
 #include <cstring>
 
@@ -10,8 +8,9 @@
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
+#include <weft/program/line_reader.hpp>
 
-namespace weft::source {
+namespace weft::program {
 namespace {
 
 constexpr std::size_t kChunk = 256UL << 10;
@@ -99,4 +98,4 @@ bool LineReader::rewind() {
   return true;
 }
 
-}  // namespace weft::source
+}  // namespace weft::program

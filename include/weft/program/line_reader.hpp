@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace weft::source {
+namespace weft::program {
 
 /// Lines end in "\n"; the last one may lack it. A line is at most kLongest bytes.
 class LineReader {
@@ -46,4 +46,4 @@ class LineReader {
   std::uint64_t number_ = 0;
 };
 
-}  // namespace weft::source
+}  // namespace weft::program
