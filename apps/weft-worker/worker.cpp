@@ -24,8 +24,8 @@ ps::ClientSettings client_settings(const Node& node, const Settings& settings) {
   return out;
 }
 
-double rounded(double value, double unit) {
-  return std::round(value / unit) * unit;
+double rounded(double value, double parts) {
+  return std::round(value * parts) / parts;
 }
 
 }  // namespace
@@ -284,6 +284,12 @@ void Worker::fail(const std::string& sentence, int exit_code) {
 }
 
 void Worker::report_and_end() {
+  if (scores_) {
+    node_.log().info(
+        format("{} test rows: logloss {:.4f}, accuracy {:.4f}{}{}", scores_->rows, scores_->logloss,
+               scores_->accuracy, scores_->auc ? format(", AUC {:.4f}", *scores_->auc) : std::string(),
+               best_ ? format("; the best reachable logloss is {:.4f}", best_->logloss) : std::string()));
+  }
   phase_ = Phase::done;
   ended_ = true;
   node_.finish(result());
@@ -348,9 +354,9 @@ Value Worker::progress() const {
   const double span = seconds();
   if (span > 0) out["rate"] = std::round(static_cast<double>(rows_) / span);
   if (epoch_rows_ > 0) {
-    out["loss"] = rounded(epoch_loss_ / static_cast<double>(epoch_rows_), 1e-6);
+    out["loss"] = rounded(epoch_loss_ / static_cast<double>(epoch_rows_), 1e6);
   } else if (last_epoch_loss_) {
-    out["loss"] = rounded(*last_epoch_loss_, 1e-6);
+    out["loss"] = rounded(*last_epoch_loss_, 1e6);
   }
   return out;
 }
@@ -360,19 +366,19 @@ Value Worker::result() const {
   const double span = seconds();
   out["rows"] = rows_;
   out["steps"] = steps_;
-  out["seconds"] = rounded(span, 1e-3);
+  out["seconds"] = rounded(span, 1e3);
   out["rate"] = span > 0 ? std::round(static_cast<double>(rows_) / span) : 0.0;
-  if (last_epoch_loss_) out["loss"] = rounded(*last_epoch_loss_, 1e-6);
+  if (last_epoch_loss_) out["loss"] = rounded(*last_epoch_loss_, 1e6);
   out["max_gap"] = max_gap_;
   if (rejoins_ != 0) out["rejoins"] = rejoins_;
   if (!scores_) return out;
   out["test_rows"] = scores_->rows;
-  out["logloss"] = rounded(scores_->logloss, 1e-6);
-  out["accuracy"] = rounded(scores_->accuracy, 1e-6);
-  if (scores_->auc) out["auc"] = rounded(*scores_->auc, 1e-6);
+  out["logloss"] = rounded(scores_->logloss, 1e6);
+  out["accuracy"] = rounded(scores_->accuracy, 1e6);
+  if (scores_->auc) out["auc"] = rounded(*scores_->auc, 1e6);
   if (best_) {
-    out["best_logloss"] = rounded(best_->logloss, 1e-6);
-    out["best_accuracy"] = rounded(best_->accuracy, 1e-6);
+    out["best_logloss"] = rounded(best_->logloss, 1e6);
+    out["best_accuracy"] = rounded(best_->accuracy, 1e6);
   }
   return out;
 }

@@ -368,8 +368,11 @@ void Node::Impl::on_signal() {
 }
 
 void Node::Impl::on_event(NodePort& port, const PeerEvent& event) {
-  port.peers[event.node] = std::string(to_string(event.what)) + (event.text.empty() ? "" : ": " + event.text);
-  if (event.what == PeerEvent::What::dead || event.what == PeerEvent::What::restarted) {
+  std::string& last = port.peers[event.node];
+  // That the connection of a peer goes after its BYE is as it should be.
+  const bool had_ended = last == to_string(PeerEvent::What::finished);
+  last = std::string(to_string(event.what)) + (event.text.empty() ? "" : ": " + event.text);
+  if ((event.what == PeerEvent::What::dead && !had_ended) || event.what == PeerEvent::What::restarted) {
     options.log.warn(format("port {}: {} is {}{}", port.name, event.node, to_string(event.what),
                             event.text.empty() ? "" : " (" + event.text + ")"));
   }
