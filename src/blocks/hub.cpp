@@ -103,10 +103,13 @@ void Hub::disconnect(const std::string& endpoint) {
       std::ranges::find_if(peers_, [&](const auto& p) { return p->endpoint == endpoint && !p->inbound; });
   if (found == peers_.end()) return;
   Peer& peer = **found;
-  if (peer.up()) bye(peer, wire::kLast);
-  if (peer.session.state() != protocol::PeerState::closed)
+  // One that has said that it goes is not lost, and a farewell would only wait for it.
+  const bool leaving = peer.finished || peer.draining;
+  const bool reachable = peer.up() && !leaving;
+  if (reachable) bye(peer, wire::kLast);
+  if (peer.session.state() != protocol::PeerState::closed && !leaving)
     lost(peer, PeerEvent::What::dead, "told to disconnect");
-  remove_peer(peer);
+  remove_peer(peer, reachable);
 }
 
 Peer& Hub::add_peer(bool inbound) {
@@ -124,13 +127,13 @@ Peer& Hub::add_peer(bool inbound) {
   return *peers_.back();
 }
 
-void Hub::remove_peer(Peer& peer) {
+void Hub::remove_peer(Peer& peer, bool linger) {
   const auto at = std::ranges::find_if(peers_, [&](const auto& p) { return p.get() == &peer; });
   if (at == peers_.end()) return;  // a handler was faster
   counts_.lost_records += peer.out.resume(peer.out.last_acknowledged()).records;
   if (peer.watch != 0) loop_.unwatch(peer.watch);
   peer.watch = 0;
-  if (peer.socket) peer.socket->close();
+  if (peer.socket) linger ? peer.socket->close() : peer.socket->close_at_once();
   if (peer.inbound) {
     by_routing_id_.erase(peer.routing_id);
     inbound_by_name_.erase(name_key(peer.node, peer.port));

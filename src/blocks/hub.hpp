@@ -152,7 +152,7 @@ class Hub {
 
  private:
   Peer& add_peer(bool inbound);
-  void remove_peer(Peer& peer);
+  void remove_peer(Peer& peer, bool linger = false);
   void read_router();
   void read_dealer(Peer& peer);
   void handle(Peer* peer, std::string_view routing_id, transport::Message& message, std::size_t first);
