@@ -1,0 +1,186 @@
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <weft/core/error.hpp>
+#include <weft/protocol/session.hpp>
+
+using namespace weft;
+using namespace weft::protocol;
+using namespace std::chrono_literals;
+
+namespace {
+
+const TimePoint kStart{1000h};
+
+SessionOptions options(bool initiator) {
+  return {.initiator = initiator, .heartbeat = 1s, .dead_after = 10s, .jitter_seed = 7};
+}
+
+Session up(bool initiator) {
+  Session session(options(initiator), kStart);
+  CHECK(session.on_hello(kStart).became_up);
+  return session;
+}
+
+}  // namespace
+
+TEST_CASE("the connecting end says HELLO at once, the binding end waits for it") {
+  Session initiator(options(true), kStart);
+  Session binder(options(false), kStart);
+
+  CHECK(initiator.on_tick(kStart).say_hello);
+  CHECK(!binder.on_tick(kStart).say_hello);
+  CHECK(binder.next_tick() == TimePoint::max());
+}
+
+TEST_CASE("HELLO is repeated with growing pauses from 0.1 s to 5 s, with jitter up to half of that") {
+  Session session(options(true), kStart);
+  TimePoint now = kStart;
+  std::vector<Duration> pauses;
+  CHECK(session.on_tick(now).say_hello);
+  for (int i = 0; i < 12; ++i) {
+    const TimePoint next = session.next_tick();
+    CHECK(!session.on_tick(next - 1ns).say_hello);
+    CHECK(session.on_tick(next).say_hello);
+    pauses.push_back(next - now);
+    now = next;
+  }
+
+  CHECK(pauses[0] >= 100ms);
+  CHECK(pauses[0] < 150ms);
+  CHECK(pauses[1] >= 200ms);
+  CHECK(pauses[3] < 1200ms);
+  CHECK(pauses.back() >= 5s);
+  CHECK(pauses.back() < 7500ms);
+}
+
+TEST_CASE("two sessions with different seeds do not say HELLO in step") {
+  SessionOptions other = options(true);
+  other.jitter_seed = 8;
+  Session a(options(true), kStart);
+  Session b(other, kStart);
+  (void)a.on_tick(kStart);
+  (void)b.on_tick(kStart);
+
+  CHECK(a.next_tick() != b.next_tick());
+}
+
+TEST_CASE("a session that is up pings when it has sent nothing for a heartbeat") {
+  Session session = up(false);
+
+  CHECK(!session.on_tick(kStart + 999ms).ping);
+  session.on_sent(kStart + 500ms);
+  CHECK(!session.on_tick(kStart + 1s).ping);
+  CHECK(session.on_tick(kStart + 1500ms).ping);
+  CHECK(!session.on_tick(kStart + 1501ms).ping);
+}
+
+TEST_CASE("a peer is suspect after three silent heartbeats and dead after dead_after") {
+  Session session = up(false);
+
+  CHECK(!session.on_tick(kStart + 2999ms).became_suspect);
+  CHECK(session.on_tick(kStart + 3s).became_suspect);
+  CHECK(session.state() == PeerState::suspect);
+  CHECK(session.next_tick() == kStart + 10s);
+  CHECK(session.on_tick(kStart + 10s).became_dead);
+
+  CHECK(session.state() == PeerState::dead);
+  CHECK(session.next_tick() == TimePoint::max());
+}
+
+TEST_CASE("any word brings a suspect back, and at the binding end a dead one too") {
+  Session suspect = up(true);
+  (void)suspect.on_tick(kStart + 3s);
+  Session dead = up(false);
+  (void)dead.on_tick(kStart + 3s);
+  (void)dead.on_tick(kStart + 10s);
+
+  CHECK(suspect.on_traffic(kStart + 4s).became_up);
+  CHECK(dead.on_traffic(kStart + 11s).became_up);
+}
+
+TEST_CASE("the connecting end meets a peer anew that it had given up") {
+  Session session = up(true);
+  (void)session.on_tick(kStart + 3s);
+  (void)session.on_tick(kStart + 10s);
+
+  const auto action = session.on_traffic(kStart + 60s);
+
+  CHECK(action.say_hello);
+  CHECK(!action.became_up);
+  CHECK(session.state() == PeerState::connecting);
+  CHECK(session.on_hello(kStart + 61s).became_up);
+}
+
+TEST_CASE("the connecting end says HELLO to a suspect and goes on when it is dead") {
+  Session session = up(true);
+
+  CHECK(session.on_tick(kStart + 3s).say_hello);
+  const auto later = session.on_tick(kStart + 10s);
+
+  CHECK(later.became_dead);
+  CHECK(later.say_hello);
+}
+
+TEST_CASE("a stranger's answer makes the connecting end say HELLO, no faster than its back-off") {
+  Session session = up(true);
+
+  CHECK(session.on_stranger(kStart + 1s).say_hello);
+  for (int i = 0; i < 10; ++i) CHECK(!session.on_stranger(kStart + 1s).say_hello);
+
+  CHECK(session.state() == PeerState::connecting);
+  CHECK(!up(false).on_stranger(kStart).say_hello);
+}
+
+TEST_CASE("a peer that says it is slow is given its own time") {
+  Session session = up(false);
+  session.peer_heartbeat(5s);
+
+  CHECK(!session.on_tick(kStart + 14s).became_suspect);
+  const auto action = session.on_tick(kStart + 15s);  // later than dead_after, too
+
+  CHECK(action.became_suspect);
+  CHECK(action.became_dead);
+}
+
+TEST_CASE("a peer that says it is fast does not make us suspect it sooner") {
+  Session session = up(false);
+  session.peer_heartbeat(1ms);
+
+  CHECK(!session.on_tick(kStart + 2999ms).became_suspect);
+}
+
+TEST_CASE("a closed session stays closed until it is opened again") {
+  Session session = up(true);
+  session.close();
+
+  CHECK(!session.on_hello(kStart).became_up);
+  CHECK(!session.on_traffic(kStart).became_up);
+  CHECK(!session.on_stranger(kStart).say_hello);
+  session.lose();
+  CHECK(session.state() == PeerState::closed);
+  CHECK(session.next_tick() == TimePoint::max());
+  session.reopen(kStart);
+
+  CHECK(session.on_hello(kStart).became_up);
+}
+
+TEST_CASE("a lost connection is a death that a HELLO ends") {
+  Session session = up(false);
+
+  session.lose();
+
+  CHECK(session.state() == PeerState::dead);
+  CHECK(session.on_hello(kStart + 1s).became_up);
+}
+
+TEST_CASE("session options out of their bounds are named") {
+  SessionOptions fast = options(false);
+  fast.heartbeat = 1ms;
+  SessionOptions hasty = options(false);
+  hasty.dead_after = 2s;
+
+  CHECK_THROWS_WITH_AS(fast.check(), doctest::Contains("heartbeat is 1ms"), Error);
+  CHECK_THROWS_WITH_AS(hasty.check(), doctest::Contains("three heartbeats"), Error);
+}
