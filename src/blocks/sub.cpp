@@ -23,6 +23,11 @@ namespace {
 constexpr int kMessagesPerTurn = 256;
 constexpr int kHighWater = 2000;
 
+/// The stream of one topic.
+struct Lane : protocol::ReceiveLane {
+  unsigned live = 0;  // the join in which its last live batch came
+};
+
 /// The data of one publisher.
 struct Source {
   std::optional<transport::Socket> socket;
@@ -30,9 +35,10 @@ struct Source {
   std::string endpoint;
   std::string own_topic;  // the subscription that is ours alone
   std::uint64_t epoch = 0;
+  unsigned joins = 0;      // confirmations on this socket
   bool confirmed = false;  // our subscriptions are active there
   bool finished = false;   // its BYE came behind its last data
-  std::unordered_map<std::string, protocol::ReceiveLane> lanes;
+  std::unordered_map<std::string, Lane> lanes;
 };
 
 }  // namespace
@@ -102,6 +108,7 @@ struct SubBase::Impl final : blocks::HubClient {
     source.endpoint = endpoint;
     source.epoch = peer.epoch;
     source.confirmed = source.finished = false;
+    source.joins = 0;
     source.lanes.clear();
     source.own_topic = new_own_topic();
     transport::Socket socket(hub.loop().context(), transport::SocketType::sub,
@@ -196,8 +203,9 @@ struct SubBase::Impl final : blocks::HubClient {
     if (header.kind != wire::Kind::data) return hub.reject(wire::Rejection::unexpected, nullptr);
     if (blocks::topic_of_stream(header.stream) != topic)
       return hub.reject(wire::Rejection::bad_topic, nullptr);
-    protocol::ReceiveLane* lane = lane_of(source, header.stream);
+    Lane* lane = lane_of(source, header.stream);
     if (!lane) return hub.reject(wire::Rejection::too_large, nullptr);
+    lane->live = std::max(source.joins, 1U);
     if (!lane->started()) {  // this is where we came in
       (void)lane->begin(header.epoch);
       lane->skip_to(header.seq - 1);
@@ -209,7 +217,7 @@ struct SubBase::Impl final : blocks::HubClient {
     take(id, std::move(item), topic, header);
   }
 
-  protocol::ReceiveLane* lane_of(Source& source, std::string_view stream) {
+  Lane* lane_of(Source& source, std::string_view stream) {
     const auto found = source.lanes.find(std::string(stream));
     if (found != source.lanes.end()) return &found->second;
     if (source.lanes.size() >= options.max_topics) return nullptr;
@@ -262,6 +270,7 @@ struct SubBase::Impl final : blocks::HubClient {
   void control(std::uint64_t id, Source& source, std::string_view topic, const wire::Header& header) {
     if (topic == source.own_topic && header.kind == wire::Kind::ping) {
       source.confirmed = true;
+      ++source.joins;
       if (options.keep_last) ask_for_kept(id);
       return;
     }
@@ -328,14 +337,17 @@ struct SubBase::Impl final : blocks::HubClient {
     if (source == sources.end()) return;
     const std::string topic(blocks::topic_of_stream(header.stream));
     if (std::ranges::none_of(prefixes, [&](const auto& p) { return topic.starts_with(p); })) return;
-    protocol::ReceiveLane* lane = lane_of(source->second, header.stream);
+    Lane* lane = lane_of(source->second, header.stream);
     if (!lane) return hub.reject(wire::Rejection::too_large, &peer);
-    if (lane->started() && lane->epoch() == header.epoch && lane->last() >= header.seq)
-      return;  // live data overtook it
+    const bool started = lane->started() && lane->epoch() == header.epoch;
+    // The live stream flows: it has this value, or brings it, with all that is between.
+    if (started && (lane->live == source->second.joins || lane->last() >= header.seq)) return;
     message.clear();
     for (std::size_t i = at; i < received.size(); ++i) message.push_back(std::move(received[i]));
     InboxItem item;
     if (!checked(header, 0, item)) return;
+    // Joined again: what came between was missed but for its last value.
+    if (started) hub.counts().missed_batches += lane->missing_until(header.seq) - 1;
     (void)lane->begin(header.epoch);
     lane->skip_to(header.seq);
     take(peer.id, std::move(item), topic, header, true);

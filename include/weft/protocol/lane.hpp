@@ -85,8 +85,7 @@ class ReceiveLane {
     bool restarted = false;  ///< a higher epoch began with this batch
   };
   Outcome arrive(std::uint64_t epoch, std::uint64_t seq);
-  /// A HELLO (or PING) of a later epoch begins a new space; the verdict is accept or fenced. `from` is the
-  /// last sequence that is not expected any more (a publisher that runs since long).
+  /// A HELLO (or PING) of a later epoch begins a new space; the verdict is accept or fenced.
   Verdict begin(std::uint64_t epoch);
   /// The sender says that it has sent up to `seq`: returns how many batches are missing at the end.
   std::uint64_t missing_until(std::uint64_t seq) const { return seq > last_ ? seq - last_ : 0; }
