@@ -42,7 +42,7 @@ int holder(const fs::path& lock) {
   if (flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     char text[32] = {};
     if (read(fd, text, sizeof text - 1) > 0) pid = std::atoi(text);
-    if (pid <= 0) pid = 1;  // held, and not written yet: live, but nobody to signal
+    if (pid <= 0) pid = 1;  // held, and not readable: live, but nobody to signal
   }
   ::close(fd);
   return pid;
@@ -95,15 +95,17 @@ RunDirectory::RunDirectory(const std::string& base, const std::string& id, std::
     if (mkdir(folder.c_str(), 0700) != 0) error = std::error_code(errno, std::generic_category());
   }
   if (error) throw Error(Errc::io, format("cannot make the run directory {}: {}", path_, error.message()));
-  lock_ = open((path_ + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (lock_ < 0 || flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+  // Locked and written before anybody can see it: a reader never finds it half made.
+  const std::string made = path_ + "/lock.new";
+  const std::string pid = std::to_string(getpid()) + "\n";
+  lock_ = open(made.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const bool good = lock_ >= 0 && flock(lock_, LOCK_EX | LOCK_NB) == 0 &&
+                    ::write(lock_, pid.data(), pid.size()) == static_cast<ssize_t>(pid.size()) &&
+                    rename(made.c_str(), (path_ + "/lock").c_str()) == 0;
+  if (!good) {
     const std::string reason = why();
     if (lock_ >= 0) ::close(lock_);
-    throw Error(Errc::io, format("cannot lock {}/lock: {}", path_, reason));
-  }
-  const std::string pid = std::to_string(getpid()) + "\n";
-  if (::write(lock_, pid.data(), pid.size()) != static_cast<ssize_t>(pid.size())) {
-    throw Error(Errc::io, format("cannot write {}/lock: {}", path_, why()));
+    throw Error(Errc::io, format("cannot make {}/lock: {}", path_, reason));
   }
   forget_old(base, keep);
 }

@@ -1,0 +1,98 @@
+#include "launch/test_node.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
+
+#include <unistd.h>
+
+#include <weft/blocks/pull.hpp>
+#include <weft/blocks/push.hpp>
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+#include <weft/core/json.hpp>
+#include <weft/node/node.hpp>
+
+namespace weft::test {
+namespace {
+
+std::map<std::string, std::string> arguments(int argc, char** argv) {
+  std::map<std::string, std::string> out;
+  for (int i = 1; i + 1 < argc; i += 2) out[argv[i]] = argv[i + 1];
+  return out;
+}
+
+topology::NodePlan read_plan(const std::string& path) {
+  std::ifstream file(path);
+  return topology::node_plan_from_value(parse_json(std::string{std::istreambuf_iterator<char>(file), {}}));
+}
+
+void send(Node& node, const std::string& what, std::int64_t count) {
+  auto* out = node.open<Push<>>("out");
+  if (!out) return;
+  const auto some = [&node, out, count] {
+    for (std::int64_t i = 0; i < count; ++i) {
+      if (out->send(as_bytes(format("{} {}", node.plan().id.text(), i))) != SendStatus::ok) return;
+    }
+  };
+  if (what == "send") {
+    node.on_start([&node, some, count] {
+      some();
+      Value result;
+      result["sent"] = count;
+      node.finish(result);
+    });
+  } else if (what == "patient") {
+    node.on_peer([&node, some, ups = 0](std::string_view, const PeerEvent& event) mutable {
+      if (event.what != PeerEvent::What::up) return;
+      some();
+      if (++ups == 2) node.finish();
+    });
+  } else {
+    node.on_start([&node, some] { node.loop().every(std::chrono::milliseconds(1), some); });
+  }
+}
+
+void take(Node& node, const std::string& what, const std::string& directory) {
+  auto* in = node.open<Pull<>>("in");
+  if (!in) return;
+  const std::string mark = format("{}/died-{}", directory, node.plan().id.replica);
+  const bool die = what == "die" && !std::filesystem::exists(mark);
+  in->on_record([&node, die, mark, taken = 0](const RawRecord&, const Meta&) mutable {
+    if (die) {
+      std::ofstream(mark) << "x";
+      raise(SIGKILL);
+    }
+    Value result;
+    result["taken"] = ++taken;
+    node.set_result(result);
+  });
+}
+
+}  // namespace
+
+int run_node(int argc, char** argv) {
+  auto given = arguments(argc, argv);
+  topology::NodePlan plan = read_plan(given["--spec"]);
+  const std::string what = plan.options.get("do").is_string() ? plan.options.get("do").as_string() : "take";
+  const std::int64_t count = plan.options.get("count").is_int() ? plan.options.get("count").as_int() : 1;
+  std::printf("%s says hello\n", plan.id.text().c_str());
+  std::fflush(stdout);
+  if (what == "mute") given["--control"] = "ipc://" + given["--run-directory"] + "/nobody";
+  Loop loop;
+  Node node(loop, std::move(plan),
+            {.control = given["--control"],
+             .run = given["--run"],
+             .epoch = std::stoull(given["--epoch"]),
+             .run_directory = given["--run-directory"],
+             .log = Logger::to_stderr("node")});
+  send(node, what, count);
+  take(node, what, given["--run-directory"]);
+  return node.run();
+}
+
+}  // namespace weft::test
