@@ -1,5 +1,6 @@
 // weft-server: one shard of a parameter server.
 #include <memory>
+#include <utility>
 
 #include <weft/core/format.hpp>
 #include <weft/program/program.hpp>
@@ -52,20 +53,29 @@ ps::ShardOptions shard_options(const Node& node, const program::Options& options
   return shard;
 }
 
-/// What a progress line shows of a server.
-Value progress(const ps::Server& server) {
+/// What a progress line and the summary show of a server; its `stats` operation tells everything.
+Value summary(const ps::Server& server) {
   const ps::ShardStats stats = server.shard().stats();
   std::uint64_t rows = 0;
   for (const ps::TableStats& table : stats.tables) rows += table.rows;
   Value out = Value::map();
   out["rows"] = rows;
+  out["pulls"] = stats.pulls;
+  out["pushes"] = stats.pushes;
+  out["waited"] = stats.waited;
   out["min_clock"] = stats.min_clock;
   out["max_clock"] = stats.max_clock;
   out["max_gap"] = stats.max_gap;
-  out["pulls"] = stats.pulls;
-  out["pushes"] = stats.pushes;
-  out["parked"] = stats.parked;
-  out["workers"] = stats.workers_running;
+  const std::pair<const char*, std::uint64_t> unusual[] = {{"parked", stats.parked},
+                                                           {"duplicates", stats.duplicates},
+                                                           {"refused", stats.refused},
+                                                           {"malformed", server.router().malformed()},
+                                                           {"late_pushes", stats.late_pushes},
+                                                           {"discarded_pushes", stats.discarded_pushes},
+                                                           {"workers_dead", stats.workers_dead}};
+  for (const auto& [name, count] : unusual) {
+    if (count != 0) out[name] = count;
+  }
   return out;
 }
 
@@ -76,13 +86,10 @@ void set_up(Node& node, const program::Options& options) {
       std::make_shared<ps::Server>(*router, shard_options(node, options),
                                    ps::parse_tables(options.value("tables")), node.log().named("params"));
   node.on_peer([server](std::string_view, const PeerEvent& event) { server->on_peer(event); });
-  node.on_report([&node, server] {
-    node.set_result(server->report());
-    return progress(*server);
-  });
+  node.on_report([server] { return summary(*server); });
   node.on_drain([&node, server] {
     server->begin_drain();
-    node.set_result(server->report());
+    node.set_result(summary(*server));
   });
 }
 

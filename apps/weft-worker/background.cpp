@@ -1,5 +1,6 @@
 #include "background.hpp"
 
+#include <csignal>
 #include <thread>
 #include <utility>
 
@@ -7,7 +8,12 @@ namespace weft::worker {
 
 Background::Background(Loop& loop) : state_(std::make_shared<State>()) {
   state_->loop = &loop;
+  // Signals are for the loop's thread, which reads them from a descriptor: here one would end the process.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
   std::thread([state = state_] { serve(state); }).detach();
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 Background::~Background() {

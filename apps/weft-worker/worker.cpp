@@ -40,7 +40,8 @@ Settings::Settings(const program::Options& options, unsigned replica)
       timeout(options.duration("timeout")) {
   if (options.boolean("shuffle"))
     shuffle = static_cast<std::uint64_t>(options.integer("seed")) + replica;  // each worker its own order
-  if (options.integer("slow-replica") == static_cast<std::int64_t>(replica)) slow = options.duration("slow");
+  const std::int64_t slow_one = options.integer("slow-replica");
+  if (slow_one < 0 || slow_one == static_cast<std::int64_t>(replica)) slow = options.duration("slow");
 }
 
 Worker::Worker(Node& node, const program::Options& options)

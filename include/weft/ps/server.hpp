@@ -39,6 +39,7 @@ class Server {
 
   [[nodiscard]] const Shard& shard() const { return shard_; }
   [[nodiscard]] ParamsRouter& router() { return *router_; }
+  [[nodiscard]] const ParamsRouter& router() const { return *router_; }
   /// Counters of the shard, and `malformed`: requests whose bytes were none.
   [[nodiscard]] Value report() const;
 
