@@ -24,6 +24,8 @@ topology::Plan scripts(const std::string& first, const std::string& second) {
 
 // Waits for a signal without using the processor.
 const std::string kWait = "tail -f /dev/null & wait $!";
+// Ignores SIGTERM, and says when it does.
+const std::string kStubborn = "args: [-c, \"trap '' TERM; echo deaf now; tail -f /dev/null & wait; wait\"]";
 
 }  // namespace
 
@@ -197,16 +199,16 @@ TEST_CASE("a peer that never speaks is named when the start limit is over") {
                "source/0 is bound (port out waits for sink/0 (the launcher does not know where it is yet))"));
 }
 
-TEST_CASE("a node that ignores SIGTERM is killed after its grace, with all its children") {
+TEST_CASE("a node that ignores SIGTERM is killed after its grace") {
   Watched run;
-  const auto plan = plan_of(
-      "  source: {run: /bin/sh, lifetime: finite, args: [-c, 'exit 0']}\n"
-      "  sink: {run: /bin/sh, lifetime: service, grace: 100ms, args: [-c, \"trap '' TERM; tail -f /dev/null "
-      "& "
-      "echo $!; wait; wait\"]}\n",
-      kLink);
+  const auto plan = scripts("lifetime: service, args: [-c, '" + kWait + "']",
+                            "lifetime: service, grace: 100ms, " + kStubborn);
+  LaunchOptions options = run.options();
+  options.on_line = [](const topology::NodeId&, bool, std::string_view line) {
+    if (line == "deaf now") REQUIRE(kill(getpid(), SIGTERM) == 0);
+  };
 
-  const RunReport report = launch_and_wait(plan, run.options());
+  const RunReport report = launch_and_wait(plan, std::move(options));
 
   CHECK_FALSE(report.ok);
   CHECK(node_of(report, "sink/0").signal == SIGKILL);
@@ -233,11 +235,11 @@ TEST_CASE("what a node leaves behind in its process group dies with it") {
 
 TEST_CASE("a signal drains the run, a second one kills it at once") {
   Watched run;
-  const std::string stubborn =
-      "lifetime: service, args: [-c, \"trap '' TERM; tail -f /dev/null & wait; wait\"]";
-  const auto plan = scripts(stubborn, stubborn);
+  const auto plan = scripts("lifetime: service, " + kStubborn, "lifetime: service, " + kStubborn);
   LaunchOptions options = run.options();
-  options.on_ready = [] { REQUIRE(kill(getpid(), SIGTERM) == 0); };
+  options.on_line = [](const topology::NodeId& id, bool, std::string_view) {
+    if (id.name == "source") REQUIRE(kill(getpid(), SIGTERM) == 0);
+  };
   const auto note = options.on_event;
   options.on_event = [note](std::string_view sentence) {
     note(sentence);
