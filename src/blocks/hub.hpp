@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <weft/blocks/block.hpp>
@@ -68,7 +69,31 @@ struct Peer {
   [[nodiscard]] bool up() const { return session.state() == protocol::PeerState::up; }
   /// May get new work.
   [[nodiscard]] bool usable() const { return up() && !draining && !finished; }
+  /// Keeps the keys that it owns: a silence alone does not move them.
+  [[nodiscard]] bool living() const {
+    return met && !draining && !finished && (up() || session.state() == protocol::PeerState::suspect);
+  }
   [[nodiscard]] std::string name() const { return node.empty() ? endpoint : node; }
+};
+
+/// A read or a tick of a Hub that is under way. Its message is its own, because handlers may run the loop.
+struct HubScope {
+  int& busy;
+  std::weak_ptr<bool> alive;
+  transport::Message& spare;
+  transport::Message message;
+  HubScope(int& depth, const std::shared_ptr<bool>& life, transport::Message& keep)
+      : busy(depth), alive(life), spare(keep), message(std::exchange(keep, {})) {
+    ++busy;
+  }
+  ~HubScope() {
+    if (alive.expired()) return;
+    --busy;
+    spare = std::move(message);
+    spare.clear();
+  }
+  HubScope(const HubScope&) = delete;
+  HubScope& operator=(const HubScope&) = delete;
 };
 
 /// What the block does with what its Hub hears.

@@ -10,36 +10,17 @@
 
 #include "blocks/defaults.hpp"
 #include "blocks/hub.hpp"
+#include "blocks/push_queue.hpp"
 
 namespace weft {
 
 using blocks::Hub;
+using blocks::kNativeLastRetry;
+using blocks::kNativeRetry;
+using blocks::NativeTarget;
 using blocks::Peer;
+using blocks::Queue;
 using Batch = wire::BatchBuilder::Batch;
-
-namespace {
-
-/// A plain PUSH socket to one PULL peer (`wire: native`).
-struct NativeTarget {
-  std::string endpoint;
-  transport::Socket socket;
-  std::uint64_t hash = 0;
-  std::uint64_t last_seq = 0;
-  wire::DataHeader header;
-};
-
-/// Batches that wait for one receiver (hash, explicit) or for any (round-robin, balance).
-struct Queue {
-  wire::BatchBuilder open;
-  std::deque<Batch> ready;
-  explicit Queue(const std::shared_ptr<wire::BufferPool>& pool, std::size_t reserve) : open(pool, reserve) {}
-};
-
-constexpr int kNativeHighWater = 100;  // batches a socket; about as many bytes as a session's window
-constexpr Duration kNativeRetry = std::chrono::milliseconds(2);  // first; then twice as long each time
-constexpr Duration kNativeLastRetry = std::chrono::milliseconds(50);
-
-}  // namespace
 
 struct PushBase::Impl final : blocks::HubClient {
   PushBase& self;
@@ -108,9 +89,7 @@ struct PushBase::Impl final : blocks::HubClient {
     candidates.clear();
     std::vector<Peer*> living;
     for (const auto& peer : hub.peers()) {
-      const auto state = peer->session.state();
-      if (!peer->met || peer->finished || peer->draining) continue;
-      if (state != protocol::PeerState::up && state != protocol::PeerState::suspect) continue;
+      if (!peer->living()) continue;
       living.push_back(peer.get());
       candidates.push_back({.id = peer->name_hash});
     }
@@ -206,15 +185,8 @@ struct PushBase::Impl final : blocks::HubClient {
 
   bool send_native(NativeTarget& native) {
     Batch& batch = shared.ready.front();
-    wire::Buffer head = hub.pool()->take(256);
-    native.header.encode(native.last_seq + 1, batch.count, head, type.fingerprint);
-    std::vector<transport::Frame> frames;
-    frames.emplace_back(head.view());
-    frames.emplace_back(batch.body.view());
-    for (const Tensor& tensor : batch.tensors) frames.emplace_back(tensor);
-    if (native.socket.send(frames) != transport::SendStatus::sent) return false;
+    if (!native.send(batch, type.fingerprint, *hub.pool())) return false;
     if (tap) tap(true, native.endpoint, batch.body.view(), batch.count);
-    ++native.last_seq;
     native_retry = kNativeRetry;
     count_sent(batch.bytes, batch.count);
     pop(shared);
@@ -253,8 +225,7 @@ struct PushBase::Impl final : blocks::HubClient {
   // ---- idle, drain ----
 
   void tell_room() {
-    if (!std::exchange(room_came, false) || !room_handler) return;
-    room_handler();
+    if (std::exchange(room_came, false) && room_handler) room_handler();
   }
 
   void on_idle() {
@@ -370,14 +341,10 @@ void PushBase::connect(const std::string& endpoint) {
   for (const auto& native : impl.natives) {
     if (native->endpoint == endpoint) return;
   }
-  transport::Socket socket(
-      impl.hub.loop().context(), transport::SocketType::push,
-      {.send_high_water = kNativeHighWater, .linger = impl.options.close_linger, .immediate = true});
-  socket.connect(endpoint);
   const std::string stream = format("{}>{}", impl.hub.stream(), impl.natives_made++);
   impl.natives.push_back(std::make_unique<NativeTarget>(
-      NativeTarget{endpoint, std::move(socket), protocol::name_hash(endpoint), 0,
-                   wire::DataHeader(wire::Kind::data, stream, impl.hub.epoch())}));
+      impl.hub.loop().context(), endpoint, wire::DataHeader(wire::Kind::data, stream, impl.hub.epoch()),
+      impl.options.close_linger));
 }
 
 void PushBase::disconnect(const std::string& endpoint) {

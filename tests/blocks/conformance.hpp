@@ -10,7 +10,10 @@
 #include <string_view>
 #include <vector>
 
+#include <arpa/inet.h>
 #include <doctest/doctest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <weft/blocks/block.hpp>
@@ -217,6 +220,18 @@ class Stranger {
   transport::Message message_;
   wire::Header header_;
 };
+
+/// A plain TCP connection that sends bytes and does not speak ZMTP; -1 when it cannot connect.
+inline int plain_tcp(const std::string& endpoint) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<std::uint16_t>(std::stoi(endpoint.substr(endpoint.rfind(':') + 1))));
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
+  ::close(fd);
+  return -1;
+}
 
 }  // namespace weft::conformance
 

@@ -1,0 +1,178 @@
+// Connections that break: every record is accounted for at both ends.
+#include <array>
+#include <cerrno>
+#include <map>
+#include <memory>
+
+#include <weft/blocks/dealer.hpp>
+#include <weft/blocks/pub.hpp>
+#include <weft/blocks/pull.hpp>
+#include <weft/blocks/push.hpp>
+#include <weft/blocks/router.hpp>
+#include <weft/blocks/sub.hpp>
+
+#include "conformance.hpp"
+
+using namespace weft;
+using namespace weft::conformance;
+
+namespace {
+
+/// Counts records and lets go of them.
+std::shared_ptr<std::uint64_t> count(Pull<>& pull) {
+  auto n = std::make_shared<std::uint64_t>(0);
+  pull.on_record([n](const RawRecord&, const Meta&) { ++*n; });
+  return n;
+}
+
+/// Stands between two peers on TCP, on the loop's thread; cut() breaks what is connected.
+class Proxy {
+ public:
+  Proxy(Loop& loop, const std::string& target) : loop_(loop), target_(target) {
+    listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    REQUIRE(::listen(listener_, 16) == 0);
+    socklen_t size = sizeof address;
+    REQUIRE(::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    endpoint_ = "tcp://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+    watch_ = loop_.watch_fd(listener_, [this] { join(::accept(listener_, nullptr, nullptr)); });
+  }
+  ~Proxy() {
+    cut();
+    loop_.unwatch(watch_);
+    ::close(listener_);
+  }
+  Proxy(const Proxy&) = delete;
+  Proxy& operator=(const Proxy&) = delete;
+  [[nodiscard]] std::vector<std::string> endpoints() const { return {endpoint_}; }
+  void cut() {
+    while (!ends_.empty()) drop(ends_.begin()->first);
+  }
+
+ private:
+  struct End {
+    int other;
+    Loop::WatchId watch;
+  };
+  void join(int left) {
+    const int right = plain_tcp(target_);
+    if (left < 0 || right < 0) return;
+    for (const auto& [from, to] : {std::pair(left, right), std::pair(right, left)}) {
+      ends_[from] = {to, loop_.watch_fd(from, [this, from = from] { copy(from); })};
+    }
+  }
+  void copy(int from) {
+    std::array<char, 16384> bytes{};
+    const auto n = ::recv(from, bytes.data(), bytes.size(), MSG_DONTWAIT);
+    if (n < 0 && errno == EAGAIN) return;
+    const int to = ends_.at(from).other;
+    if (n <= 0 || ::send(to, bytes.data(), static_cast<std::size_t>(n), MSG_NOSIGNAL) != n) drop(from);
+  }
+  void drop(int one) {
+    const int other = ends_.at(one).other;
+    for (const int fd : {one, other}) {
+      loop_.unwatch(ends_.at(fd).watch);
+      ends_.erase(fd);
+      ::close(fd);
+    }
+  }
+
+  Loop& loop_;
+  std::string target_;
+  std::string endpoint_;
+  int listener_ = -1;
+  Loop::WatchId watch_ = 0;
+  std::map<int, End> ends_;
+};
+
+}  // namespace
+
+TEST_CASE("sessions: a connection that is cut is renewed; what it took with it is counted at both ends") {
+  Loop loop;
+  Pull<> pull(loop, {.name = "in", .bind = {"tcp://127.0.0.1:*"}});
+  Proxy proxy(loop, pull.endpoints()[0]);
+  Push<> push(loop, {.name = "out",
+                     .connect = proxy.endpoints(),
+                     .heartbeat = 20ms,
+                     .dead_after = 10s,
+                     .batch_records = 1});
+  const auto got = count(pull);
+  REQUIRE(push.wait_for_peers(1, soon()));
+  REQUIRE(pull.wait_for_peers(1, soon()));
+  std::uint64_t sent = 0;
+  for (std::uint64_t round = 1; round <= 3; ++round) {
+    const std::uint64_t before = *got;
+    for (int i = 0; i < 200; ++i, ++sent) REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
+    REQUIRE(eventually(loop, [&] { return *got > before; }));
+    for (int i = 0; i < 200; ++i, ++sent) REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
+    REQUIRE(push.flush(soon()));  // the proxy has not seen these yet
+    proxy.cut();
+    REQUIRE(eventually(loop, [&] {
+      return push.stats().reconnects == round && push.peers_up() == 1 && pull.peers_up() == 1;
+    }));
+  }
+  REQUIRE(push.settle(soon()));
+
+  CHECK(push.stats().sent_records == sent);
+  CHECK(push.stats().lost_records > 0);
+  CHECK(*got + push.stats().lost_records == sent);
+  CHECK(pull.stats().missed_batches == push.stats().lost_records);
+  CHECK(pull.stats().duplicate_batches == 0);
+}
+
+TEST_CASE("sessions: a cut between a bound Push and its Pull is counted at both ends as well") {
+  Loop loop;
+  Push<> push(loop, {.name = "out",
+                     .bind = {"tcp://127.0.0.1:*"},
+                     .heartbeat = 20ms,
+                     .dead_after = 10s,
+                     .batch_records = 1});
+  Proxy proxy(loop, push.endpoints()[0]);
+  Pull<> pull(loop, {.name = "in", .connect = proxy.endpoints(), .heartbeat = 20ms, .dead_after = 10s});
+  const auto got = count(pull);
+  REQUIRE(push.wait_for_peers(1, soon()));
+  REQUIRE(pull.wait_for_peers(1, soon()));
+  std::uint64_t sent = 0;
+  for (std::uint64_t round = 1; round <= 3; ++round) {
+    const std::uint64_t before = *got;
+    for (int i = 0; i < 200; ++i, ++sent) REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
+    REQUIRE(eventually(loop, [&] { return *got > before; }));
+    for (int i = 0; i < 200; ++i, ++sent) REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
+    REQUIRE(push.flush(soon()));  // the proxy has not seen these yet
+    proxy.cut();
+    REQUIRE(eventually(loop, [&] {
+      return push.stats().reconnects == round && push.peers_up() == 1 && pull.peers_up() == 1;
+    }));
+  }
+  REQUIRE(push.settle(soon()));
+
+  CHECK(push.stats().sent_records == sent);
+  CHECK(push.stats().lost_records > 0);
+  CHECK(*got + push.stats().lost_records == sent);
+  CHECK(pull.stats().missed_batches == push.stats().lost_records);
+}
+
+TEST_CASE("sessions: every request ends when connections are cut, and later ones are answered") {
+  Loop loop;
+  Router<> router(loop, {.name = "answers", .bind = {"tcp://127.0.0.1:*"}});
+  router.on_request([](const RawRecord& q, Responder<Raw> respond) { respond.reply(q.bytes()); });
+  Proxy proxy(loop, router.endpoints()[0]);
+  Dealer<> dealer(loop, {.name = "ask", .connect = proxy.endpoints(), .heartbeat = 20ms, .dead_after = 10s});
+  REQUIRE(dealer.wait_for_peers(1, soon()));
+  int ended = 0;
+  for (int round = 1; round <= 3; ++round) {
+    for (int i = 0; i < 100; ++i) {
+      dealer.request(as_bytes("x"), Deadline::after(300ms), [&](Reply<RawRecord>&) { ++ended; });
+    }
+    (void)loop.run_once(soon());
+    proxy.cut();
+    REQUIRE(eventually(loop, [&] { return ended == 100 * round; }));
+  }
+
+  CHECK(dealer.ask(as_bytes("y"), soon()).ok());
+  CHECK(dealer.open_requests() == 0);
+  CHECK(eventually(loop, [&] { return router.open_requests() == 0; }));
+}
