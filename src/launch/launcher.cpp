@@ -311,6 +311,7 @@ void Launcher::Impl::check_ready() {
   start_timer = 0;
   event(format("all {} nodes are ready after {}", nodes.size(), humane_duration(Clock::now() - began)));
   changed();
+  write_state();  // who is told that the run is ready looks there next
   if (options.on_ready) options.on_ready();
   if (options.run_for) {
     for_timer = loop.at(Clock::now() + *options.run_for, [this] {
