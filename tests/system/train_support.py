@@ -65,7 +65,10 @@ class Run:
             for node in (self.state() or {}).get("nodes", []):
                 if node["name"] == name and holds(node):
                     return node
-            time.sleep(0.02)
+            try:
+                self.process.wait(timeout=0.02)
+            except subprocess.TimeoutExpired:
+                pass
         self.process.terminate()
         raise SystemExit("FAILED: %s never came to the state that was waited for\n%s" % (name, self.process.communicate()[1]))
 
