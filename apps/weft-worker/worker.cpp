@@ -153,6 +153,11 @@ void Worker::pull_step() {
   work.batch.build(*train_, rows, client_.tables()[table_], settings_.bias);
   work.weights.resize(work.batch.keys().size() * width_);
   work.gradient.resize(work.weights.size());
+  if (work.batch.keys().empty()) {  // rows without features, and no bias: nothing to learn from
+    ++steps_;
+    rows_ += work.batch.rows();
+    return client_.clock(checked([this](const ps::Result&) { next_step(); }));
+  }
   // The pull writes to this work until it ends, also when a failure has made it pointless.
   client_.pull(table_, work.batch.keys(), work.weights,
                checked([this, keep = work_](const ps::Result& result) { compute(result); }));
