@@ -138,8 +138,9 @@ CLI::App* add_recv(CLI::App& app, Recv& recv) {
   verb->add_option("WORDS", recv.words, kTarget)->required()->expected(1, 2);
   verb->add_option("--topic", recv.topics, "Of a Pub: only topics that begin so; may be repeated")
       ->allow_extra_args(false);
-  verb->add_option("--count", recv.count, "Stop after so many; fewer is exit code 3");
-  add_span(*verb, "--for", recv.for_, "Stop after so long");
+  verb->add_option("--count", recv.count,
+                   "Stop after so many; fewer in the time of --for (30s) is exit code 3");
+  add_span(*verb, "--for", recv.for_, "Stop after so long; without it and --count: when the run ends");
   verb->add_flag("--with-origin", recv.with_origin, "Lines are {from, topic, record}");
   return verb;
 }
@@ -147,8 +148,9 @@ CLI::App* add_recv(CLI::App& app, Recv& recv) {
 CLI::App* add_tap(CLI::App& app, Tap& tap) {
   auto* verb = app.add_subcommand("tap", "Watch a port: a copy of its records, none is taken away");
   verb->add_option("WORDS", tap.words, kTarget)->required()->expected(1, 2);
-  verb->add_option("--count", tap.count, "Stop after so many; fewer is exit code 3");
-  add_span(*verb, "--for", tap.for_, "Stop after so long");
+  verb->add_option("--count", tap.count,
+                   "Stop after so many; fewer in the time of --for (30s) is exit code 3");
+  add_span(*verb, "--for", tap.for_, "Stop after so long; without it and --count: when the run ends");
   return verb;
 }
 

@@ -11,7 +11,7 @@
 namespace weft::cli {
 
 int run_verb(const Down& down) {
-  const launch::RunInfo run = launch::find_run(base_folder(), down.run);
+  const launch::RunInfo run = pick_run(down.run);
   if (!run.live) {
     std::printf("%s is over already\n", run.id.c_str());
     return kOk;

@@ -127,17 +127,17 @@ launch::RunInfo find_run_or_node(const std::vector<std::string>& words, std::str
   const std::string base = base_folder();
   if (words.size() > 1) {
     node = words[1];
-    return launch::find_run(base, words[0]);
+    return pick_run(words[0]);
   }
   const auto runs = launch::list_runs(base);
   const auto fits = [&](const launch::RunInfo& run) {
     return !words.empty() && run.id.starts_with(words[0]);
   };
-  if (std::any_of(runs.begin(), runs.end(), fits)) return launch::find_run(base, words[0]);
+  if (std::any_of(runs.begin(), runs.end(), fits)) return pick_run(words[0]);
   if (!words.empty()) node = words[0];
   const bool any_live = std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.live; });
   if (!any_live && !runs.empty()) return runs.front();  // the newest is what somebody wants to look at
-  return launch::find_run(base, "");
+  return pick_run("");
 }
 
 }  // namespace

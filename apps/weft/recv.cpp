@@ -19,6 +19,8 @@ namespace {
 
 constexpr Duration kMeet = std::chrono::seconds(10);
 constexpr Duration kDrain = std::chrono::seconds(5);
+constexpr Duration kCounted = std::chrono::seconds(30);  // with --count and without --for
+constexpr std::uint64_t kWindow = 1ULL << 30;
 constexpr Duration kLookEvery = std::chrono::milliseconds(50);
 
 /// Prints records until there were enough.
@@ -46,6 +48,7 @@ class Printer {
 
   [[nodiscard]] bool enough() const { return (count_ != 0 && taken_ >= count_) || broken_; }
 
+  [[nodiscard]] bool counts() const { return count_ != 0; }
   /// 0: as many as were asked for, or any; else 3.
   [[nodiscard]] int result(bool takes_away) const {
     if (takes_away && extra_ != 0) {
@@ -72,6 +75,7 @@ class Printer {
 /// peers.
 template <class B>
 void collect(Loop& loop, Guest& guest, B& block, Printer& printer, Duration span) {
+  if (span == Duration::zero() && printer.counts()) span = kCounted;
   const Deadline deadline = span == Duration::zero() ? Deadline::never() : Deadline::after(span);
   std::set<std::string> ended;
   block.on_peer([&](const PeerEvent& event) {
@@ -138,9 +142,13 @@ int run_verb(const Recv& recv) {
   }
   Printer printer(recv.count, recv.with_origin);
   PortOptions options = guest.options("recv");
-  options.window_batches = 1;  // takes no more away than it shows, as far as batches allow
+  // One batch at a time, so that little more is taken away than is shown; and more room than any other
+  // receiver offers, because a balanced link gives each batch to the one with most.
+  options.window_batches = 1;
+  options.window_bytes = kWindow;
   if (guest.pattern() == "pub-sub") {
     options.window_batches = PortOptions{}.window_batches;
+    options.window_bytes = PortOptions{}.window_bytes;
     if (!recv.topics.empty()) options.topics = recv.topics;
     Sub<Raw> sub(loop, std::move(options));
     collect(loop, guest, sub, printer, recv.for_);

@@ -27,6 +27,15 @@ void split_replica(const std::string& text, std::string& name, int& replica) {
   }
 }
 
+// A beginning that fits several runs means the one that is live.
+launch::RunInfo find_live_run(const std::string& id) {
+  std::vector<launch::RunInfo> fits;
+  for (launch::RunInfo& run : launch::list_runs(base_folder())) {
+    if (run.live && run.id.starts_with(id)) fits.push_back(std::move(run));
+  }
+  return fits.size() == 1 ? std::move(fits.front()) : launch::find_run(base_folder(), id);
+}
+
 // The ports that the links of a run's state name.
 std::set<std::string> known_ports(const Value& state) {
   std::set<std::string> ports;
@@ -40,6 +49,10 @@ std::set<std::string> known_ports(const Value& state) {
 }
 
 }  // namespace
+
+launch::RunInfo pick_run(const std::string& id) {
+  return find_live_run(id);
+}
 
 std::string base_folder(const std::string& given) {
   if (!given.empty()) return given;
@@ -59,7 +72,7 @@ Target find_target(const std::vector<std::string>& words) {
   Target target;
   split_replica(last.substr(0, dot), target.node, target.replica);
   target.port = last.substr(dot + 1);
-  target.run = launch::find_run(base_folder(), words.size() > 1 ? words.front() : "");
+  target.run = find_live_run(words.size() > 1 ? words.front() : "");
   if (!target.run.live) throw Error(Errc::not_found, format("the run {} is over", target.run.id));
   const auto ports = known_ports(target.run.state);
   const std::string wanted = target.node + "." + target.port;

@@ -1,0 +1,153 @@
+"""What goes wrong in a run, and how it ends."""
+
+import socket
+
+from weft_support import *
+
+PAIR = """weft: 1
+name: pair
+nodes:
+  source: {run: weft-source, with: {%s}}
+  sink: {run: weft-sink, with: {%s}}
+links:
+  - {from: source.out, to: sink.in, pattern: push-pull%s}
+"""
+
+
+def _pair(source="count: 100", sink="quiet: true", link=""):
+    return file("pair.yaml", PAIR % (source, sink, link))
+
+
+def a_missing_program_starts_nothing():
+    result = weft("up", file("missing.yaml", (PAIR % ("", "", "")).replace("weft-sink", "weft-snk")))
+    equal(result.code, 2, "exit code")
+    contains(result.err, 'there is no program "weft-snk"', "the sentence")
+    equal(weft("ps", "--all", "--json").json()["runs"], [], "runs")
+
+
+def a_program_that_exits_at_once_fails_the_run():
+    quits = file("quits.sh", "#!/bin/sh\necho cannot go on >&2\nexit 7\n")
+    os.chmod(quits, 0o755)
+    text = PAIR.replace("run: weft-source, with: {%s}", "run: ./quits.sh, lifetime: finite")
+    report = up(file("quits.yaml", text % ("", "")))
+    equal((report["code"], report["ok"]), (1, False), "the run")
+    equal(node(report, "source/0")["exit_code"], 7, "exit code of the node")
+    contains(" ".join(node(report, "source/0")["last_lines"]), "cannot go on", "its last words")
+
+
+def a_port_in_use_is_named():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "tcp://127.0.0.1:%d" % taken.getsockname()[1]
+        report = up(_pair(link=", endpoint: '%s'" % address))
+    equal((report["code"], report["ok"]), (1, False), "the run")
+    contains(report["log"], address, "the log")
+    contains(report["log"], "in use", "the log")
+
+
+def a_killed_node_is_started_again():
+    text = (PAIR % ("rate: 200", "quiet: true", "")).replace("sink: {", "sink: {restart: on-failure, ")
+    with Detached(file("again.yaml", text)) as run:
+        first = run.pid("sink/0")
+        os.kill(first, signal.SIGKILL)
+
+        def again():
+            found = state(run.directory)
+            one = found and node(found, "sink/0")
+            return one and one.get("pid") not in (None, first) and one["state"] == "running" and one
+        equal(wait_for(again, "a new sink")["restarts"], 1, "restarts")
+        equal(weft("tap", "sink.in", "--count", "5").code, 0, "exit code of tap after the restart")
+
+
+def a_killed_node_without_restart_fails_the_run():
+    running = start("weft", "up", _pair(source="rate: 100"), "--json")
+    run = wait_for(lambda: [one for one in live_runs() if one["running"] == 2], "a live run")[0]
+    pid = wait_for(lambda: node(state(run["directory"]), "sink/0").get("pid"), "its process")
+    os.kill(pid, signal.SIGKILL)
+    result = finish(running)
+    equal((result.code, result.json()["ok"]), (1, False), "the run")
+    contains(result.json()["reason"], "sink/0", "the reason")
+
+
+def an_interrupt_drains():
+    running = start("weft", "up", _pair(source="rate: 500", sink="quiet: true, check-field: n"), "--json")
+    wait_for(lambda: [one for one in live_runs() if one["running"] == 2], "a live run")
+    interrupt(running)
+    report = finish(running).json()
+    equal(report["result"]["sink/0"]["received"], report["result"]["source/0"]["sent"], "records")
+    equal(report["result"]["sink/0"]["missing"], 0, "missing records")
+
+
+def two_interrupts_end_at_once():
+    held = file("held.yaml", """weft: 1
+name: held
+nodes:
+  source: {run: weft-source, with: {rate: 100}}
+  stuck: {run: weft-exec, with: {command: "trap '' TERM; while :; do read line || :; done"}}
+links: [{from: source.out, to: stuck.in, pattern: push-pull}]
+limits: {drain: 300s}
+""")
+    running = start("weft", "up", held, "--json")
+    wait_for(lambda: [one for one in live_runs() if one["running"] == 2], "a live run")
+    interrupt(running)
+    wait_for(lambda: [one for one in live_runs() if one["state"] == "draining"], "a draining run")
+    interrupt(running)
+    result = finish(running)
+    equal((result.code, result.json()["ok"]), (1, False), "the run")
+
+
+def a_slow_consumer_loses_nothing():
+    text = """weft: 1
+name: slow
+nodes:
+  source: {run: weft-source, with: {count: 3000, generator: {kind: counter, size: 1KiB}}}
+  slow: {run: weft-relay, with: {work: 200us}}
+  sink: {run: weft-sink, lifetime: finite, with: {count: 3000, quiet: true, check-field: n}}
+links:
+  - {from: source.out, to: slow.in, pattern: push-pull, capacity: 64KiB, prefetch: 64KiB}
+  - {from: slow.out, to: sink.in, pattern: push-pull, capacity: 64KiB, prefetch: 64KiB}
+"""
+    report = up(file("slow.yaml", text))
+    equal((report["code"], report["ok"]), (0, True), "the run")
+    sink = report["result"]["sink/0"]
+    equal((sink["distinct"], sink["twice"], sink["missing"]), (3000, 0, 0), "records")
+
+
+def data_that_cannot_be_read_fails_with_its_place():
+    for name, content, expected in (
+            ("absent.jsonl", None, "No such file"),
+            ("empty.jsonl", "", "is empty"),
+            ("bad.jsonl", '{"a": 1}\nnot json\n', "bad.jsonl:2: expected one JSON value a line, found \"not json\""),
+            ("cut.jsonl", '{"a": 1}\n{"a": 2}\n{"a":', "cut.jsonl:3:")):
+        path = os.path.join(WORK, name)
+        if content is not None:
+            file(name, content)
+        report = up(_pair(source="input: %s, format: json" % path))
+        equal((report["code"], report["ok"]), (1, False), "the run on " + name)
+        contains(report["log"], expected, "the log of the run on " + name)
+        check(node(report, "source/0")["exit_code"] in (1, 2), "the exit code of the source")
+
+
+def bad_lines_can_be_left_out():
+    path = file("mixed.jsonl", '1\nx\n2\n\n3')
+    report = up(_pair(source="input: %s, format: json, on-bad-line: skip" % path))
+    equal((report["code"], report["result"]["source/0"]["sent"], report["result"]["source/0"]["skipped"]), (0, 3, 1),
+          "the run")
+
+
+def a_full_disk_fails_the_run():
+    report = up(_pair(sink="output: /dev/full"))
+    equal((report["code"], report["ok"]), (1, False), "the run")
+    contains(report["log"], "No space left on device", "the log")
+
+
+def standard_input_reaches_a_source():
+    text = _pair(source="input: '-'", sink="output: %s/piped.jsonl" % WORK)
+    equal(weft("up", text, "--quiet", text="a\nb\nc\n").code, 0, "exit code")
+    with open(WORK + "/piped.jsonl") as opened:
+        equal(opened.read(), '"a"\n"b"\n"c"\n', "the lines")
+
+
+if __name__ == "__main__":
+    main(cases_of(globals()))

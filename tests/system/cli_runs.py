@@ -1,0 +1,159 @@
+"""weft up, ps, logs, down, run, send, recv and tap on live runs."""
+
+from weft_support import *
+
+COUNTING = """weft: 1
+name: counting
+nodes:
+  source: {run: weft-source, with: {rate: 100, generator: {kind: counter}}}
+  sink: {run: weft-sink, with: {quiet: true, check-field: n}}
+links:
+  - {from: source.out, to: sink.in, pattern: push-pull}
+"""
+
+
+def _counting():
+    return file("counting.yaml", COUNTING)
+
+
+def a_detached_run_is_listed_watched_and_taken_down():
+    with Detached(_counting()) as run:
+        equal([one["run"] for one in live_runs()], [run.run], "live runs")
+        wait_for(lambda: live_runs()[0]["running"] == 2, "two running nodes")
+        lines = [json.loads(line) for line in weft("tap", "sink.in", "--count", "3").lines()]
+        equal([line["n"] - lines[0]["n"] for line in lines], [0, 1, 2], "tapped records")
+    equal(live_runs(), [], "live runs after down")
+    all_runs = weft("ps", "--all", "--json").json()["runs"]
+    equal([(one["run"], one["state"]) for one in all_runs], [(run.run, "done")], "runs that are over")
+
+
+def a_tap_takes_nothing_away():
+    with Detached(_counting()) as run:
+        equal(weft("tap", "source.out", "--count", "20").code, 0, "exit code of tap")
+    report = state(run.directory)
+    sink = report["result"]["sink/0"]
+    equal(sink["missing"], 0, "records that the sink did not get")
+
+
+def recv_takes_records_as_one_more_peer():
+    with Detached(_counting()):
+        result = weft("recv", "source.out", "--count", "5")
+        equal(result.code, 0, "exit code (%s)" % result.err)
+        equal(len(result.lines()), 5, "records")
+        equal(list(json.loads(result.lines()[0])), ["n"], "fields of a record")
+
+
+def send_puts_records_into_a_port():
+    text = COUNTING.replace("quiet: true, check-field: n", "output: %s/sent.jsonl" % WORK).replace("rate: 100", "rate: 1")
+    with Detached(file("into.yaml", text)):
+        equal(weft("send", "sink.in", text='{"a": 1}\n\n[2, {"b": null}]\n').code, 0, "exit code of send")
+        equal(weft("send", "counting", "sink.in", "--text", "hello").code, 0, "exit code of send --text")
+        result = weft("send", "sink.in", text='{"a": 1}\n{"b": \n')
+        equal(result.code, 2, "exit code of a line that is not JSON")
+        contains(result.err, "standard input:2:", "the place of the bad line")
+    with open(WORK + "/sent.jsonl") as opened:
+        records = [json.loads(line) for line in opened]
+    for record in ({"a": 1}, [2, {"b": None}], "hello"):
+        check(record in records, "%r did not arrive: %r" % (record, records))
+
+
+def send_asks_a_router_and_prints_its_replies():
+    text = """weft: 1
+name: asking
+nodes:
+  asker: {run: weft-source, with: {rate: 1}}
+  worker: {run: weft-exec, with: {command: "sed -u 's/a/b/'"}}
+links: [{from: asker.out, to: worker.in, pattern: dealer-router}]
+"""
+    with Detached(file("asking.yaml", text)):
+        result = weft("send", "worker.in", text='{"a":1}\n')
+        equal((result.code, result.out), (0, '{"b":1}\n'), "the reply (%s)" % result.err)
+
+
+def pub_sub_can_be_joined_from_both_sides():
+    text = """weft: 1
+name: news
+nodes:
+  pub: {run: weft-source, with: {rate: 100, topics: [a, b]}}
+  sub: {run: weft-sink, with: {output: %s/news.jsonl, topics: [c]}}
+links: [{from: pub.out, to: sub.in, pattern: pub-sub}]
+""" % WORK
+    with Detached(file("news.yaml", text)):
+        result = weft("recv", "pub.out", "--topic", "a", "--count", "3", "--with-origin")
+        equal([json.loads(line)["topic"].rstrip("/") for line in result.lines()], ["a"] * 3, "topics (%s)" % result.err)
+        equal(weft("send", "sub.in", "--topic", "c", text='{"extra": 1}\n').code, 0, "exit code of send")
+    with open(WORK + "/news.jsonl") as opened:
+        equal(opened.read(), '{"extra":1}\n', "what the subscriber got")
+
+
+def what_is_not_there_is_exit_code_3():
+    equal(weft("down").code, 3, "down without a run")
+    with Detached(_counting()):
+        result = weft("recv", "nobody.out", "--count", "1")
+        equal(result.code, 3, "recv of an unknown port")
+        contains(result.err, "its ports are sink.in and source.out", "the sentence")
+        equal(weft("recv", "sink.in").code, 2, "recv of a receiving port")
+        equal(weft("recv", "absent", "source.out").code, 3, "recv of an unknown run")
+        result = weft("tap", "sink.in", "--count", "1000000", "--for", "200ms")
+        equal(result.code, 3, "tap of too many")
+
+
+def logs_show_what_the_nodes_wrote():
+    text = COUNTING.replace("rate: 100", "count: 3").replace("quiet: true, check-field: n", 'output: "-"')
+    report = up(file("writing.yaml", text))
+    equal(report["code"], 0, "exit code")
+    contains(report["log"], 'sink/0   | {"n":2}', "prefixed lines")
+    lines = weft("logs", report["run"], "sink").lines()
+    equal(lines, ['sink/0 | {"n":%d}' % n for n in range(3)], "the log of the sink")
+    equal(weft("logs", report["run"], "sink/0", "-n", "1").lines(), ['sink/0 | {"n":2}'], "the last line")
+    equal(weft("logs", report["run"], "nobody").code, 3, "the log of nobody")
+
+
+def followed_logs_end_with_the_run():
+    text = COUNTING.replace("quiet: true, check-field: n", 'output: "-"')
+    with Detached(file("following.yaml", text)):
+        following = start("weft", "logs", "-f", "sink")
+        contains(following.stdout.readline(), 'sink/0 | {"n":', "the first line")
+    equal(finish(following).code, 0, "exit code of logs -f")
+
+
+def the_json_report_has_its_shape():
+    result = weft("up", topology("pipeline"), "--json", "--set", "records=1000")
+    report = json.loads(result.out)
+    equal(result.out.count("\n"), 1, "lines of standard output")
+    for key in ("run", "ok", "seconds", "nodes", "links", "result"):
+        check(key in report, "the report has no " + key)
+    for key in ("name", "state", "exit_code", "restarts", "cpu_seconds", "peak_memory"):
+        check(key in report["nodes"][0], "a node has no " + key)
+    for key in ("from", "to", "sent", "received", "dropped", "rejected", "left"):
+        check(key in report["links"][0], "a link has no " + key)
+
+
+def for_ends_a_run_in_order():
+    report = up(_counting(), "--for", "300ms")
+    equal((report["code"], report["ok"]), (0, True), "the run")
+    sent = report["result"]["source/0"]["sent"]
+    check(sent > 0, "nothing was sent")
+    equal(report["result"]["sink/0"]["distinct"], sent, "received")
+
+
+def weft_run_meets_by_the_addresses_of_the_file():
+    address = "ipc://%s/sink" % WORK
+    text = COUNTING.replace("rate: 100", "count: 50").replace("push-pull}", "push-pull, endpoint: '%s'}" % address)
+    path = file("hosts.yaml", text)
+    sink = start("weft", "run", path, "--node", "sink")
+    source = start("weft", "run", path, "--node", "source")
+    result = finish(source)
+    equal(result.code, 0, "exit code of the source (%s)" % result.err)
+    sink.terminate()
+    equal(finish(sink).code, 0, "exit code of the drained sink")
+    result = weft("run", path, "--node", "sinc")
+    equal(result.code, 2, "exit code of an unknown node")
+    contains(result.err, 'did you mean "sink"?', "the sentence")
+    result = weft("run", _counting(), "--node", "sink")
+    equal(result.code, 2, "exit code without addresses")
+    contains(result.err, "hosts", "the sentence")
+
+
+if __name__ == "__main__":
+    main(cases_of(globals()))
