@@ -1,3 +1,5 @@
+#include <weft/launch/launcher.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <csignal>
@@ -12,7 +14,6 @@
 #include <weft/core/json.hpp>
 #include <weft/core/text.hpp>
 #include <weft/core/units.hpp>
-#include <weft/launch/launcher.hpp>
 
 #include "launch/launcher_impl.hpp"
 #include "launch/stages.hpp"

@@ -1,7 +1,7 @@
+#include <weft/launch/report.hpp>
+
 #include <algorithm>
 #include <cmath>
-
-#include <weft/launch/report.hpp>
 
 namespace weft::launch {
 

@@ -1,3 +1,5 @@
+#include <weft/launch/run_directory.hpp>
+
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
@@ -19,7 +21,6 @@
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
 #include <weft/core/text.hpp>
-#include <weft/launch/run_directory.hpp>
 
 namespace weft::launch {
 namespace {

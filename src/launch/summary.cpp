@@ -95,6 +95,10 @@ LinkReport Launcher::Impl::link_report(const topology::LinkPlan& link) const {
     if (node->life == Managed::Life::ended && !node->last_word) report.exact = false;
     for (const Value* counts : {&node->counts, &node->earlier_counts}) {
       add_port(report, wrong_type, *counts, link, sends, takes);
+      if ((sends && count(*counts, link.from_port, "guests") != 0) ||
+          (takes && count(*counts, link.to_port, "guests") != 0)) {
+        report.exact = false;
+      }
     }
   }
   report.shared = std::ranges::count_if(plan.links, [&](const auto& other) {

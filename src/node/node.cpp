@@ -1,3 +1,5 @@
+#include <weft/node/node.hpp>
+
 #include <algorithm>
 #include <csignal>
 
@@ -12,7 +14,6 @@
 #include <weft/core/format.hpp>
 #include <weft/core/text.hpp>
 #include <weft/core/units.hpp>
-#include <weft/node/node.hpp>
 
 #include "node/node_impl.hpp"
 
@@ -384,6 +385,7 @@ void Node::Impl::on_event(NodePort& port, const PeerEvent& event) {
         return std::ranges::any_of(end->peers,
                                    [&](const auto& peer) { return peer.node.text() == event.node; });
       });
+  if (event.what == PeerEvent::What::up && !promised) ++port.guests;
   // A promised peer that cannot be one will not become one by waiting.
   if (event.what == PeerEvent::What::refused && ours && promised && !started) {
     fail(format("port {}: {}", port.name, event.text));

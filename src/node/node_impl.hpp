@@ -20,6 +20,7 @@ struct NodePort {
   std::set<std::string> connected;           // endpoints that the block was told to connect to
   std::set<std::string> peers_at;            // those among them that promised peers are at
   std::map<std::string, std::string> peers;  // node -> last event, for those who ask what is missing
+  std::uint64_t guests = 0;                  // peers that the plan does not name, as often as they came
   std::unique_ptr<Pub<>> tap;
   bool receives = false;  // drains first
 };

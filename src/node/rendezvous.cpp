@@ -66,6 +66,7 @@ Value Node::Impl::snapshot() const {
       if (end->binds && next < port->bound.size()) endpoints[end->link] = port->bound[next++];
     }
     Value& mine = counts[port->name] = control::to_value(port->block->stats());
+    mine["guests"] = port->guests;
     if (port->tap) mine["tap"] = port->tap->endpoints().at(0);
   }
   if (report_handler &&

@@ -208,6 +208,35 @@ TEST_CASE("a guest takes part in a link until it leaves") {
   CHECK_MESSAGE(report.ok, report.reason);
 }
 
+TEST_CASE("a guest that connects by itself is noticed: its records are not missed") {
+  Watched run;
+  Loop loop;
+  const auto plan = plan_of(
+      "  source: {run: self, lifetime: service, with: {do: stream}}\n  sink: {run: self, lifetime: "
+      "service}\n",
+      "  - {from: source.out, to: sink.in, pattern: push-pull, bind: from}\n");
+  LaunchOptions options = run.options();
+  Launcher* it = nullptr;
+  std::optional<Pull<>> pull;
+  options.on_ready = [&] {
+    const Value nodes = it->state().get("nodes");
+    const std::string at = nodes.as_list().at(0).get("endpoints").get("source.out>sink.in").as_string();
+    pull.emplace(
+        loop,
+        PortOptions{.name = "guest", .scope = it->run_id(), .connect = {at}, .window_bytes = 16ULL << 20});
+    pull->on_record([&](const RawRecord&, const Meta&) { it->drain(); });
+  };
+  Launcher launcher(loop, plan, std::move(options));
+  it = &launcher;
+
+  const RunReport report = launcher.run();
+
+  REQUIRE(pull);
+  CHECK(pull->stats().received_records > 0);
+  CHECK_FALSE(report.links[0].exact);
+  CHECK_MESSAGE(report.ok, report.reason);
+}
+
 TEST_CASE("a guest is told what it got wrong") {
   Watched run;
   Loop loop;
