@@ -1,3 +1,5 @@
+#include <weft/program/any_port.hpp>
+
 #include <utility>
 
 #include <weft/blocks/dealer.hpp>
@@ -8,7 +10,6 @@
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/text.hpp>
-#include <weft/program/any_port.hpp>
 #include <weft/program/records.hpp>
 #include <weft/wire/buffer.hpp>
 

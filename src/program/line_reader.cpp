@@ -1,3 +1,5 @@
+#include <weft/program/line_reader.hpp>
+
 #include <cerrno>
 #include <cstring>
 
@@ -8,7 +10,6 @@
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
-#include <weft/program/line_reader.hpp>
 
 namespace weft::program {
 namespace {

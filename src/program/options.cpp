@@ -1,3 +1,5 @@
+#include <weft/program/options.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -7,7 +9,6 @@
 #include <weft/core/json.hpp>
 #include <weft/core/text.hpp>
 #include <weft/core/units.hpp>
-#include <weft/program/options.hpp>
 
 namespace weft::program {
 namespace {

@@ -1,3 +1,5 @@
+#include <weft/program/program.hpp>
+
 #include <csignal>
 #include <cstdio>
 #include <fstream>
@@ -9,7 +11,6 @@
 #include <weft/core/log.hpp>
 #include <weft/core/text.hpp>
 #include <weft/core/units.hpp>
-#include <weft/program/program.hpp>
 #include <weft/transport/loop.hpp>
 
 #include "program/command_line.hpp"
@@ -27,6 +28,7 @@ int exit_code(Errc code) {
   switch (code) {
     case Errc::invalid_argument:
     case Errc::invalid_file:
+    case Errc::not_found:
     case Errc::bad_endpoint:
     case Errc::type_mismatch:
     case Errc::unsupported:

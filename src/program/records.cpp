@@ -1,3 +1,5 @@
+#include <weft/program/records.hpp>
+
 #include <array>
 #include <cstdint>
 
@@ -5,7 +7,6 @@
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
 #include <weft/core/text.hpp>
-#include <weft/program/records.hpp>
 #include <weft/wire/pack.hpp>
 
 namespace weft::program {

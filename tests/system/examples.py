@@ -54,7 +54,7 @@ def requests_by_asking():
           "echo question 0\necho question 1\n", "dealer_ask")
 
 
-def tensors():
+def tensors_arrive_as_views():
     at = _endpoint()
     equal(_pair(["examples/tensor_pull", at, 3], ["examples/tensor_push", at, 3])[0], "received 3, sum 196608\n",
           "tensor_pull")

@@ -5,7 +5,7 @@ from weft_support import *
 RECORDS = 20000 if SLOW > 1 else 200000
 
 
-def pipeline():
+def pipeline_carries_every_record_once():
     report = up("pipeline", "--set", "records=%d" % RECORDS)
     equal((report["code"], report["ok"]), (0, True), "the run")
     sink = report["result"]["sink/0"]
@@ -21,7 +21,7 @@ def a_slow_pipeline_loses_nothing():
     equal((report["code"], report["result"]["sink/0"]["distinct"]), (0, 2000), "records")
 
 
-def fanout():
+def fanout_reaches_every_subscriber_from_the_first_record():
     report = up("fanout")
     equal((report["code"], report["ok"]), (0, True), "the run")
     for name in ("all/0", "all/1"):
@@ -29,7 +29,7 @@ def fanout():
     equal(report["result"]["europe/0"]["topics"], {"orders/eu": 1000}, "what europe got")
 
 
-def scatter_gather():
+def scatter_gather_brings_every_reply_back():
     report = up("scatter-gather")
     equal((report["code"], report["ok"]), (0, True), "the run")
     equal(report["result"]["asker/0"]["answered"], 1000, "replies")
@@ -39,13 +39,13 @@ def scatter_gather():
     equal(len(working), 3, "workers that answered")
 
 
-def script():
+def script_runs_a_python_script_and_a_shell_command_as_nodes():
     report = up("script")
     equal((report["code"], report["ok"]), (0, True), "the run")
     equal(report["result"]["sink/0"]["received"], 500, "even squares")
 
 
-def logs():
+def logs_collects_the_lines_of_all_hosts_in_one_file():
     path = os.path.join(WORK, "all.jsonl")
     report = up("logs", "--set", "output=" + path, "--set", "lines=100")
     equal((report["code"], report["ok"]), (0, True), "the run")
