@@ -36,6 +36,7 @@ Relay::Relay(Node& node, const program::Options& options) : node_(node), work_(o
     draining_ = true;
     node_.set_result(result());
   });
+  node.hold_drain([this] { return !held_.empty(); });
   node.on_report([this] { return result(); });
   node.loop().on_idle([this] {
     if (draining_) node_.set_result(result());

@@ -43,6 +43,12 @@ Source::Source(Node& node, const program::Options& options)
     stopped_ = true;
     node_.set_result(result());
   });
+  // Replies that are still to come have to be handed on before the port for them closes.
+  node.hold_drain([this] { return replies_ && (!out_.settled() || !reply_queue_.empty()); });
+  node.on_peer([this](std::string_view port, const PeerEvent& event) {
+    using What = PeerEvent::What;
+    if (port == "out" && (event.what == What::finished || event.what == What::draining)) left_ = true;
+  });
   node.on_report([this] { return result(); });
   out_.on_room([this] { pump(); });
   if (replies_) {
@@ -51,7 +57,10 @@ Source::Source(Node& node, const program::Options& options)
       pump();
     });
   }
-  node.loop().on_idle([this] { finish_when_settled(); });
+  node.loop().on_idle([this] {
+    finish_when_alone();
+    finish_when_settled();
+  });
 }
 
 void Source::start() {
@@ -173,6 +182,15 @@ void Source::forward_replies() {
 void Source::end_of_input() {
   ended_ = true;
   if (input_->skipped() != 0) node_.log().warn(format("{} lines were left out: not JSON", input_->skipped()));
+}
+
+// Receivers that said goodbye do not come back, so a source that has none left would wait for ever.
+void Source::finish_when_alone() {
+  if (!left_ || !started_ || ended_ || stopped_ || out_.pattern() == topology::Pattern::pub_sub) return;
+  if (out_.block().peers_up() != 0) return;
+  node_.log().info("all receivers have ended; so does this source");
+  ended_ = true;
+  report_and_finish();
 }
 
 void Source::finish_when_settled() {

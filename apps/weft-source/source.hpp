@@ -35,6 +35,7 @@ class Source {
   void on_reply(const program::OutPort::Result& result);
   void forward_replies();
   void end_of_input();
+  void finish_when_alone();
   void finish_when_settled();
   void report_and_finish();
   void fail(const std::string& sentence);
@@ -55,6 +56,7 @@ class Source {
   bool started_ = false;
   bool stopped_ = false;
   bool ended_ = false;
+  bool left_ = false;  // a receiver has said goodbye
   bool finished_ = false;
   bool posted_ = false;
   bool waiting_ = false;  // for a timer or for input
