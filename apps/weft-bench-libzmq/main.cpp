@@ -1,12 +1,10 @@
-// The plain libzmq program that `weft bench` compares with: the same work, one record a message, as libzmq does it well.
-// It is a user's program, not a part of Weft: that is why it calls libzmq itself.
+// The plain libzmq program that `weft bench` compares with: the same work, one record a message, as libzmq
+// does it well. It is a user's program, not a part of Weft: that is why it calls libzmq itself.
 //
-//   weft-bench-libzmq pull ENDPOINT SIZE COUNT HWM      binds, prints the endpoint, receives, prints its figures
-//   weft-bench-libzmq push ENDPOINT SIZE COUNT HWM      connects and sends
-//   weft-bench-libzmq router ENDPOINT SIZE COUNT HWM    binds, prints the endpoint, sends every request back
-//   weft-bench-libzmq dealer ENDPOINT SIZE COUNT HWM    connects, asks one at a time, prints the round trips
-#include <zmq.h>
-
+//   weft-bench-libzmq pull ENDPOINT SIZE COUNT HWM      binds, prints the endpoint, receives, prints its
+//   figures weft-bench-libzmq push ENDPOINT SIZE COUNT HWM      connects and sends weft-bench-libzmq router
+//   ENDPOINT SIZE COUNT HWM    binds, prints the endpoint, sends every request back weft-bench-libzmq dealer
+//   ENDPOINT SIZE COUNT HWM    connects, asks one at a time, prints the round trips
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -15,6 +13,8 @@
 #include <cstring>
 #include <string>
 #include <vector>
+
+#include <zmq.h>
 
 namespace {
 
@@ -81,9 +81,13 @@ std::uint64_t sum(const void* data, std::size_t size) {
   return total;
 }
 
-void stamp(void* data, std::size_t size, std::uint64_t number) { std::memcpy(data, &number, std::min<std::size_t>(size, 8)); }
+void stamp(void* data, std::size_t size, std::uint64_t number) {
+  std::memcpy(data, &number, std::min<std::size_t>(size, 8));
+}
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 void pull(const Work& work) {
   Socket socket(ZMQ_PULL, work);
@@ -97,7 +101,8 @@ void pull(const Work& work) {
     if (i == 0) start = Clock::now();
     total += sum(zmq_msg_data(&message), zmq_msg_size(&message));
   }
-  std::printf("{\"seconds\": %.9f, \"checksum\": %llu}\n", seconds_since(start), static_cast<unsigned long long>(total));
+  std::printf("{\"seconds\": %.9f, \"checksum\": %llu}\n", seconds_since(start),
+              static_cast<unsigned long long>(total));
   zmq_msg_close(&message);
 }
 
@@ -116,7 +121,8 @@ void push(const Work& work) {
     std::memset(bytes, 1, work.size);
     stamp(bytes, work.size, i);
     zmq_msg_t message;
-    zmq_msg_init_data(&message, bytes, work.size, [](void* data, void*) { std::free(data); }, nullptr);
+    zmq_msg_init_data(
+        &message, bytes, work.size, [](void* data, void*) { std::free(data); }, nullptr);
     if (zmq_msg_send(&message, socket.get(), 0) < 0) fail("send");
   }
 }
@@ -130,7 +136,8 @@ void router(const Work& work) {
   zmq_msg_init(&body);
   for (std::uint64_t i = 0; i < work.count; ++i) {
     if (zmq_msg_recv(&id, socket.get(), 0) < 0 || zmq_msg_recv(&body, socket.get(), 0) < 0) fail("receive");
-    if (zmq_msg_send(&id, socket.get(), ZMQ_SNDMORE) < 0 || zmq_msg_send(&body, socket.get(), 0) < 0) fail("send");
+    if (zmq_msg_send(&id, socket.get(), ZMQ_SNDMORE) < 0 || zmq_msg_send(&body, socket.get(), 0) < 0)
+      fail("send");
   }
 }
 
@@ -161,11 +168,13 @@ void dealer(const Work& work) {
 
 int main(int argc, char** argv) {
   if (argc != 6) {
-    std::fprintf(stderr, "usage: weft-bench-libzmq push|pull|dealer|router ENDPOINT SIZE COUNT HWM\n"
-                         "Run by `weft bench`, which has the help.\n");
+    std::fprintf(stderr,
+                 "usage: weft-bench-libzmq push|pull|dealer|router ENDPOINT SIZE COUNT HWM\n"
+                 "Run by `weft bench`, which has the help.\n");
     return 2;
   }
-  const Work work{argv[2], std::strtoull(argv[3], nullptr, 10), std::strtoull(argv[4], nullptr, 10), std::atoi(argv[5])};
+  const Work work{argv[2], std::strtoull(argv[3], nullptr, 10), std::strtoull(argv[4], nullptr, 10),
+                  std::atoi(argv[5])};
   const std::string role = argv[1];
   if (work.size == 0 || work.count == 0 || work.high_water <= 0) {
     std::fprintf(stderr, "weft-bench-libzmq: SIZE, COUNT and HWM are whole numbers from 1\n");

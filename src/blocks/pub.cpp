@@ -1,9 +1,10 @@
+#include <weft/blocks/pub.hpp>
+
 #include <algorithm>
 #include <set>
 #include <unordered_map>
 #include <utility>
 
-#include <weft/blocks/pub.hpp>
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 

@@ -1,6 +1,7 @@
+#include <weft/blocks/pull.hpp>
+
 #include <unordered_map>
 
-#include <weft/blocks/pull.hpp>
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 

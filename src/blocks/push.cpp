@@ -1,9 +1,10 @@
+#include <weft/blocks/push.hpp>
+
 #include <algorithm>
 #include <deque>
 #include <map>
 #include <utility>
 
-#include <weft/blocks/push.hpp>
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/protocol/choose.hpp>

@@ -1,6 +1,6 @@
-#include <cstring>
-
 #include <weft/blocks/raw.hpp>
+
+#include <cstring>
 
 namespace weft {
 

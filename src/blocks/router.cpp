@@ -1,8 +1,9 @@
+#include <weft/blocks/router.hpp>
+
 #include <algorithm>
 #include <deque>
 #include <map>
 
-#include <weft/blocks/router.hpp>
 #include <weft/core/error.hpp>
 
 #include "blocks/defaults.hpp"

@@ -1,8 +1,9 @@
+#include <weft/blocks/sub.hpp>
+
 #include <algorithm>
 #include <map>
 #include <unordered_map>
 
-#include <weft/blocks/sub.hpp>
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/text.hpp>

@@ -108,7 +108,8 @@ nlohmann::ordered_json tree(const Value& value) {
       return value.as_uint();
     }
   }
-  if (value.is_double()) return std::isfinite(value.as_double()) ? nlohmann::ordered_json(value.as_double()) : nullptr;
+  if (value.is_double())
+    return std::isfinite(value.as_double()) ? nlohmann::ordered_json(value.as_double()) : nullptr;
   if (value.is_string()) return value.as_string();
   if (value.is_binary()) return {{"base64", base64(value.as_binary())}};
   if (value.is_list()) {

@@ -11,7 +11,9 @@ namespace {
 
 class StderrSink final : public Logger::Sink {
  public:
-  StderrSink() { sink_.set_formatter(std::make_unique<spdlog::pattern_formatter>("%H:%M:%S.%e %^%l%$ %n: %v")); }
+  StderrSink() {
+    sink_.set_formatter(std::make_unique<spdlog::pattern_formatter>("%H:%M:%S.%e %^%l%$ %n: %v"));
+  }
 
   void write(LogLevel level, std::string_view name, std::string_view message) override {
     sink_.log(spdlog::details::log_msg(spdlog::string_view_t(name.data(), name.size()), level_of(level),
@@ -22,10 +24,14 @@ class StderrSink final : public Logger::Sink {
  private:
   static spdlog::level::level_enum level_of(LogLevel level) {
     switch (level) {
-      case LogLevel::debug: return spdlog::level::debug;
-      case LogLevel::info: return spdlog::level::info;
-      case LogLevel::warn: return spdlog::level::warn;
-      default: return spdlog::level::err;
+      case LogLevel::debug:
+        return spdlog::level::debug;
+      case LogLevel::info:
+        return spdlog::level::info;
+      case LogLevel::warn:
+        return spdlog::level::warn;
+      default:
+        return spdlog::level::err;
     }
   }
   spdlog::sinks::stderr_color_sink_mt sink_;

@@ -16,14 +16,19 @@ struct Unit {
 
 constexpr std::array kTimes{Unit{"h", 3'600'000'000'000}, Unit{"m", 60'000'000'000}, Unit{"s", 1'000'000'000},
                             Unit{"ms", 1'000'000},        Unit{"us", 1'000},         Unit{"ns", 1}};
-constexpr std::array kSizes{Unit{"GiB", 1ULL << 30}, Unit{"GB", 1'000'000'000}, Unit{"MiB", 1ULL << 20},
-                            Unit{"MB", 1'000'000},   Unit{"KiB", 1ULL << 10},   Unit{"KB", 1'000},
+constexpr std::array kSizes{Unit{"GiB", 1ULL << 30},
+                            Unit{"GB", 1'000'000'000},
+                            Unit{"MiB", 1ULL << 20},
+                            Unit{"MB", 1'000'000},
+                            Unit{"KiB", 1ULL << 10},
+                            Unit{"KB", 1'000},
                             Unit{"B", 1}};
 
 template <std::size_t N>
 std::optional<std::uint64_t> parse_unit(std::string_view text, const std::array<Unit, N>& units) {
   double number = 0;
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  const auto [rest, error] =
+      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
   if (error != std::errc() || number < 0 || !std::isfinite(number)) return std::nullopt;
   std::string_view unit = text.substr(static_cast<std::size_t>(rest - text.data()));
   for (const Unit& candidate : units) {
@@ -48,7 +53,9 @@ std::optional<Duration> parse_duration(std::string_view text) {
   return Duration(static_cast<Duration::rep>(*nanos));
 }
 
-std::optional<std::uint64_t> parse_size(std::string_view text) { return parse_unit(text, kSizes); }
+std::optional<std::uint64_t> parse_size(std::string_view text) {
+  return parse_unit(text, kSizes);
+}
 
 std::string format_duration(Duration span) {
   const auto nanos = static_cast<std::uint64_t>(span.count());
@@ -62,7 +69,8 @@ std::string format_duration(Duration span) {
 std::string format_size(std::uint64_t bytes) {
   for (const std::string_view name : {"GiB", "MiB", "KiB"}) {
     for (const Unit& unit : kSizes) {
-      if (unit.name == name && bytes != 0 && bytes % unit.factor == 0) return format("{}{}", bytes / unit.factor, name);
+      if (unit.name == name && bytes != 0 && bytes % unit.factor == 0)
+        return format("{}{}", bytes / unit.factor, name);
     }
   }
   return format("{}B", bytes);

@@ -14,15 +14,23 @@ namespace {
 
 std::string_view Value::kind() const {
   switch (data_.index()) {
-    case 0: return "null";
-    case 1: return "boolean";
+    case 0:
+      return "null";
+    case 1:
+      return "boolean";
     case 2:
-    case 3: return "integer";
-    case 4: return "number";
-    case 5: return "text";
-    case 6: return "binary";
-    case 7: return "list";
-    default: return "map";
+    case 3:
+      return "integer";
+    case 4:
+      return "number";
+    case 5:
+      return "text";
+    case 6:
+      return "binary";
+    case 7:
+      return "list";
+    default:
+      return "map";
   }
 }
 
@@ -66,14 +74,18 @@ const Value::List& Value::as_list() const {
   wrong_kind("list", *this);
 }
 
-Value::List& Value::as_list() { return const_cast<List&>(std::as_const(*this).as_list()); }
+Value::List& Value::as_list() {
+  return const_cast<List&>(std::as_const(*this).as_list());
+}
 
 const Value::Map& Value::as_map() const {
   if (const auto* v = std::get_if<Map>(&data_)) return *v;
   wrong_kind("map", *this);
 }
 
-Value::Map& Value::as_map() { return const_cast<Map&>(std::as_const(*this).as_map()); }
+Value::Map& Value::as_map() {
+  return const_cast<Map&>(std::as_const(*this).as_map());
+}
 
 const Value* Value::find(std::string_view key) const {
   const auto* map = std::get_if<Map>(&data_);
@@ -84,7 +96,9 @@ const Value* Value::find(std::string_view key) const {
   return nullptr;
 }
 
-Value* Value::find(std::string_view key) { return const_cast<Value*>(std::as_const(*this).find(key)); }
+Value* Value::find(std::string_view key) {
+  return const_cast<Value*>(std::as_const(*this).find(key));
+}
 
 const Value& Value::get(std::string_view key) const {
   static const Value null;

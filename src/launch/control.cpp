@@ -161,6 +161,11 @@ void Launcher::Impl::on_guest_gone(const std::string& guest) {
 void Launcher::Impl::answer_taps(Managed& node) {
   for (auto at = node.tap_waiters.begin(); at != node.tap_waiters.end();) {
     const Value& endpoint = node.counts.get(at->first).get("tap");
+    if (const std::string why = text(node.counts.get(at->first), "tap_error"); !why.empty()) {
+      at->second.fail(wire::Code::failed, why);
+      at = node.tap_waiters.erase(at);
+      continue;
+    }
     if (!endpoint.is_string()) {
       ++at;
       continue;

@@ -269,6 +269,7 @@ void Launcher::Impl::start_again(Managed& node, const std::string& how_it_ended)
   node.counts = Value::map();
   node.life = Managed::Life::backing_off;
   node.state = "restarting";
+  node.ready = false;  // the others must not begin while it is away
   node.reason = how_it_ended;
   state_of(node, node.state, how_it_ended);
   node.timer = loop.at(Clock::now() + wait, [this, &node] {

@@ -78,6 +78,8 @@ struct Pipe {
   if (nothing >= 0 && nothing != STDIN_FILENO) dup2(nothing, STDIN_FILENO);
   dup2(output, STDOUT_FILENO);
   dup2(errors, STDERR_FILENO);
+  // What others opened without the flag, the log files of the nodes among them, is none of its business.
+  close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
   execve(path, argv, envp);
   const int why = errno;
   [[maybe_unused]] const ssize_t written = write(exec_failed, &why, sizeof why);

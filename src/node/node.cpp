@@ -191,6 +191,8 @@ int Node::run() {
     impl.loop.run();
   } catch (const std::exception& error) {
     impl.fail(error.what());
+    // The loop has ended already: left as it is, the order to stop would cut off the last report.
+    (void)impl.loop.run_until([] { return true; }, Deadline::never());
   }
   impl.enter(impl.exit_code == 0 || impl.exit_code == 4 ? NodeState::stopped : NodeState::failed);
   impl.report(true);

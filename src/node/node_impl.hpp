@@ -22,6 +22,7 @@ struct NodePort {
   std::map<std::string, std::string> peers;  // node -> last event, for those who ask what is missing
   std::uint64_t guests = 0;                  // peers that the plan does not name, as often as they came
   std::unique_ptr<Pub<>> tap;
+  std::string tap_error;  // why there is none although somebody asked
   bool receives = false;  // drains first
 };
 
@@ -90,6 +91,7 @@ struct Node::Impl {
   void connect_from_plan();
   void set_peers(NodePort& port, std::set<std::string> promised, const std::set<std::string>& extra);
   void set_tap(NodePort& port, bool on);
+  void open_tap(NodePort& port);
   [[nodiscard]] Value snapshot() const;
 };
 

@@ -68,6 +68,7 @@ Value Node::Impl::snapshot() const {
     Value& mine = counts[port->name] = control::to_value(port->block->stats());
     mine["guests"] = port->guests;
     if (port->tap) mine["tap"] = port->tap->endpoints().at(0);
+    if (!port->tap_error.empty()) mine["tap_error"] = port->tap_error;
   }
   if (report_handler &&
       (state == NodeState::running || state == NodeState::draining || state == NodeState::stopped)) {
@@ -183,20 +184,37 @@ void Node::Impl::set_peers(NodePort& port, std::set<std::string> promised,
     port.connected.erase(endpoint);
   }
   port.peers_at = std::move(promised);
-  for (const auto* wanted : {&std::as_const(port.peers_at), &extra}) {
-    for (const std::string& endpoint : *wanted) {
-      if (port.connected.insert(endpoint).second) port.block->connect(endpoint);
+  for (const std::string& endpoint : port.peers_at) {
+    if (port.connected.insert(endpoint).second) port.block->connect(endpoint);
+  }
+  for (const std::string& endpoint : extra) {
+    if (!port.connected.insert(endpoint).second) continue;
+    try {
+      port.block->connect(endpoint);
+    } catch (const Error& error) {  // a guest's mistake must not end the node
+      options.log.warn(format("port {}: cannot connect to a guest: {}", port.name, error.what()));
     }
   }
 }
 
 void Node::Impl::set_tap(NodePort& port, bool on) {
-  if (on == (port.tap != nullptr)) return;
+  if (!on) port.tap_error.clear();
+  if (on == (port.tap != nullptr) || !port.tap_error.empty()) return;
   if (!on) {
     port.block->tap(nullptr);
     port.tap.reset();
     return;
   }
+  try {
+    open_tap(port);
+  } catch (const Error& error) {  // who only wants to look must not end the node
+    port.tap_error = error.what();
+    options.log.warn(format("port {} cannot be looked at: {}", port.name, port.tap_error));
+  }
+  report();
+}
+
+void Node::Impl::open_tap(NodePort& port) {
   port.tap = std::make_unique<Pub<>>(
       loop, PortOptions{.name = port.name,
                         .node = plan.id.text(),
@@ -209,7 +227,6 @@ void Node::Impl::set_tap(NodePort& port, bool on) {
         for (wire::BatchReader records(body); !records.done();)
           (void)tap->publish_packed(name, records.next());
       });
-  report();
 }
 
 }  // namespace weft

@@ -1,9 +1,10 @@
+#include <weft/protocol/session.hpp>
+
 #include <algorithm>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/units.hpp>
-#include <weft/protocol/session.hpp>
 
 namespace weft::protocol {
 namespace {

@@ -1,9 +1,10 @@
+#include <weft/ps/batch.hpp>
+
 #include <algorithm>
 #include <numeric>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
-#include <weft/ps/batch.hpp>
 
 #include "ps/random.hpp"
 

@@ -1,7 +1,8 @@
+#include <weft/ps/call.hpp>
+
 #include <algorithm>
 
 #include <weft/core/format.hpp>
-#include <weft/ps/call.hpp>
 
 namespace weft::ps {
 

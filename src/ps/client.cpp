@@ -1,10 +1,11 @@
+#include <weft/ps/client.hpp>
+
 #include <algorithm>
 #include <utility>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/node/node.hpp>
-#include <weft/ps/client.hpp>
 
 namespace weft::ps {
 namespace {

@@ -1,9 +1,10 @@
+#include <weft/ps/client_core.hpp>
+
 #include <algorithm>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/text.hpp>
-#include <weft/ps/client_core.hpp>
 
 namespace weft::ps {
 

@@ -1,8 +1,8 @@
+#include <weft/ps/clock_buffer.hpp>
+
 #include <algorithm>
 #include <cassert>
 #include <tuple>
-
-#include <weft/ps/clock_buffer.hpp>
 
 namespace weft::ps {
 

@@ -1,8 +1,9 @@
+#include <weft/ps/evaluation.hpp>
+
 #include <algorithm>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
-#include <weft/ps/evaluation.hpp>
 #include <weft/ps/models.hpp>
 
 namespace weft::ps {

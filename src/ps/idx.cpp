@@ -1,3 +1,5 @@
+#include <weft/ps/idx.hpp>
+
 #include <filesystem>
 #include <string_view>
 #include <vector>
@@ -5,7 +7,6 @@
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/text.hpp>
-#include <weft/ps/idx.hpp>
 
 #include "ps/file_bytes.hpp"
 

@@ -1,3 +1,5 @@
+#include <weft/ps/libsvm.hpp>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -6,7 +8,6 @@
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/text.hpp>
-#include <weft/ps/libsvm.hpp>
 
 #include "ps/file_bytes.hpp"
 

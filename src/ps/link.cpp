@@ -1,10 +1,11 @@
 // How requests and replies become records, and the blocks that carry them.
+#include <weft/ps/link.hpp>
+
 #include <array>
 #include <cstring>
 #include <utility>
 
 #include <weft/core/format.hpp>
-#include <weft/ps/link.hpp>
 
 namespace weft::ps {
 namespace {

@@ -1,3 +1,5 @@
+#include <weft/ps/models.hpp>
+
 #include <algorithm>
 #include <cassert>
 #include <cmath>
@@ -5,7 +7,6 @@
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
-#include <weft/ps/models.hpp>
 
 namespace weft::ps {
 

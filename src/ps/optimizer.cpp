@@ -1,7 +1,7 @@
+#include <weft/ps/optimizer.hpp>
+
 #include <algorithm>
 #include <cmath>
-
-#include <weft/ps/optimizer.hpp>
 
 namespace weft::ps {
 namespace {

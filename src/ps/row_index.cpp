@@ -1,6 +1,6 @@
-#include <algorithm>
-
 #include <weft/ps/row_index.hpp>
+
+#include <algorithm>
 
 #include "ps/random.hpp"
 

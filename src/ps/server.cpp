@@ -1,7 +1,8 @@
+#include <weft/ps/server.hpp>
+
 #include <utility>
 
 #include <weft/core/format.hpp>
-#include <weft/ps/server.hpp>
 
 namespace weft::ps {
 namespace {

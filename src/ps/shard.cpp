@@ -1,11 +1,12 @@
 // What a shard does with a request: checks it, applies it, answers or parks it.
+#include <weft/ps/shard.hpp>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
-#include <weft/ps/shard.hpp>
 
 namespace weft::ps {
 namespace {

@@ -1,8 +1,8 @@
+#include <weft/ps/shard_map.hpp>
+
 #include <algorithm>
 #include <cassert>
 #include <utility>
-
-#include <weft/ps/shard_map.hpp>
 
 namespace weft::ps {
 

@@ -1,7 +1,7 @@
+#include <weft/ps/staleness_clock.hpp>
+
 #include <algorithm>
 #include <cassert>
-
-#include <weft/ps/staleness_clock.hpp>
 
 namespace weft::ps {
 

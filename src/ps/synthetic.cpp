@@ -1,10 +1,11 @@
+#include <weft/ps/synthetic.hpp>
+
 #include <algorithm>
 #include <cmath>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/ps/models.hpp>
-#include <weft/ps/synthetic.hpp>
 
 #include "ps/random.hpp"
 

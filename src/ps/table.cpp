@@ -1,10 +1,11 @@
+#include <weft/ps/table.hpp>
+
 #include <algorithm>
 #include <cassert>
 #include <exception>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
-#include <weft/ps/table.hpp>
 
 namespace weft::ps {
 

@@ -1,6 +1,7 @@
+#include <weft/ps/table_spec.hpp>
+
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
-#include <weft/ps/table_spec.hpp>
 
 #include "ps/fields.hpp"
 #include "ps/random.hpp"

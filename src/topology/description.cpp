@@ -1,6 +1,6 @@
-#include <charconv>
-
 #include <weft/topology/description.hpp>
+
+#include <charconv>
 
 #include "json_fields.hpp"
 

@@ -1,6 +1,6 @@
-#include <utility>
-
 #include <weft/wire/batch.hpp>
+
+#include <utility>
 
 namespace weft::wire {
 

@@ -1,3 +1,5 @@
+#include <weft/wire/buffer.hpp>
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -5,8 +7,6 @@
 #include <mutex>
 #include <new>
 #include <vector>
-
-#include <weft/wire/buffer.hpp>
 
 namespace weft::wire {
 namespace {

@@ -1,6 +1,6 @@
-#include <xxhash.h>
-
 #include <weft/wire/checksum.hpp>
+
+#include <xxhash.h>
 
 namespace weft::wire {
 

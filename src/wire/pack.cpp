@@ -1,6 +1,6 @@
-#include <array>
-
 #include <weft/wire/pack.hpp>
+
+#include <array>
 
 namespace weft::wire {
 

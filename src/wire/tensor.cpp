@@ -1,8 +1,9 @@
+#include <weft/wire/tensor.hpp>
+
 #include <array>
 #include <limits>
 
 #include <weft/wire/pack.hpp>
-#include <weft/wire/tensor.hpp>
 
 namespace weft {
 namespace {

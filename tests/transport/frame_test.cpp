@@ -1,5 +1,3 @@
-#include <weft/transport/frame.hpp>
-
 #include <atomic>
 #include <memory>
 #include <string>
@@ -7,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <weft/transport/frame.hpp>
 #include <weft/transport/socket.hpp>
 
 #include "support.hpp"

@@ -1,5 +1,3 @@
-#include <weft/transport/loop.hpp>
-
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <weft/transport/loop.hpp>
 #include <weft/transport/socket.hpp>
 
 #include "support.hpp"

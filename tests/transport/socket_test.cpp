@@ -1,5 +1,3 @@
-#include <weft/transport/socket.hpp>
-
 #include <array>
 #include <string>
 #include <vector>
@@ -7,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <weft/transport/loop.hpp>
+#include <weft/transport/socket.hpp>
 #include <weft/wire/limits.hpp>
 
 #include "support.hpp"

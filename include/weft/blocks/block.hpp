@@ -76,8 +76,8 @@ class Block {
   /// told to send nothing new, what is on its way is still handled. Go on running the loop until drained().
   virtual void begin_drain() = 0;
   [[nodiscard]] virtual bool drained() const = 0;
-  /// Ends at once, without waiting; idempotent. What was left is counted as dropped. A block's own handlers may
-  /// close it; they must not destroy it.
+  /// Ends at once, without waiting; idempotent. What was left is counted as dropped. A block's own handlers
+  /// may close it; they must not destroy it.
   virtual void close() = 0;
 
   /// A copy of each batch that passes, for looking at traffic; nullptr: off. `outgoing` tells the direction.

@@ -1,10 +1,10 @@
 // Text formatting; the only door to the formatting library.
 #pragma once
 
-#include <fmt/core.h>
-
 #include <string>
 #include <utility>
+
+#include <fmt/core.h>
 
 namespace weft {
 

@@ -8,8 +8,8 @@
 
 namespace weft {
 
-/// The candidate nearest to `word` (edit distance with transpositions, at most a third of its length and at least
-/// one edit allowed), or nullopt: what "did you mean" offers.
+/// The candidate nearest to `word` (edit distance with transpositions, at most a third of its length and at
+/// least one edit allowed), or nullopt: what "did you mean" offers.
 std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates);
 
 /// "a, b and c"; "nothing" when empty.

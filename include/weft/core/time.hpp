@@ -16,7 +16,8 @@ class Deadline {
   /// The point that is `span` after `now`; saturates, so that a huge span means "practically never".
   static Deadline after(Duration span, TimePoint now = Clock::now()) {
     const auto room = TimePoint::max() - now;
-    return Deadline(span >= room ? TimePoint::max() : now + std::chrono::duration_cast<Clock::duration>(span));
+    return Deadline(span >= room ? TimePoint::max()
+                                 : now + std::chrono::duration_cast<Clock::duration>(span));
   }
   static constexpr Deadline at(TimePoint point) { return Deadline(point); }
   static constexpr Deadline never() { return Deadline(TimePoint::max()); }

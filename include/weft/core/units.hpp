@@ -10,8 +10,8 @@
 
 namespace weft {
 
-/// "<number><unit>" with unit ns, us, ms, s, m or h; the number may have a fraction ("1.5s"). A bare number, a
-/// negative number or an unknown unit: nullopt. "0s" is zero.
+/// "<number><unit>" with unit ns, us, ms, s, m or h; the number may have a fraction ("1.5s"). A bare number,
+/// a negative number or an unknown unit: nullopt. "0s" is zero.
 std::optional<Duration> parse_duration(std::string_view text);
 /// "<number><unit>" with unit B, KiB, MiB, GiB or KB, MB, GB (powers of 1,000). A bare number: nullopt.
 std::optional<std::uint64_t> parse_size(std::string_view text);

@@ -10,8 +10,8 @@
 
 namespace weft {
 
-/// One of: null, boolean, signed or unsigned 64-bit integer, double, text, binary, list, map. Maps keep the order
-/// of insertion and hold each key once. Copies are deep. Integers are kept as signed when they fit.
+/// One of: null, boolean, signed or unsigned 64-bit integer, double, text, binary, list, map. Maps keep the
+/// order of insertion and hold each key once. Copies are deep. Integers are kept as signed when they fit.
 class Value {
  public:
   using List = std::vector<Value>;
@@ -56,8 +56,8 @@ class Value {
   /// "null", "boolean", "integer", "number", "text", "binary", "list" or "map", for error sentences.
   [[nodiscard]] std::string_view kind() const;
 
-  // Typed access. Each throws Error{invalid_argument} that names both kinds when the value is of another kind or
-  // (integers) out of range. as_double accepts integers.
+  // Typed access. Each throws Error{invalid_argument} that names both kinds when the value is of another kind
+  // or (integers) out of range. as_double accepts integers.
   [[nodiscard]] bool as_bool() const;
   [[nodiscard]] std::int64_t as_int() const;
   [[nodiscard]] std::uint64_t as_uint() const;
@@ -89,7 +89,8 @@ class Value {
       data_ = v;
     }
   }
-  std::variant<std::monostate, bool, std::int64_t, std::uint64_t, double, std::string, Binary, List, Map> data_;
+  std::variant<std::monostate, bool, std::int64_t, std::uint64_t, double, std::string, Binary, List, Map>
+      data_;
 };
 
 }  // namespace weft

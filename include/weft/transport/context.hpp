@@ -12,8 +12,8 @@ struct ContextOptions {
   void check() const;      ///< throws Error{invalid_argument}
 };
 
-/// Shared by all loops of a process that talk over inproc. Any thread. Its one ZAP thread answers every handshake,
-/// which is what keeps random bytes from becoming messages. Must outlive the sockets made from it.
+/// Shared by all loops of a process that talk over inproc. Any thread. Its one ZAP thread answers every
+/// handshake, which is what keeps random bytes from becoming messages. Must outlive the sockets made from it.
 class Context {
  public:
   explicit Context(ContextOptions options = {});

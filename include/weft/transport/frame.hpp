@@ -17,7 +17,8 @@ class Frame {
   Frame() noexcept;
   /// Copies.
   explicit Frame(Bytes bytes);
-  /// Takes the buffer over without a copy (small ones are copied, which is cheaper); its block returns to its pool.
+  /// Takes the buffer over without a copy (small ones are copied, which is cheaper); its block returns to its
+  /// pool.
   explicit Frame(wire::Buffer&& buffer);
   /// Shares the tensor's owner until the bytes are out; copies when the tensor is small or has no owner.
   explicit Frame(const Tensor& tensor);
