@@ -245,3 +245,60 @@ TEST_CASE("a node outlives its launcher and ends when its work is done") {
 
   CHECK(taken == 1);
 }
+
+TEST_CASE("what a handler threw is the last word that the launcher hears") {
+  Loop loop;
+  FakeLauncher launcher(loop);
+  const topology::Plan plan = pair_plan();
+  Node source(loop, node_of(plan, "source"), launcher.options());
+  (void)source.open<Push<>>("out");
+  Pull<> sink(loop, sink_port("inproc://sink"));
+  source.on_start([] { throw Error(Errc::internal, "the handler broke"); });
+  launcher.tell(peers_at({"inproc://sink"}, true));
+
+  CHECK(source.run() == 1);
+
+  REQUIRE_FALSE(launcher.reports.empty());
+  CHECK(launcher.reports.back().get("state") == Value("failed"));
+  CHECK(launcher.reports.back().get("reason") == Value("the handler broke"));
+}
+
+TEST_CASE("a guest that cannot be connected to does not end the node") {
+  Loop loop;
+  FakeLauncher launcher(loop);
+  const topology::Plan plan = pair_plan();
+  const auto logged = std::make_shared<Captured>();
+  NodeOptions options = launcher.options();
+  options.log = logger_of(logged);
+  Node source(loop, node_of(plan, "source"), options);
+  (void)source.open<Push<>>("out");
+  Pull<> sink(loop, sink_port("inproc://sink"));
+  source.on_start([&] { source.finish(); });
+  Value news = peers_at({"inproc://sink"}, true);
+  news["extra"]["out"] = Value::list();
+  news["extra"]["out"].push_back("nowhere");
+  launcher.tell(news);
+
+  CHECK(source.run() == 0);
+
+  CHECK(logged->has("nowhere"));
+}
+
+TEST_CASE("a port that cannot be looked at says so and goes on") {
+  Loop loop;
+  FakeLauncher launcher(loop);
+  const topology::Plan plan = pair_plan();
+  NodeOptions options = launcher.options();
+  options.run_directory = "/tmp/" + std::string(120, 'x');  // no socket has so long a path
+  Node source(loop, node_of(plan, "source"), options);
+  (void)source.open<Push<>>("out");
+  Pull<> sink(loop, sink_port("inproc://sink"));
+  source.on_start([&] { source.finish(); });
+  Value news = peers_at({"inproc://sink"}, true);
+  news["taps"].push_back("out");
+  launcher.tell(news);
+
+  CHECK(source.run() == 0);
+
+  CHECK(launcher.reports.back().get("ports").get("out").get("tap_error").is_string());
+}
