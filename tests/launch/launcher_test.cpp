@@ -120,6 +120,18 @@ TEST_CASE("a script whose interpreter does not exist is told from a missing prog
   CHECK(contains(report.reason, "the interpreter that its first line names does not exist"));
 }
 
+TEST_CASE("a node inherits its standard streams and nothing else of its launcher") {
+  Watched run;
+  const auto plan =
+      scripts("lifetime: finite, args: [-c, 'echo $(ls -l /proc/$$/fd | grep -c [.]log) log files']",
+              "lifetime: service, args: [-c, '" + kWait + "']");
+
+  const RunReport report = launch_and_wait(plan, run.options());
+
+  CHECK(report.ok);
+  CHECK(Watched::has(run.lines, "source/0: 0 log files"));
+}
+
 TEST_CASE("a node that ends badly at once fails the run and leaves its last lines") {
   Watched run;
   const auto plan = scripts("lifetime: finite, args: [-c, 'echo out; echo oops >&2; printf cut; exit 7']",
