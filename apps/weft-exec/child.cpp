@@ -68,15 +68,20 @@ Ends make_pipe(bool child_reads) {
 Child::Child(Loop& loop, Events events) : loop_(loop), events_(std::move(events)) {}
 
 Child::~Child() {
-  if (pid_ > 0) {
-    ::kill(-pid_, SIGKILL);
-    while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-    }
-  }
+  end_group();
   // The loop may be gone: descriptors only.
   for (const Stream* stream : {&in_, &out_, &errors_, &exit_, &writable_}) {
     if (stream->fd >= 0) ::close(stream->fd);
   }
+}
+
+// What the command left behind in its group ends with it.
+void Child::end_group() {
+  if (pid_ <= 0) return;
+  ::kill(-pid_, SIGKILL);
+  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  pid_ = 0;
 }
 
 void Child::start(const std::vector<std::string>& words) {
@@ -240,11 +245,12 @@ void Child::read_errors() {
 }
 
 void Child::reap() {
-  int status = 0;
-  if (::waitpid(pid_, &status, WNOHANG) != pid_) return;
-  status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  reaped_ = true;
-  pid_ = 0;
+  siginfo_t info{};
+  // Looked at, not reaped: as long as it is a zombie, the number of its group cannot be given to others.
+  if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
+    return;
+  status_ = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+  exited_ = true;
   close(exit_);
   close_pipe();
   loop_.at(Clock::now() + kAfterExit, [this] {
@@ -256,8 +262,9 @@ void Child::reap() {
 }
 
 void Child::end_when_done() {
-  if (!reaped_ || told_ || out_.fd >= 0 || errors_.fd >= 0 || !out_.text.empty()) return;
+  if (!exited_ || told_ || out_.fd >= 0 || errors_.fd >= 0 || !out_.text.empty()) return;
   told_ = true;
+  end_group();
   if (events_.on_exit) events_.on_exit(status_);
 }
 

@@ -43,7 +43,7 @@ class Child {
   /// Stops and resumes reading its standard output: it will wait.
   void pause(bool paused);
   void signal(int number) const;
-  [[nodiscard]] bool running() const { return pid_ > 0; }
+  [[nodiscard]] bool running() const { return pid_ > 0 && !exited_; }
   [[nodiscard]] bool input_open() const { return in_.fd >= 0; }
 
  private:
@@ -66,6 +66,7 @@ class Child {
   void close(Stream& stream);
   void watch_output();
   void unwatch(Stream& stream);
+  void end_group();
 
   Loop& loop_;
   Events events_;
@@ -80,7 +81,7 @@ class Child {
   bool closing_ = false;
   bool full_ = false;
   bool paused_ = false;
-  bool reaped_ = false;
+  bool exited_ = false;
   bool told_ = false;
   int status_ = 0;
 };

@@ -11,8 +11,8 @@ namespace weft::cli {
 /// `given`, else $WEFT_RUN_DIR, else weft/ in $XDG_RUNTIME_DIR, else /tmp/weft-<uid>.
 std::string base_folder(const std::string& given = "");
 
-/// The run that `id` names or begins; one that lives goes before those that are over, and an empty id means the only
-/// live one. Throws Error{not_found}.
+/// The run that `id` names or begins; one that lives goes before those that are over, and an empty id means
+/// the only live one. Throws Error{not_found}.
 launch::RunInfo pick_run(const std::string& id);
 
 /// "[RUN] NODE.PORT" or "[RUN] NODE/REPLICA.PORT".
