@@ -107,5 +107,19 @@ links: [{from: script.out, to: answers.in, pattern: dealer-router}]
     contains(report["log"], '{"n":20}', "what the script read")
 
 
+def what_a_command_leaves_behind_ends_with_it():
+    left = WORK + "/left"
+    command = "sleep 600 >/dev/null 2>&1 & echo $! > %s; cat" % left
+    report = _run(FEED, 10, {"command": command})
+    equal((report["code"], report["ok"]), (0, True), "the run")
+    with open(left) as opened:
+        status = "/proc/%d/stat" % int(opened.read())
+    for _ in range(500):  # it was killed before the run ended, and the kernel may take a moment
+        if not os.path.exists(status) or open(status).read().rsplit(")", 1)[1].split()[0] == "Z":
+            return
+        time.sleep(0.01)
+    raise AssertionError("the command's sleep still lives after the run")
+
+
 if __name__ == "__main__":
     main(cases_of(globals()))
