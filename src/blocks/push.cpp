@@ -250,7 +250,10 @@ struct PushBase::Impl final : blocks::HubClient {
 
   [[nodiscard]] bool all_settled() const {
     return queued_records == 0 && std::ranges::all_of(hub.peers(), [](const auto& peer) {
-             return !peer->up() || peer->out.outstanding() == 0;
+             // One that is silent for a while is slow, not dead: what it has may still be handled.
+             const auto state = peer->session.state();
+             const bool lives = state == protocol::PeerState::up || state == protocol::PeerState::suspect;
+             return !lives || peer->out.outstanding() == 0;
            });
   }
 

@@ -121,6 +121,32 @@ WEFT_CONFORMS("sessions: a silent receiver is suspected, then dead, and the othe
   CHECK(eventually(loop, [&] { return push.peers_up() == 2; }));
 }
 
+WEFT_CONFORMS("sessions: a sender that drains waits for a receiver that is slow, not dead") {
+  Loop loop;
+  Push<> push(loop, {.name = "out",
+                     .bind = place.endpoints(),
+                     .heartbeat = 20ms,
+                     .dead_after = 60s,
+                     .batch_records = 1,
+                     .distribute = Distribute::round_robin});
+  const Events events(push);
+  Stranger slow(loop, push.endpoints()[0], "slow/0");
+  slow.hello("pull");
+  Pull<> pull(loop, {.name = "in", .node = "pull/0", .connect = push.endpoints()});
+  const auto got = count(pull);
+  REQUIRE(push.wait_for_peers(2, soon()));
+  for (int i = 0; i < 2; ++i) REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
+
+  push.begin_drain();
+  REQUIRE(eventually(loop, [&] { return events.count(PeerEvent::What::suspect) == 1 && *got == 1; }));
+  (void)loop.run_until([&] { return push.drained(); }, Deadline::after(100ms));
+  CHECK_FALSE(push.drained());
+  slow.send(wire::Kind::ack, 1);
+
+  CHECK(eventually(loop, [&] { return push.drained(); }));
+  CHECK(push.stats().lost_records == 0);
+}
+
 WEFT_CONFORMS("sessions: a peer with a slow heartbeat is not suspected for it") {
   Loop loop;
   Pull<> pull(loop, {.name = "in", .bind = place.endpoints(), .heartbeat = 10ms, .dead_after = 30ms});
