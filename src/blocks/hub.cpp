@@ -122,6 +122,14 @@ Peer* Hub::find(std::uint64_t id) {
   return found == by_id_.end() ? nullptr : found->second;
 }
 
+bool Hub::anyone_living() const {
+  return std::ranges::any_of(peers_, [](const auto& p) {
+    const auto state = p->session.state();
+    const bool lives = state == protocol::PeerState::up || state == protocol::PeerState::suspect;
+    return lives && p->met && !p->finished;
+  });
+}
+
 std::size_t Hub::peers_up() const {
   return static_cast<std::size_t>(
       std::ranges::count_if(peers_, [](const auto& p) { return p->up() && !p->finished; }));

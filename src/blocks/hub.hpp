@@ -140,6 +140,8 @@ class Hub {
   [[nodiscard]] const std::vector<std::unique_ptr<Peer>>& peers() const { return peers_; }
   [[nodiscard]] Peer* find(std::uint64_t id);
   [[nodiscard]] std::size_t peers_up() const;
+  /// True while a peer that has not said BYE lives, be it silent for a while: slow is not dead.
+  [[nodiscard]] bool anyone_living() const;
 
   /// Sends frames to a peer that is up. `unroutable` is taken as the peer's death: it is not up any more, and
   /// the block hears of it in the next turn (never from inside this call).

@@ -287,7 +287,7 @@ bool PullBase::drained() const {
   const Impl& impl = *impl_;
   if (impl.hub.closed()) return true;
   if (!impl.draining || !impl.inbox.empty()) return false;
-  return impl.hub.peers_up() == 0;
+  return !impl.hub.anyone_living();
 }
 
 void PullBase::close() {

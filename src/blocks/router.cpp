@@ -378,7 +378,7 @@ void RouterBase::begin_drain() {
 bool RouterBase::drained() const {
   const Impl& impl = *impl_;
   if (impl.hub.closed()) return true;
-  return impl.draining && impl.hub.peers_up() == 0 && impl.open_requests == 0 && impl.queued_bytes == 0;
+  return impl.draining && !impl.hub.anyone_living() && impl.open_requests == 0 && impl.queued_bytes == 0;
 }
 
 void RouterBase::close() {

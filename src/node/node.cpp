@@ -72,6 +72,14 @@ Node::~Node() {
   if (impl.hook != 0) impl.loop.remove_hook(impl.hook);
   if (impl.limit != 0) impl.loop.cancel(impl.limit);
   if (impl.reporter != 0) impl.loop.cancel(impl.reporter);
+  if (impl.ask_again != 0) impl.loop.cancel(impl.ask_again);
+  // What a port says while it closes finds everything still there.
+  for (const auto& port : impl.ports) {
+    if (port->block) port->block->tap(nullptr);
+    port->tap.reset();
+    if (port->block) port->block->close();
+  }
+  if (impl.control) impl.control->close();
   if (impl.signal_watch != 0) impl.loop.unwatch(impl.signal_watch);
   if (impl.signals < 0) return;
   ::close(impl.signals);
@@ -111,7 +119,9 @@ void Node::fail(std::string sentence, int exit_code) {
 void Node::drain() {
   // Before run() there is nothing to drain yet, and perhaps not every port is open.
   if (impl_->state == NodeState::created)
-    impl_->loop.post([impl = impl_.get()] { impl->begin_drain(); });
+    impl_->loop.post([impl = impl_.get(), weak = std::weak_ptr<bool>(impl_->alive)] {
+      if (!weak.expired()) impl->begin_drain();
+    });
   else
     impl_->begin_drain();
 }
@@ -270,7 +280,9 @@ void Node::Impl::begin() {
     connect_from_plan();
     enter(NodeState::joined);
   }
-  loop.post([this] { step(); });
+  loop.post([this, weak = std::weak_ptr<bool>(alive)] {
+    if (!weak.expired()) step();
+  });
 }
 
 void Node::Impl::step() {
@@ -283,8 +295,8 @@ void Node::Impl::step() {
   // Posted, not called: this runs in a hook, and what is sent from a hook would wait for the next turn.
   if (state == NodeState::ready && (go || !control) && !start_posted) {
     start_posted = true;
-    loop.post([this] {
-      if (state == NodeState::ready) start();
+    loop.post([this, weak = std::weak_ptr<bool>(alive)] {
+      if (!weak.expired() && state == NodeState::ready) start();
     });
   }
   if (state == NodeState::draining) drain_step();
@@ -312,7 +324,9 @@ void Node::Impl::begin_drain() {
     options.log.error(reason);
     stop(4);
   });
-  loop.post([this] { step(); });
+  loop.post([this, weak = std::weak_ptr<bool>(alive)] {
+    if (!weak.expired()) step();
+  });
 }
 
 void Node::Impl::drain_step() {

@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <map>
+#include <memory>
 #include <set>
 
 #include <weft/blocks/dealer.hpp>
@@ -42,6 +43,7 @@ struct Node::Impl {
   bool draining_senders = false;
   bool start_posted = false;
   bool started = false;
+  std::shared_ptr<bool> alive = std::make_shared<bool>(true);  // for calls that come later
   int exit_code = 0;
   int signals = -1;  // signalfd
   sigset_t mask_before{};
@@ -50,6 +52,7 @@ struct Node::Impl {
   Loop::HookId hook = 0;
   Loop::TimerId limit = 0;
   Loop::TimerId reporter = 0;
+  Loop::TimerId ask_again = 0;
   std::function<void()> start_handler;
   std::function<void()> drain_handler;
   std::function<bool()> busy;  // holds the senders' drain

@@ -116,7 +116,10 @@ void Node::Impl::watch() {
                               return watch();
                             }
                             if (reply.outcome == Outcome::timed_out) return watch();
-                            loop.at(Clock::now() + kAskAgain, [this] { watch(); });
+                            ask_again = loop.at(Clock::now() + kAskAgain, [this] {
+                              ask_again = 0;
+                              watch();
+                            });
                           });
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include <weft/core/format.hpp>
+#include <weft/ps/staleness_clock.hpp>
 
 namespace weft::ps {
 namespace {
@@ -43,7 +44,8 @@ Server::~Server() {
 }
 
 void Server::on_request(const Request& request, RouterBase::Ticket ticket) {
-  if (request.op == Op::join && request.worker != kObserver) {
+  // An index out of range is the shard's to refuse; it must not take room here.
+  if (request.op == Op::join && request.worker < StalenessClock::kMaxWorkers) {
     Owner& owner = owners_[request.worker];
     if (request.epoch >= owner.epoch) owner = {ticket.peer(), request.epoch};
   }
