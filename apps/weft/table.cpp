@@ -1,6 +1,7 @@
 #include "table.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include <weft/core/format.hpp>
 #include <weft/core/units.hpp>
@@ -40,7 +41,7 @@ std::string humane(const Value& value) {
   if (value.is_int()) return format("{}", value.as_int());
   if (value.is_double()) {
     const double number = value.as_double();
-    if (number >= 1000 && number < 1e15) return humane_count(static_cast<std::uint64_t>(number + 0.5));
+    if (number >= 1000 && number < 1e15) return humane_count(static_cast<std::uint64_t>(std::llround(number)));
     return format("{:.6g}", number);
   }
   if (value.is_map()) return "{" + humane_members(value) + "}";
