@@ -15,12 +15,7 @@
 
 namespace weft {
 
-using blocks::Hub;
-using blocks::kNativeLastRetry;
-using blocks::kNativeRetry;
-using blocks::NativeTarget;
-using blocks::Peer;
-using blocks::Queue;
+using namespace blocks;
 using Batch = wire::BatchBuilder::Batch;
 
 struct PushBase::Impl final : blocks::HubClient {

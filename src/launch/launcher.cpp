@@ -174,6 +174,7 @@ void Launcher::Impl::start(Managed& node) {
   node.state = "started";
   node.last_word = false;
   node.reason.clear();
+  node.last_error.clear();
   node.started = Clock::now();
   const std::string spec =
       format("{}/nodes/{}-{}.json", directory.path(), plan_of.id.name, plan_of.id.replica);
@@ -220,6 +221,7 @@ void Launcher::Impl::on_line(Managed& node, bool is_stderr, std::string_view lin
   node.log << line << '\n';
   node.log.flush();
   node.last_lines.emplace_back(line);
+  if (is_stderr) node.last_error = line;
   if (node.last_lines.size() > kLastLines) node.last_lines.pop_front();
   if (options.on_line) options.on_line(node.plan->id, is_stderr, line);
 }
@@ -283,6 +285,9 @@ void Launcher::Impl::start_again(Managed& node, const std::string& how_it_ended)
 }
 
 void Launcher::Impl::ended_badly(Managed& node) {
+  // One that failed before it could report said why on its last line of stderr.
+  const bool by_itself = !node.killed && node.ending.signal == 0;
+  if (node.reason.empty() && by_itself) node.reason = node.last_error;
   if (node.reason.empty()) {
     node.reason = !node.killed ? how(node.ending)
                   : signals_seen > 1 || stopped

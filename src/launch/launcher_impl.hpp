@@ -51,6 +51,7 @@ struct Managed {
   std::string reason;
   std::string missing;
   std::deque<std::string> last_lines;
+  std::string last_error;  // the last line on stderr
   std::ofstream log;
   std::uint64_t told = 0;  // version of the last answer to its watch
   std::optional<Responder<Raw>> watcher;

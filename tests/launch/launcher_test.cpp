@@ -140,7 +140,7 @@ TEST_CASE("a node that ends badly at once fails the run and leaves its last line
   const RunReport report = launch_and_wait(plan, run.options());
 
   CHECK_FALSE(report.ok);
-  CHECK(report.reason == "source/0 ended with exit code 7");
+  CHECK(report.reason == "source/0 ended with exit code 7: oops");
   CHECK(node_of(report, "source/0").state == "failed");
   CHECK(node_of(report, "source/0").exit_code == 7);
   auto lines = node_of(report, "source/0").last_lines;

@@ -113,12 +113,16 @@ def what_a_command_leaves_behind_ends_with_it():
     report = _run(FEED, 10, {"command": command})
     equal((report["code"], report["ok"]), (0, True), "the run")
     with open(left) as opened:
-        status = "/proc/%d/stat" % int(opened.read())
-    for _ in range(500):  # it was killed before the run ended, and the kernel may take a moment
-        if not os.path.exists(status) or open(status).read().rsplit(")", 1)[1].split()[0] == "Z":
-            return
-        time.sleep(0.01)
-    raise AssertionError("the command's sleep still lives after the run")
+        pid = int(opened.read())
+    try:
+        end = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    # It was killed before the run ended, and the kernel may take a moment.
+    ready, _, _ = select.select([end], [], [], 10)
+    os.close(end)
+    if not ready:
+        raise AssertionError("the command's sleep still lives after the run")
 
 
 if __name__ == "__main__":

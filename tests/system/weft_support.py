@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
