@@ -6,6 +6,7 @@
 #include <weft/core/units.hpp>
 
 #include "runs.hpp"
+#include "table.hpp"
 #include "verbs.hpp"
 
 namespace weft::cli {
@@ -22,7 +23,21 @@ int run_verb(const Down& down) {
                        format_duration(down.for_), run.pid));
   }
   std::printf("%s is down\n", run.id.c_str());
-  return kOk;
+  // A detached run has nobody else to tell.
+  const launch::RunInfo after = pick_run(run.id);
+  Table table({"link", ">sent", ">received", ">dropped", ">lost", ">rejected", ">left"});
+  if (after.state.get("links").is_list()) {
+    for (const Value& link : after.state.get("links").as_list()) {
+      table.add({humane(link.get("from")) + " -> " + humane(link.get("to")), humane(link.get("sent")),
+                 humane(link.get("received")), humane(link.get("dropped")), humane(link.get("lost")),
+                 humane(link.get("rejected")), humane(link.get("left"))});
+    }
+  }
+  if (!table.empty()) std::printf("\n%s", table.text().c_str());
+  if (after.state.get("ok") == Value(true)) return kOk;
+  const Value& reason = after.state.get("reason");
+  throw Error(Errc::peer_lost,
+              format("{} failed: {}", run.id, reason.is_string() ? reason.as_string() : "it says nothing"));
 }
 
 }  // namespace weft::cli

@@ -80,7 +80,8 @@ void Guest::read_state(const Value& state) {
       sends_ = end.get("sender").as_bool();
       const Value& endpoint = end.get("endpoint");
       peers_.push_back({name, target_.port, end.get("binds").as_bool(),
-                        endpoint.is_string() ? endpoint.as_string() : std::string()});
+                        endpoint.is_string() ? endpoint.as_string() : std::string(),
+                        end.get("prefetch").is_int() ? end.get("prefetch").as_uint() : 0});
       break;  // a port is one block, however many links it has
     }
   }
@@ -94,6 +95,9 @@ void Guest::read_state(const Value& state) {
 PortOptions Guest::options(const std::string& verb) const {
   PortOptions out{.name = verb, .node = own_name(), .scope = target_.run.id};
   for (const GuestPeer& peer : peers_) {
+    // As much credit as the link's own receivers give: with less, a balancing sender would never choose a
+    // guest.
+    if (peer.prefetch != 0) out.window_bytes = peer.prefetch;
     if (peer.binds && !peer.endpoint.empty()) {
       out.connect.push_back(peer.endpoint);
     } else if (out.bind.empty()) {

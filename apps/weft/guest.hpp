@@ -19,7 +19,8 @@ struct GuestPeer {
   std::string node;  ///< "worker/2"
   std::string port;
   bool binds = false;
-  std::string endpoint;  ///< where it binds
+  std::string endpoint;        ///< where it binds
+  std::uint64_t prefetch = 0;  ///< credit that its link gives a sender, in bytes
 };
 
 /// Of the loop's thread. SIGINT and SIGTERM become stopped() while it lives.

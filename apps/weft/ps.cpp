@@ -22,7 +22,8 @@ Nodes count_nodes(const Value& state) {
   if (!state.get("nodes").is_list()) return nodes;
   for (const Value& node : state.get("nodes").as_list()) {
     ++nodes.all;
-    if (node.get("state") == Value("running")) ++nodes.running;
+    const Value& now = node.get("state");
+    if (now == Value("ready") || now == Value("running") || now == Value("draining")) ++nodes.running;
   }
   return nodes;
 }

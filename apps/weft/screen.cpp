@@ -30,6 +30,17 @@ std::string harmless(std::string_view text) {
   return out;
 }
 
+// " training  loss 0.33": texts and numbers of a map, the texts without their names.
+std::string short_members(const Value& map) {
+  std::string out;
+  for (const auto& [name, value] : map.as_map()) {
+    if (value.is_string()) out += " " + value.as_string();
+    if (!value.is_number()) continue;
+    out += format("  {} {}", name, value.is_double() ? format("{:.4g}", value.as_double()) : humane(value));
+  }
+  return out;
+}
+
 double number(const Value& value) {
   return value.is_number() ? value.as_double() : 0;
 }
@@ -43,6 +54,7 @@ Screen::Screen(const topology::Plan& plan, Settings settings)
   for (const topology::NodePlan& node : plan.nodes) {
     width_ = std::max(width_, node.id.text().size());
     order_.emplace(node.id.name, order_.size());
+    if (node.main) main_.insert(node.id.text());
   }
 }
 
@@ -97,14 +109,16 @@ void Screen::progress(const Value& state) {
     for (const Value& link : state.get("links").as_list()) records += number(link.get("sent"));
   }
   std::size_t running = 0, all = 0;
-  std::string says;
+  std::string says;  // of a main node, whose progress is that of the run; else of any
+  bool by_main = false;
   if (state.get("nodes").is_list()) {
     for (const Value& node : state.get("nodes").as_list()) {
       ++all;
       if (node.get("state") == Value("running")) ++running;
-      if (says.empty() && node.get("progress").is_map()) {
-        says = format("{}: {}", humane(node.get("name")), humane_members(node.get("progress")));
-      }
+      const bool is_main = main_.contains(humane(node.get("name")));
+      if (by_main || (!says.empty() && !is_main) || !node.get("progress").is_map()) continue;
+      by_main = is_main;
+      says = humane(node.get("name")) + short_members(node.get("progress"));
     }
   }
   const double seconds = number(state.get("seconds"));
@@ -112,9 +126,9 @@ void Screen::progress(const Value& state) {
   const double rate = span > 0 ? (records - last_records_) / span : 0;
   last_seconds_ = seconds;
   last_records_ = records;
-  std::string text =
-      format("{:5.0f} s  {}  {}/{} running  {} records  {}/s  {}", seconds, humane(state.get("state")),
-             running, all, humane(records), humane(std::max(0.0, rate)), says);
+  // What matters most comes first: the line is cut to the width of the terminal.
+  std::string text = format("{:.0f} s  {}/{} {}  {}/s{}{}", seconds, running, all, humane(state.get("state")),
+                            humane_rate(rate), says.empty() ? "" : "  ", says);
   text.resize(std::min<std::size_t>(text.size(), terminal_width() - 1));
   clear();
   std::fputs(text.c_str(), stderr);

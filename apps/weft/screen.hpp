@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -39,6 +40,7 @@ class Screen {
   Settings settings_;
   std::size_t width_ = 0;  // of the longest node name
   std::map<std::string, std::size_t> order_;
+  std::set<std::string> main_;
   bool out_is_terminal_;
   bool err_is_terminal_;
   bool shown_ = false;  // a progress line is there

@@ -41,12 +41,19 @@ std::string humane(const Value& value) {
   if (value.is_int()) return format("{}", value.as_int());
   if (value.is_double()) {
     const double number = value.as_double();
-    if (number >= 1000 && number < 1e15) return humane_count(static_cast<std::uint64_t>(std::llround(number)));
+    if (number >= 1000 && number < 1e15)
+      return humane_count(static_cast<std::uint64_t>(std::llround(number)));
     return format("{:.6g}", number);
   }
   if (value.is_map()) return "{" + humane_members(value) + "}";
   if (value.is_list()) return format("{} items", value.as_list().size());
   return "-";
+}
+
+std::string humane_rate(double per_second) {
+  if (!(per_second > 0)) return "0";
+  if (per_second < 100) return format("{:.3g}", per_second);
+  return humane_count(static_cast<std::uint64_t>(std::llround(std::min(per_second, 1e15))));
 }
 
 std::string humane_members(const Value& map) {

@@ -23,6 +23,8 @@ class Table {
 
 /// "received 1,000  rate 2,000": the members of a map, nested ones in braces.
 std::string humane_members(const Value& map);
+/// "12,345" or "3.14": whole numbers from 100 on.
+std::string humane_rate(double per_second);
 /// One value for people: numbers with separators or six digits.
 std::string humane(const Value& value);
 

@@ -49,7 +49,7 @@ void print_links(const launch::RunReport& report) {
     const double rate = report.seconds > 0 ? static_cast<double>(link.sent) / report.seconds : 0;
     table.add({link.from + " -> " + link.to, humane_count(link.sent), humane_count(link.received),
                humane_count(link.dropped), humane_count(link.lost), humane_count(link.rejected),
-               humane_count(link.left), humane(Value(rate))});
+               humane_count(link.left), humane_rate(rate)});
   }
   std::printf("\n%s", table.text().c_str());
 }
