@@ -41,7 +41,7 @@ void Sink::take(const wire::RecordView& record, const Meta& meta, program::Answe
     answer.fail(wire::Code::denied, "this sink has what it was to take");
     return;
   }
-  if (received_++ == 0) first_ = Clock::now();
+  if (received_++ == 0) first_ = last_ = Clock::now();
   dirty_ = true;
   count_peer(meta);
   if (!check_field_.empty()) check(record);

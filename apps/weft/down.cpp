@@ -36,8 +36,9 @@ int run_verb(const Down& down) {
   if (!table.empty()) std::printf("\n%s", table.text().c_str());
   if (after.state.get("ok") == Value(true)) return kOk;
   const Value& reason = after.state.get("reason");
-  throw Error(Errc::peer_lost,
-              format("{} failed: {}", run.id, reason.is_string() ? reason.as_string() : "it says nothing"));
+  std::fprintf(stderr, "weft: %s failed: %s\n", run.id.c_str(),
+               reason.is_string() ? reason.as_string().c_str() : "its launcher ended without a report");
+  return kFailed;
 }
 
 }  // namespace weft::cli

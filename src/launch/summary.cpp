@@ -151,7 +151,9 @@ Value Launcher::Impl::state() const {
       if (const auto at = node.endpoints.find(end.link); at != node.endpoints.end())
         e["endpoint"] = at->second;
       for (const auto& link : plan.links) {
-        if (link.id == end.link) e["pattern"] = to_string(link.pattern);
+        if (link.id != end.link) continue;
+        e["pattern"] = to_string(link.pattern);
+        e["prefetch"] = link.prefetch_bytes;
       }
       ends.push_back(std::move(e));
     }

@@ -113,8 +113,8 @@ std::string padded(std::string text, std::size_t width) {
 
 // A list with one block a node: its title, then the links that leave it.
 std::string draw_ascii(const Plan& plan) {
-  std::string out = format("{}: {} nodes, {} processes, {} links\n", plan.name, boxes(plan).size(),
-                           plan.nodes.size(), plan.links.size());
+  std::string out = format("{}: {} nodes, {} processes, {} link{}\n", plan.name, boxes(plan).size(),
+                           plan.nodes.size(), plan.links.size(), plan.links.size() == 1 ? "" : "s");
   std::size_t left = 0;
   std::size_t right = 0;
   const auto target = [&](const LinkPlan& link) {

@@ -38,7 +38,7 @@ Error endpoint_failure(std::string_view verb, std::string_view endpoint, int num
       return fail(
           Errc::address_in_use,
           "the address is already in use; stop the process that holds it (`ss -ltnp` shows it), choose "
-          "another one, or write * as the port to get a free one");
+          "another one, or leave the choice to the system (port *, or no endpoint in a topology)");
     case EADDRNOTAVAIL:
     case ENODEV:
       return fail(

@@ -50,7 +50,7 @@ struct LaunchOptions {
   /// Added to the environment of every node, before its own `env:`.
   std::vector<std::pair<std::string, std::string>> environment = {};
   /// Directories of earlier runs that are kept; older ones that are over are removed at the start.
-  unsigned keep_runs = 20;
+  unsigned keep_runs = 50;
   /// SIGINT and SIGTERM drain the run, a second one kills it. They stay blocked in the calling thread while
   /// run() runs.
   bool handle_signals = true;
