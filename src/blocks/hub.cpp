@@ -224,7 +224,7 @@ void Hub::on_bye(Peer& peer, const wire::Header& header) {
   if (identity_.receives && peer.ack.pending()) acknowledge(peer);
   // It acknowledged what it had before it said so, and takes nothing more.
   counts_.lost_records += peer.out.resume(peer.out.last_acknowledged()).records;
-  emit(peer, PeerEvent::What::finished);
+  if (!identity_.finish_is_told) emit(peer, PeerEvent::What::finished);
   client_.on_down(peer, PeerEvent::What::finished);
 }
 

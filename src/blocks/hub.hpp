@@ -31,6 +31,8 @@ struct PortIdentity {
   bool sends = false;     ///< has an outgoing lane a peer
   bool receives = false;  ///< has an incoming lane a peer, and gives credit
   std::string data_endpoint;
+  /// A peer's BYE may overtake its last data, which comes another way: the block says when it has finished.
+  bool finish_is_told = false;
 };
 
 struct Peer {

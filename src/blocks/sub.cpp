@@ -22,6 +22,7 @@ using blocks::Peer;
 namespace {
 
 constexpr int kMessagesPerTurn = 256;
+constexpr Duration kLastData = std::chrono::seconds(1);  // how long a BYE waits for data that it overtook
 constexpr int kHighWater = 2000;
 
 /// The stream of one topic.
@@ -39,6 +40,7 @@ struct Source {
   unsigned joins = 0;      // confirmations on this socket
   bool confirmed = false;  // our subscriptions are active there
   bool finished = false;   // its BYE came behind its last data
+  TimePoint last_data{};
   std::unordered_map<std::string, Lane> lanes;
 };
 
@@ -65,7 +67,8 @@ struct SubBase::Impl final : blocks::HubClient {
              .reply_type = {},
              .sends = false,
              .receives = false,
-             .data_endpoint = {}},
+             .data_endpoint = {},
+             .finish_is_told = true},
             *this) {
     for (const std::string& topic : options.topics) {
       const auto frame = blocks::topic_frame(topic);
@@ -134,14 +137,35 @@ struct SubBase::Impl final : blocks::HubClient {
 
   void on_down(Peer& peer, PeerEvent::What what) override {
     const auto found = sources.find(peer.id);
-    if (found == sources.end() || what == PeerEvent::What::finished)
-      return;  // its last data is still on its way
+    if (found == sources.end()) return;
+    if (what == PeerEvent::What::finished) return await_last_data(peer.id);
     if (what == PeerEvent::What::dead && hub.find(peer.id) != nullptr && peer.socket && peer.socket->open()) {
       found->second.confirmed = false;  // it may come back on the same socket
       return;
     }
     drop_socket(found->second);
     sources.erase(found);
+  }
+
+  /// The session's BYE may overtake data; the BYE behind the data may be lost with it, at the high-water
+  /// mark.
+  void await_last_data(std::uint64_t id) {
+    const auto found = sources.find(id);
+    if (found == sources.end() || found->second.finished) return;
+    const TimePoint quiet = std::max(found->second.last_data, hub.loop().now()) + kLastData;
+    hub.loop().at(quiet, [this, id, quiet, weak = std::weak_ptr<bool>(hub.alive())] {
+      if (weak.expired() || hub.closed()) return;
+      const auto source = sources.find(id);
+      if (source == sources.end()) return;
+      source->second.last_data + kLastData > quiet ? await_last_data(id) : finish(id, source->second);
+    });
+  }
+
+  /// The publisher has said BYE and nothing of it is on its way any more.
+  void finish(std::uint64_t id, Source& source) {
+    if (source.finished) return;
+    source.finished = true;
+    if (Peer* peer = hub.find(id)) hub.emit(*peer, PeerEvent::What::finished);
   }
 
   void drop_socket(Source& source) {
@@ -188,6 +212,7 @@ struct SubBase::Impl final : blocks::HubClient {
         return;
       }
       if (!source.socket->receive(message)) return;
+      source.last_data = hub.loop().now();
       handle(id, source);
       if (alive.expired() || hub.closed()) return;
     }
@@ -277,7 +302,7 @@ struct SubBase::Impl final : blocks::HubClient {
     }
     if (topic != blocks::kTopicAll) return;  // another subscriber's, seen because "" takes everything
     if (header.kind == wire::Kind::bye) {
-      source.finished = true;
+      finish(id, source);
     } else if (header.kind == wire::Kind::ping) {
       compare(source, header);
     } else {

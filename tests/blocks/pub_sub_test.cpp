@@ -131,3 +131,23 @@ TEST_CASE("a subscriber of another type is refused by name") {
   CHECK(refusal.find("Order") != std::string::npos);
   CHECK(refusal.find("Price") != std::string::npos);
 }
+
+TEST_CASE("a publisher has finished only when its last record has come") {
+  Loop loop;
+  Pub<> pub(loop, {.name = "out", .bind = {"tcp://127.0.0.1:*"}});
+  Sub<> sub(loop, {.name = "in", .connect = pub.endpoints()});
+  int got = 0;
+  int got_at_finish = -1;
+  sub.on_record([&](const RawRecord&, const Meta&) { ++got; });
+  sub.on_peer([&](const PeerEvent& event) {
+    if (event.what == PeerEvent::What::finished) got_at_finish = got;
+  });
+  REQUIRE(pub.wait_for_peers(1, soon()));
+  const std::string large(100'000, 'x');
+
+  for (int i = 0; i < 200; ++i) (void)pub.publish("t", as_bytes(large));
+  pub.begin_drain();
+  REQUIRE(loop.run_until([&] { return got_at_finish >= 0; }, soon()));
+
+  CHECK(got_at_finish == 200);
+}
