@@ -49,7 +49,7 @@ void Background::serve(const std::shared_ptr<State>& state) {
 }
 
 void Background::finish(const std::shared_ptr<State>& state, std::shared_ptr<Job> job,
-                        std::exception_ptr failure) {
+                        const std::exception_ptr& failure) {
   // Under the lock, so that the loop is still there.
   const std::lock_guard lock(state->mutex);
   if (state->loop == nullptr) return;

@@ -287,8 +287,8 @@ struct PubBase::Impl final : blocks::HubClient {
     }
     for (const auto& [frame, topic] : topics) {
       if (topic->kept.count == 0) continue;
-      const bool wanted =
-          std::ranges::any_of(prefixes, [&](const auto& p) { return topic->frame.starts_with(p); });
+      const bool wanted = std::ranges::any_of(
+          prefixes, [name = &topic->frame](const auto& p) { return name->starts_with(p); });
       if (wanted && !send_kept(peer, *topic)) return;
     }
     wire::Header end{

@@ -358,7 +358,7 @@ void Launcher::Impl::check_over() {
   if (any_main && mains_done) drain("the main nodes have ended");
 }
 
-void Launcher::Impl::drain(std::string why) {
+void Launcher::Impl::drain(const std::string& why) {
   if (draining) return;
   draining = true;
   event("draining: " + why);

@@ -108,7 +108,7 @@ struct Launcher::Impl {
   void ended_badly(Managed& node);
   void check_ready();
   void check_over();
-  void drain(std::string why);
+  void drain(const std::string& why);
   void drain_next();
   void stop(Managed& node);
   void kill_all();

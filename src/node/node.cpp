@@ -179,7 +179,7 @@ PortOptions Node::port_options(std::string_view name) const {
   return out;
 }
 
-void Node::adopt(std::string name, std::unique_ptr<Block> block) {
+void Node::adopt(const std::string& name, std::unique_ptr<Block> block) {
   Impl& impl = *impl_;
   NodePort* port = impl.find(name);
   if (!port)

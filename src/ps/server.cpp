@@ -20,7 +20,7 @@ ShardOptions incarnate(ShardOptions options) {
 
 }  // namespace
 
-Server::Server(Loop& loop, PortOptions port, ShardOptions shard, std::vector<TableSpec> tables)
+Server::Server(Loop& loop, const PortOptions& port, ShardOptions shard, std::vector<TableSpec> tables)
     : own_(std::make_unique<ParamsRouter>(loop, named(port, shard.index))),
       router_(own_.get()),
       shard_(incarnate(shard), std::move(tables)),

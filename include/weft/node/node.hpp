@@ -83,7 +83,7 @@ class Node {
   }
   /// What the plan says of a port as block options: scope, node, binds, limits, distribution.
   [[nodiscard]] PortOptions port_options(std::string_view port) const;
-  void adopt(std::string port, std::unique_ptr<Block> block);
+  void adopt(const std::string& port, std::unique_ptr<Block> block);
 
   /// Called once, when every node of the run is ready: where sources start.
   void on_start(std::function<void()> handler);

@@ -24,7 +24,7 @@ class Server {
  public:
   /// With a port of its own. Clients address shard i as the node "server/i": with an empty `port.node` it is
   /// named so. `shard.incarnation` 0: wall-clock microseconds.
-  Server(Loop& loop, PortOptions port, ShardOptions shard, std::vector<TableSpec> tables);
+  Server(Loop& loop, const PortOptions& port, ShardOptions shard, std::vector<TableSpec> tables);
   /// On a port that a Node has opened and owns: the server must be used no more when that is gone. Hand peer
   /// events to on_peer().
   Server(ParamsRouter& router, ShardOptions shard, std::vector<TableSpec> tables, Logger log = {});
