@@ -410,7 +410,7 @@ void SubBase::disconnect(const std::string& endpoint) {
 std::size_t SubBase::peers_up() const {
   return static_cast<std::size_t>(std::ranges::count_if(impl_->sources, [this](const auto& entry) {
     const Peer* peer = impl_->hub.find(entry.first);
-    return entry.second.confirmed && peer && peer->up() && !peer->finished;
+    return entry.second.confirmed && !entry.second.finished && peer && peer->up() && !peer->finished;
   }));
 }
 
