@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,15 @@
 #include <weft/core/time.hpp>
 
 namespace weft {
+
+class Journal;
+
+/// Sub: where a subscriber of a journaled publisher begins.
+enum class From {
+  latest,    ///< with what comes next (after the kept values, where it asked for them)
+  earliest,  ///< with the oldest batch that the publisher retains
+  sequence,  ///< behind PortOptions::from_sequence, in each topic
+};
 
 struct PortOptions {
   /// Name of the port, unique in its node; part of the stream's name. 1-100 bytes of letters, digits, "_",
@@ -54,6 +64,29 @@ struct PortOptions {
   std::uint64_t max_frame_bytes = 256ULL << 20;
   /// Peers at once at a bound port. 1 - 65,536.
   std::uint32_t max_peers = 16384;
+
+  /// What is promised; both ends say it in HELLO and must agree.
+  Delivery delivery = Delivery::best_effort;
+  /// Makes the port durable (weft/journal/journal.hpp). Push: records that wait or are not yet processed;
+  /// Pub: the log; Pull, Router: what has been processed, which exactly_once needs. Ports that share one
+  /// journal commit together: what a handler sends is in one commit with the acknowledgement of what it was
+  /// given.
+  std::shared_ptr<Journal> journal = nullptr;
+  /// Push: class of records that name none; higher ones leave first, lower ones do not starve. 0 - 9.
+  std::uint8_t priority = 4;
+  /// Push: how long a record may wait here for its first receiver; then it is expired. Zero: for ever.
+  Duration ttl = Duration::zero();
+  /// Push: how long a record waits before it may leave.
+  Duration delay = Duration::zero();
+  /// Push, Dealer: receivers that a record is tried at before it is a dead letter. 0: no bound.
+  std::uint32_t max_attempts = 0;
+  /// Push: bound of the records that wait here or are not yet processed. 0: no bound but `capacity_bytes`.
+  std::uint64_t capacity_records = 0;
+  /// Pub: bytes of past batches that are retained for subscribers that missed some. 0 - 64 GiB.
+  std::uint64_t retain_bytes = 16ULL << 20;
+  /// Sub: where to begin.
+  From from = From::latest;
+  std::uint64_t from_sequence = 0;
 
   /// Push, Pull: plain PUSH/PULL sockets without sessions; the sender connects, the receiver binds.
   bool native = false;

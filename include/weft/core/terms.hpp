@@ -3,6 +3,13 @@
 
 namespace weft {
 
+/// What a link promises (docs/guide/delivery.md).
+enum class Delivery {
+  best_effort,    ///< one attempt; what is lost is counted
+  at_least_once,  ///< retried until a receiver has processed it
+  exactly_once,   ///< the receiver's journal commits it once, however often it comes
+};
+
 /// Which receiver gets a batch (push-pull) or a request (dealer-router).
 enum class Distribute {
   round_robin,  ///< one batch each, in turn

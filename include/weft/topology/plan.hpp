@@ -14,7 +14,7 @@
 namespace weft::topology {
 
 enum class Pattern { push_pull, pub_sub, dealer_router };
-enum class Delivery { best_effort, at_least_once, exactly_once };
+using weft::Delivery;
 using weft::Distribute;
 using weft::Overflow;
 enum class Transport { automatic, tcp, ipc, inproc };
