@@ -50,7 +50,7 @@ void print_summary(const topology::Plan& plan) {
     const std::string ends =
         format("{}.{} -> {}.{}", link.from_node, link.from_port, link.to_node, link.to_port);
     std::printf("  %-40s %s, %s\n", ends.c_str(), std::string(to_string(link.pattern)).c_str(),
-                std::string(to_string(link.delivery)).c_str());
+                std::string(topology::to_string(link.delivery)).c_str());
   }
 }
 
@@ -76,7 +76,7 @@ Value summary(const topology::Plan& plan) {
     one["from"] = link.from_node + "." + link.from_port;
     one["to"] = link.to_node + "." + link.to_port;
     one["pattern"] = to_string(link.pattern);
-    one["delivery"] = to_string(link.delivery);
+    one["delivery"] = topology::to_string(link.delivery);
     links.push_back(std::move(one));
   }
   out["links"] = std::move(links);
