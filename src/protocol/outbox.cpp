@@ -118,13 +118,21 @@ Outbox::Assignment Outbox::place(OutboxEntry& entry, std::uint32_t index) {
   return {entry.id, index, lane.next() - 1, entry.attempts};
 }
 
-std::optional<Outbox::Assignment> Outbox::assign(TimePoint now) {
+// What is past its time to live ends, and what was delayed may leave.
+void Outbox::wake(TimePoint now) {
+  while (!expiring_.empty() && expiring_.begin()->first <= now) {
+    end(expiring_.begin()->second, Fate::expired, {});
+  }
   while (!delayed_.empty() && delayed_.begin()->first <= now) {
     OutboxEntry& entry = entries_.at(delayed_.begin()->second);
     delayed_.erase(delayed_.begin());
     entry.not_before = TimePoint::min();
     (entry.lane != 0 ? at(entry.lane).bound_ : shared_).insert(rank(entry));
   }
+}
+
+std::optional<Outbox::Assignment> Outbox::assign(TimePoint now) {
+  wake(now);
   for (std::uint32_t i = 1; i <= lanes_.size(); ++i) {
     OutboxLane& lane = at(i);
     if (lane.bound_.empty() || !lane.usable_) continue;
@@ -145,9 +153,7 @@ Duration Outbox::probe_after(const OutboxLane& lane) const {
 
 Outbox::Tick Outbox::on_tick(TimePoint now) {
   Tick out;
-  while (!expiring_.empty() && expiring_.begin()->first <= now) {
-    end(expiring_.begin()->second, Fate::expired, {});
-  }
+  wake(now);
   for (std::uint32_t i = 1; i <= lanes_.size(); ++i) {
     OutboxLane& lane = at(i);
     if (!lane.up_ || lane.count_ == 0 || now - lane.progress_ < probe_after(lane)) continue;

@@ -6,6 +6,10 @@
 namespace weft::protocol {
 namespace {
 
+// Places that a lane may span, settled ones in their middle included: with the first one unprocessed for ever
+// and all others processed, credit alone would bound nothing.
+constexpr std::size_t kMostPlaces = 65'536;
+
 bool within(const AckView::Range* ranges, std::size_t count, std::uint64_t seq) {
   for (std::size_t i = 0; i < count; ++i) {
     if (seq >= ranges[i].first && seq <= ranges[i].last) return true;
@@ -18,6 +22,7 @@ bool within(const AckView::Range* ranges, std::size_t count, std::uint64_t seq) 
 bool OutboxLane::admits(std::uint64_t bytes) const {
   if (credit_.batches == 0) return false;
   if (count_ == 0) return true;
+  if (flights_.size() >= kMostPlaces) return false;
   return count_ < credit_.batches && bytes_ + bytes <= credit_.bytes;
 }
 
@@ -68,7 +73,7 @@ void Outbox::restore_next(std::uint32_t index, std::uint64_t next) {
   if (lane.flights_.empty() && next > lane.base_) lane.base_ = lane.cursor_ = next;
   while (lane.next() < next) {
     Flight settled;
-    settled.done = settled.sent = true;
+    settled.done = settled.sent = settled.ever_sent = true;
     lane.flights_.push_back(settled);
   }
   lane.last_sent_ = std::max(lane.last_sent_, lane.next() - 1);
@@ -95,12 +100,13 @@ bool Outbox::finish_processed(OutboxLane& lane, const AckView& view) {
   bool any = false;
   const auto finish = [&](std::uint64_t first, std::uint64_t last) {
     first = std::max(first, lane.base_);
-    last = std::min(last, lane.next() - 1);
+    last = std::min({last, lane.next() - 1, lane.last_sent_});
     for (std::uint64_t seq = first; seq <= last && seq != 0; ++seq) {
       Flight& flight = lane.flights_[seq - lane.base_];
       if (flight.done) continue;
       settle(lane, flight);
       end(flight.id, Fate::processed, lane.receiver_);
+      lane.again_.erase(seq);
       any = true;
     }
   };
@@ -117,12 +123,18 @@ void Outbox::send_again(OutboxLane& lane, std::uint64_t seq, Flight& flight) {
 }
 
 // After a HELLO: what the receiver has not got is sent again, whatever was on its way.
-void Outbox::resend_all_unseen(OutboxLane& lane, const AckView& view, bool restarted) {
+void Outbox::resend_all_unseen(OutboxLane& lane, const AckView& view, bool restarted, TimePoint now) {
   for (std::uint64_t seq = lane.base_; seq < lane.next(); ++seq) {
     Flight& flight = lane.flights_[seq - lane.base_];
     const bool seen = seq <= view.seen && !within(view.missing, view.missing_count, seq);
-    if (flight.done || seen) {
-      if (flight.done && !seen && seq <= view.seen) lane.again_.insert(seq);
+    if (seen) {
+      // A sender that has read it back from its journal does not know yet that it was sent.
+      if (!flight.sent) flight.sent_at = now;
+      flight.sent = flight.ever_sent = true;
+      continue;
+    }
+    if (flight.done) {
+      lane.again_.insert(seq);
       continue;
     }
     if (restarted && flight.ever_sent) {
@@ -132,6 +144,7 @@ void Outbox::resend_all_unseen(OutboxLane& lane, const AckView& view, bool resta
       if (options_.max_attempts != 0 && entry.attempts >= options_.max_attempts) {
         settle(lane, flight);
         end(flight.id, Fate::dead_lettered, lane.receiver_);
+        lane.again_.insert(seq);
         continue;
       }
       ++entry.attempts;
@@ -141,35 +154,64 @@ void Outbox::resend_all_unseen(OutboxLane& lane, const AckView& view, bool resta
   trim(lane);
 }
 
+// Notes the latest departure that is known to have arrived. What was sent more than once says nothing: nobody
+// knows which copy arrived.
+void Outbox::see(OutboxLane& lane, const AckView& view) {
+  const std::uint64_t end = std::min(lane.next(), view.seen + 1);
+  for (std::uint64_t seq = lane.base_; seq < end; ++seq) {
+    const Flight& flight = lane.flights_[seq - lane.base_];
+    if (flight.sends != 1 || flight.order <= lane.seen_order_) continue;
+    if (!within(view.missing, view.missing_count, seq)) lane.seen_order_ = flight.order;
+  }
+}
+
+// The receiver misses what is not retained any more: it has to hear that nothing comes.
+void Outbox::mention_skipped(OutboxLane& lane, const AckView& view) {
+  const std::uint64_t missing = view.missing_count != 0 ? view.missing[0].first : view.seen + 1;
+  if (missing < lane.base_) lane.skip_ = true;
+}
+
+bool Outbox::claims_unsent(const OutboxLane& lane, const AckView& view) {
+  const std::uint64_t processed =
+      view.processed_count == 0 ? view.seq : view.processed[view.processed_count - 1].last;
+  return std::max({processed, view.seq, view.seen}) > lane.last_sent_;
+}
+
+// A connection keeps order, so a hole is a loss once something that left later has arrived: for what was sent
+// once, the hole itself says so. (A hole that is very young may be the work of a network that reorders.)
+bool Outbox::hole_is_loss(const OutboxLane& lane, const Flight& flight, TimePoint now) const {
+  if (flight.sent_at == TimePoint::min()) return true;
+  if (now - flight.sent_at < options_.hole_age) return false;
+  return flight.sends <= 1 || flight.order < lane.seen_order_;
+}
+
 // What the acknowledgement proves lost is sent again. True: something was.
 bool Outbox::resend_lost(OutboxLane& lane, const AckView& view, std::optional<std::uint32_t> probe,
                          TimePoint now) {
   if (view.missing_count == 0 && !probe) return false;
-  if (view.missing_count != 0 && view.missing[0].first < lane.base_) lane.skip_ = true;
+  if (view.missing_count != 0) mention_skipped(lane, view);
   bool any = false;
   for (std::uint64_t seq = lane.base_; seq < lane.next(); ++seq) {
     Flight& flight = lane.flights_[seq - lane.base_];
     const bool hole = seq <= view.seen && within(view.missing, view.missing_count, seq);
-    if (flight.done) {
-      if (hole) lane.again_.insert(seq);
-      continue;
-    }
     if (!flight.sent || (seq <= view.seen && !hole)) continue;
     const bool asked_since = probe && flight.probe < *probe;
-    const bool old_hole = hole && now - flight.sent_at >= options_.hole_age;
-    if (!asked_since && !old_hole) continue;
-    send_again(lane, seq, flight);
+    if (!asked_since && !(hole && hole_is_loss(lane, flight, now))) continue;
+    if (flight.done) {
+      lane.again_.insert(seq);
+    } else {
+      send_again(lane, seq, flight);
+    }
     any = true;
   }
   return any;
 }
 
-void Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, const AckView& view, Credit credit,
-                  TimePoint now) {
+Outbox::Ack Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, const AckView& view,
+                         Credit credit, TimePoint now) {
   OutboxLane& lane = at(index);
+  if (claims_unsent(lane, view)) return Ack::beyond;
   const bool restarted = lane.met_ && receiver_epoch != lane.receiver_epoch_;
-  // What the journal of the sender gave back may have been sent in its former life, or not.
-  const bool first = !lane.met_;
   lane.met_ = true;
   lane.receiver_epoch_ = receiver_epoch;
   lane.credit_ = credit;
@@ -177,13 +219,16 @@ void Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, const AckVi
   lane.progress_ = now;
   lane.silent_probes_ = 0;
   lane.skip_ = false;
+  see(lane, view);
   (void)finish_processed(lane, view);
   if (restarted && options_.delivery == Delivery::at_least_once) {
     free_flights(lane, false);
   } else {
     lane.cursor_ = std::max(lane.cursor_, lane.base_);
-    resend_all_unseen(lane, view, restarted && !first);
+    resend_all_unseen(lane, view, restarted, now);
   }
+  mention_skipped(lane, view);
+  return Ack::ok;
 }
 
 void Outbox::cut(std::uint32_t index) {
@@ -234,10 +279,10 @@ void Outbox::release(OutboxLane& lane, const Flight& flight, bool gone) {
 Outbox::Ack Outbox::acknowledge(std::uint32_t index, const AckView& view, std::optional<Credit> credit,
                                 std::optional<std::uint32_t> probe, TimePoint now) {
   OutboxLane& lane = at(index);
-  const std::uint64_t most =
-      view.processed_count == 0 ? view.seq : view.processed[view.processed_count - 1].last;
-  if (most > lane.last_sent_) return Ack::beyond;
+  if (claims_unsent(lane, view)) return Ack::beyond;
   if (credit) lane.credit_ = *credit;
+  if (probe && *probe > lane.probe_) probe.reset();  // nobody asked that
+  see(lane, view);
   const bool progress = finish_processed(lane, view);
   const bool lost = resend_lost(lane, view, probe, now);
   if (progress || lost) {
@@ -250,7 +295,13 @@ Outbox::Ack Outbox::acknowledge(std::uint32_t index, const AckView& view, std::o
 std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq) {
   OutboxLane& lane = at(index);
   Flight* flight = lane.flight(seq);
-  if (!flight || flight->done || !flight->ever_sent) return std::nullopt;
+  if (seq == 0 || seq >= lane.next() || (flight && !flight->ever_sent)) return std::nullopt;
+  if (!flight) {
+    lane.skip_ = true;
+    return std::nullopt;
+  }
+  lane.again_.insert(seq);
+  if (flight->done) return std::nullopt;
   const auto found = entries_.find(flight->id);
   OutboxEntry entry = found->second;
   bytes_ -= entry.bytes;
@@ -258,6 +309,7 @@ std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq
   entries_.erase(found);
   settle(lane, *flight);
   trim(lane);
+  if (seq < lane.base_) lane.skip_ = true;
   return entry;
 }
 
@@ -292,11 +344,14 @@ void Outbox::departed(std::uint32_t index, std::uint64_t seq, TimePoint now) {
   }
   lane.again_.erase(seq);
   Flight* flight = lane.flight(seq);
-  if (!flight || flight->done) return;
-  if (flight->ever_sent) ++retransmitted_;
-  flight->sent = flight->ever_sent = true;
+  if (!flight) return;
   flight->sent_at = now;
   flight->probe = lane.probe_;
+  flight->order = ++lane.departures_;
+  ++flight->sends;
+  if (flight->done) return;
+  if (flight->ever_sent) ++retransmitted_;
+  flight->sent = flight->ever_sent = true;
   lane.last_sent_ = std::max(lane.last_sent_, seq);
   lane.progress_ = now;
 }

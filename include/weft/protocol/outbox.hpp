@@ -80,6 +80,8 @@ class OutboxLane {
     TimePoint sent_at = TimePoint::min();
     std::uint32_t records = 0;
     std::uint32_t probe = 0;  // the lane's probe number when it was sent
+    std::uint32_t sends = 0;
+    std::uint64_t order = 0;  // the lane's count of departures when it was sent last
     bool sent = false;        // in this connection and life of the receiver
     bool ever_sent = false;
     bool done = false;
@@ -99,6 +101,8 @@ class OutboxLane {
   std::deque<Flight> flights_;
   std::uint64_t count_ = 0, bytes_ = 0, records_ = 0;  // not done
   std::uint64_t last_sent_ = 0;
+  std::uint64_t departures_ = 0;
+  std::uint64_t seen_order_ = 0;   // of what was sent once, the latest departure that has arrived
   std::uint64_t cursor_ = 1;       // nothing before it waits to be sent, but for `again_`
   std::set<std::uint64_t> again_;  // before the cursor, to be sent again
   std::uint32_t probe_ = 1;
@@ -127,6 +131,7 @@ class Outbox {
 
   // ---- lanes ----
 
+  enum class Ack { ok, beyond };
   /// The lane of that receiver, made when it is new.
   std::uint32_t lane(std::string_view receiver);
   [[nodiscard]] std::optional<std::uint32_t> find(std::string_view receiver) const;
@@ -136,22 +141,22 @@ class Outbox {
 
   /// The receiver said HELLO: what it has and has not decides what is sent again. A new epoch of it, under
   /// at-least-once, frees what it had not acknowledged for any receiver.
-  void meet(std::uint32_t lane, std::uint64_t receiver_epoch, const AckView& view, Credit credit,
-            TimePoint now);
-  /// Takes new work (or not: suspect, draining).
-  void set_usable(std::uint32_t lane, bool usable) { at(lane).usable_ = usable; }
+  /// `beyond`: it claims what was never sent, which breaks the protocol and changes nothing.
+  Ack meet(std::uint32_t lane, std::uint64_t receiver_epoch, const AckView& view, Credit credit,
+           TimePoint now);
+  /// Takes new work (or not: suspect, draining). One that is not connected takes none.
+  void set_usable(std::uint32_t lane, bool usable) { at(lane).usable_ = usable && at(lane).up_; }
   /// The connection is gone, the receiver may come back: nothing moves, all is sent again after meet().
   void cut(std::uint32_t lane);
   /// The receiver is dead or gone for good. At-least-once: its batches go to others (round-robin, balance),
   /// are orphaned (hash), or wait for its return (explicit). Exactly-once: all wait for its return.
   void give_up(std::uint32_t lane);
 
-  enum class Ack { ok, beyond };
   Ack acknowledge(std::uint32_t lane, const AckView& view, std::optional<Credit> credit,
                   std::optional<std::uint32_t> probe, TimePoint now);
   /// The receiver refuses (part of) a batch: it is the owner's again, who ends it or accepts what is to be
-  /// tried anew, and tells the receiver that nothing more comes in its place. nullopt: that has happened
-  /// before.
+  /// tried anew. The next departure() tells the receiver that nothing more comes in its place, and does so
+  /// again when the receiver asks again. nullopt: that has happened before.
   std::optional<OutboxEntry> reject(std::uint32_t lane, std::uint64_t seq);
 
   // ---- what to do ----
@@ -208,11 +213,16 @@ class Outbox {
   void end(std::uint64_t id, Fate fate, const std::string& receiver);
   static void settle(OutboxLane& lane, Flight& flight);
   static void trim(OutboxLane& lane);
+  void wake(TimePoint now);
   static void send_again(OutboxLane& lane, std::uint64_t seq, Flight& flight);
+  static void see(OutboxLane& lane, const AckView& view);
+  static void mention_skipped(OutboxLane& lane, const AckView& view);
+  [[nodiscard]] static bool claims_unsent(const OutboxLane& lane, const AckView& view);
   void free_flights(OutboxLane& lane, bool gone);
   void release(OutboxLane& lane, const Flight& flight, bool gone);
   bool finish_processed(OutboxLane& lane, const AckView& view);
-  void resend_all_unseen(OutboxLane& lane, const AckView& view, bool restarted);
+  void resend_all_unseen(OutboxLane& lane, const AckView& view, bool restarted, TimePoint now);
+  [[nodiscard]] bool hole_is_loss(const OutboxLane& lane, const Flight& flight, TimePoint now) const;
   bool resend_lost(OutboxLane& lane, const AckView& view, std::optional<std::uint32_t> probe, TimePoint now);
   std::optional<std::uint32_t> choose(const OutboxEntry& entry);
   Assignment place(OutboxEntry& entry, std::uint32_t lane);
