@@ -111,6 +111,7 @@ Outbox::Assignment Outbox::place(OutboxEntry& entry, std::uint32_t index) {
   flight.id = entry.id;
   flight.bytes = entry.bytes;
   flight.records = entry.records;
+  flight.gate = commit_;
   lane.flights_.push_back(flight);
   ++lane.count_;
   lane.bytes_ += entry.bytes;

@@ -1,5 +1,6 @@
 // The lanes of an Outbox: what is on its way to each receiver, and what has to be sent again.
 #include <algorithm>
+#include <iterator>
 
 #include <weft/protocol/outbox.hpp>
 
@@ -70,7 +71,7 @@ void Outbox::restore(const OutboxEntry& entry, std::uint32_t index, std::uint64_
 
 void Outbox::restore_next(std::uint32_t index, std::uint64_t next) {
   OutboxLane& lane = at(index);
-  if (lane.flights_.empty() && next > lane.base_) lane.base_ = lane.cursor_ = next;
+  if (lane.flights_.empty() && next > lane.base_) lane.base_ = lane.cursor_ = lane.retained_ = next;
   while (lane.next() < next) {
     Flight settled;
     settled.done = settled.sent = settled.ever_sent = true;
@@ -79,20 +80,52 @@ void Outbox::restore_next(std::uint32_t index, std::uint64_t next) {
   lane.last_sent_ = std::max(lane.last_sent_, lane.next() - 1);
 }
 
-void Outbox::settle(OutboxLane& lane, Flight& flight) {
+void Outbox::settle(OutboxLane& lane, Flight& flight) const {
   flight.done = true;
+  flight.gate = commit_;
   --lane.count_;
   lane.bytes_ -= flight.bytes;
   lane.records_ -= flight.records;
 }
 
 void Outbox::trim(OutboxLane& lane) {
+  std::uint64_t base = lane.base_;
   while (!lane.flights_.empty() && lane.flights_.front().done) {
     lane.flights_.pop_front();
-    ++lane.base_;
+    ++base;
   }
+  advance(lane, base);
   lane.cursor_ = std::max(lane.cursor_, lane.base_);
   lane.again_.erase(lane.again_.begin(), lane.again_.lower_bound(lane.base_));
+}
+
+// The first place that matters moves on, and may be told once that is durable.
+void Outbox::advance(OutboxLane& lane, std::uint64_t base) {
+  if (base == lane.base_) return;
+  lane.base_ = base;
+  if (!lane.retaining_.empty() && lane.retaining_.back().first == commit_) lane.retaining_.pop_back();
+  lane.retaining_.emplace_back(commit_, base);
+  if (!refresh(lane)) unretained_.insert(&lane);
+}
+
+// True: nothing waits for a commit any more.
+bool Outbox::refresh(OutboxLane& lane) const {
+  while (!lane.retaining_.empty() && lane.retaining_.front().first <= durable_) {
+    lane.retained_ = lane.retaining_.front().second;
+    lane.retaining_.pop_front();
+  }
+  return lane.retaining_.empty();
+}
+
+void Outbox::durable(std::uint64_t number) {
+  durable_ = number;
+  for (auto lane = unretained_.begin(); lane != unretained_.end();)
+    lane = refresh(**lane) ? unretained_.erase(lane) : std::next(lane);
+}
+
+void Outbox::skip(OutboxLane& lane) {
+  lane.skip_ = true;
+  lane.skip_to_ = lane.base_;
 }
 
 // Everything that the receiver has processed ends. True: something did.
@@ -168,7 +201,7 @@ void Outbox::see(OutboxLane& lane, const AckView& view) {
 // The receiver misses what is not retained any more: it has to hear that nothing comes.
 void Outbox::mention_skipped(OutboxLane& lane, const AckView& view) {
   const std::uint64_t missing = view.missing_count != 0 ? view.missing[0].first : view.seen + 1;
-  if (missing < lane.base_) lane.skip_ = true;
+  if (missing < lane.base_) skip(lane);
 }
 
 bool Outbox::claims_unsent(const OutboxLane& lane, const AckView& view) {
@@ -244,7 +277,7 @@ void Outbox::give_up(std::uint32_t index) {
 // Takes everything back that is on its way; the numbers are not used again.
 void Outbox::free_flights(OutboxLane& lane, bool gone) {
   const std::deque<Flight> flights = std::exchange(lane.flights_, {});
-  lane.base_ += flights.size();
+  advance(lane, lane.base_ + flights.size());
   lane.cursor_ = lane.base_;
   lane.again_.clear();
   lane.count_ = lane.bytes_ = lane.records_ = 0;
@@ -272,6 +305,7 @@ void Outbox::release(OutboxLane& lane, const Flight& flight, bool gone) {
   } else if (gone && options_.distribute == Distribute::hash) {
     end(flight.id, Fate::orphaned, lane.receiver_);
   } else {
+    released_.push_back(entry.id);
     wait(entry);
   }
 }
@@ -297,7 +331,7 @@ std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq
   Flight* flight = lane.flight(seq);
   if (seq == 0 || seq >= lane.next() || (flight && !flight->ever_sent)) return std::nullopt;
   if (!flight) {
-    lane.skip_ = true;
+    skip(lane);
     return std::nullopt;
   }
   lane.again_.insert(seq);
@@ -309,7 +343,7 @@ std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq
   entries_.erase(found);
   settle(lane, *flight);
   trim(lane);
-  if (seq < lane.base_) lane.skip_ = true;
+  if (seq < lane.base_) skip(lane);
   return entry;
 }
 
@@ -320,12 +354,15 @@ void Outbox::gate(std::uint32_t index, std::uint64_t seq, std::uint64_t number) 
 std::optional<Outbox::Departure> Outbox::departure(std::uint32_t index) {
   OutboxLane& lane = at(index);
   if (!lane.up_) return std::nullopt;
-  if (lane.skip_) return Departure{0, lane.base_ - 1, true};
-  while (!lane.again_.empty()) {
-    const std::uint64_t seq = *lane.again_.begin();
-    const Flight* flight = lane.flight(seq);
-    if (flight && (flight->done || !flight->sent)) return Departure{flight->done ? 0 : flight->id, seq, true};
-    lane.again_.erase(lane.again_.begin());
+  if (lane.skip_ && lane.retained_ >= lane.skip_to_) return Departure{0, lane.retained_ - 1, true};
+  for (auto next = lane.again_.begin(); next != lane.again_.end();) {
+    const Flight* flight = lane.flight(*next);
+    if (!flight || (flight->sent && !flight->done)) {
+      next = lane.again_.erase(next);
+      continue;
+    }
+    if (flight->gate <= durable_) return Departure{flight->done ? 0 : flight->id, *next, true};
+    ++next;
   }
   for (; lane.cursor_ < lane.next(); ++lane.cursor_) {
     const Flight& flight = lane.flights_[lane.cursor_ - lane.base_];
@@ -338,8 +375,8 @@ std::optional<Outbox::Departure> Outbox::departure(std::uint32_t index) {
 
 void Outbox::departed(std::uint32_t index, std::uint64_t seq, TimePoint now) {
   OutboxLane& lane = at(index);
-  if (lane.skip_ && seq + 1 == lane.base_) {
-    lane.skip_ = false;
+  if (seq < lane.base_) {
+    if (lane.skip_ && seq + 1 >= lane.skip_to_) lane.skip_ = false;
     return;
   }
   lane.again_.erase(seq);

@@ -267,3 +267,41 @@ TEST_CASE("a lane whose first batch is never processed does not grow for ever") 
   bench.acknowledge(lane, view_of(seq, seq));
   CHECK(bench.send(lane).size() == 1);
 }
+
+TEST_CASE("no receiver hears that a place is empty before that is durable") {
+  Bench bench;
+  bench.outbox.durable(0);
+  bench.outbox.committing(1);
+  const auto lane = bench.join("a");
+  for (int i = 0; i < 3; ++i) bench.accept();
+  bench.assign();
+  bench.outbox.durable(1);
+  bench.send(lane);
+
+  bench.outbox.committing(2);
+  CHECK(bench.outbox.reject(lane, 2));
+  CHECK(bench.outbox.reject(lane, 1));
+  CHECK(bench.send(lane).empty());
+  CHECK(bench.outbox.at(lane).first_retained() == 1);
+  bench.outbox.committing(3);
+  CHECK(bench.outbox.reject(lane, 3));
+  bench.outbox.durable(2);
+  CHECK(bench.outbox.at(lane).first_retained() == 3);
+  bench.outbox.durable(3);
+
+  CHECK(bench.send(lane) == std::vector<Sent>{{0, 3}});
+  CHECK(bench.outbox.at(lane).first_retained() == 4);
+}
+
+TEST_CASE("what has lost its place is named, so that a journal forgets where it was") {
+  Bench bench;
+  const auto lane = bench.join("a");
+  for (int i = 0; i < 3; ++i) bench.accept();
+  bench.send(lane);
+  bench.acknowledge(lane, view_of(1, 1));
+
+  bench.outbox.give_up(lane);
+
+  CHECK(bench.outbox.take_released() == std::vector<std::uint64_t>{2, 3});
+  CHECK(bench.outbox.take_released().empty());
+}
