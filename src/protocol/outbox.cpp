@@ -102,7 +102,7 @@ std::optional<std::uint32_t> Outbox::choose(const OutboxEntry& entry) {
   return static_cast<std::uint32_t>(*chosen + 1);
 }
 
-Outbox::Assignment Outbox::place(OutboxEntry& entry, std::uint32_t index) {
+Outbox::Assignment Outbox::place(OutboxEntry& entry, std::uint32_t index, TimePoint now) {
   unwait(entry);
   entry.not_before = TimePoint::min();
   ++entry.attempts;
@@ -113,6 +113,10 @@ Outbox::Assignment Outbox::place(OutboxEntry& entry, std::uint32_t index) {
   flight.records = entry.records;
   flight.gate = commit_;
   lane.flights_.push_back(flight);
+  if (lane.count_ == 0) {  // its silence so far was that of a lane at rest
+    lane.progress_ = now;
+    lane.silent_probes_ = 0;
+  }
   ++lane.count_;
   lane.bytes_ += entry.bytes;
   lane.records_ += entry.records;
@@ -138,13 +142,13 @@ std::optional<Outbox::Assignment> Outbox::assign(TimePoint now) {
     OutboxLane& lane = at(i);
     if (lane.bound_.empty() || !lane.usable_) continue;
     OutboxEntry& entry = entries_.at(lane.bound_.begin()->second);
-    if (lane.admits(entry.bytes)) return place(entry, i);
+    if (lane.admits(entry.bytes)) return place(entry, i, now);
   }
   if (shared_.empty()) return std::nullopt;
   OutboxEntry& entry = entries_.at(shared_.begin()->second);
   const auto lane = choose(entry);
   if (!lane) return std::nullopt;
-  return place(entry, *lane);
+  return place(entry, *lane, now);
 }
 
 Duration Outbox::probe_after(const OutboxLane& lane) const {

@@ -76,7 +76,7 @@ void SimReceiver::on_message(const SimMessage& message) {
   if (message.kind == SimKind::hello) {
     on_hello(message);
   } else if (message.from_life != stream.peer_life) {
-    send({.kind = SimKind::nack_retry, .to = message.from});
+    send({.kind = SimKind::nack_retry, .to = message.from, .to_life = message.from_life});
   } else if (message.kind == SimKind::data) {
     on_data(message);
   } else if (message.kind == SimKind::ping) {
@@ -182,14 +182,18 @@ void SimReceiver::acknowledge(std::uint32_t from, SimKind kind, std::uint32_t at
   Stream& stream = streams_[from];
   auto view = std::make_shared<AckView>(stream.in.ack());
   if (world_.options().bug == PlantedBug::drop_ranges) view->processed_count = view->missing_count = 0;
-  send({.kind = kind, .to = from, .attempt = attempt, .view = std::move(view)});
+  send({.kind = kind, .to = from, .to_life = stream.peer_life, .attempt = attempt, .view = std::move(view)});
   stream.policy.sent();
   stream.ack_at = TimePoint::max();
 }
 
 void SimReceiver::refuse(std::uint32_t from, std::uint64_t seq) {
   Stream& stream = streams_[from];
-  send({.kind = SimKind::nack_reject, .to = from, .epoch = stream.in.epoch(), .seq = seq});
+  send({.kind = SimKind::nack_reject,
+        .to = from,
+        .to_life = stream.peer_life,
+        .epoch = stream.in.epoch(),
+        .seq = seq});
   stream.reject_at = clock() + kRejectAgain;
 }
 

@@ -30,7 +30,9 @@ std::uint32_t SimSender::process_of(const Peer& peer) const {
 }
 
 bool SimSender::at_rest() const {
-  if (made_ < records_ || blocked_ || !outbox_ || !outbox_->empty() || !unconfirmed_.empty()) return false;
+  if (made_ < records_ || blocked_ || !outbox_ || !outbox_->empty() || !unconfirmed_.empty() ||
+      !ended_.empty())
+    return false;
   return std::all_of(peers_.begin(), peers_.end(),
                      [](const Peer& peer) { return peer.session->state() == protocol::PeerState::up; });
 }
@@ -89,6 +91,10 @@ void SimSender::restore() {
     return true;
   });
   journal_->changes().put("meta", as_key("epoch"), pack_numbers({epoch_}));
+  // What was about to end has ended when its commit survived.
+  for (const Ended& ended : std::exchange(ended_, {})) {
+    if (!batches_.contains(ended.id)) tell_fate(*ended.batch, ended.fate);
+  }
 }
 
 void SimSender::begin() {
@@ -128,14 +134,18 @@ void SimSender::on_flush() {
     return;
   }
   outbox_->durable(journal_->store().durable());
-  tell_accepted();
+  tell_durable();
   finish();
 }
 
-void SimSender::tell_accepted() {
+void SimSender::tell_durable() {
   while (!unconfirmed_.empty() && unconfirmed_.front().first <= journal_->store().durable()) {
     record_fate(*unconfirmed_.front().second, &Ledger::accepted);
     unconfirmed_.pop_front();
+  }
+  while (!ended_.empty() && ended_.front().number <= journal_->store().durable()) {
+    tell_fate(*ended_.front().batch, ended_.front().fate);
+    ended_.pop_front();
   }
 }
 
@@ -253,20 +263,22 @@ void SimSender::end_batch(const Outbox::Done& done) {
     accept(batch, entry);
     return;
   }
-  record_fate(*batch, &Ledger::accepted);
-  switch (done.fate) {
-    case Fate::processed:
-      for (const RecordId record : batch->records) world_.oracle().told_processed(record);
-      break;
-    case Fate::expired:
-      record_fate(*batch, &Ledger::expired);
-      break;
-    case Fate::dead_lettered:
-      record_fate(*batch, &Ledger::dead_lettered);
-      break;
-    default:
-      record_fate(*batch, &Ledger::purged);
+  if (done.fate == Fate::processed) {
+    for (const RecordId record : batch->records) world_.oracle().told_processed(record);
   }
+  // An application is told when the end is durable: until then a crash may bring the batch back.
+  if (journal_) {
+    ended_.push_back({journal_->store().next(), done.entry.id, batch, done.fate});
+  } else {
+    tell_fate(*batch, done.fate);
+  }
+}
+
+void SimSender::tell_fate(const SimBatch& batch, Fate fate) {
+  record_fate(batch, &Ledger::accepted);
+  if (fate == Fate::expired) record_fate(batch, &Ledger::expired);
+  if (fate == Fate::dead_lettered) record_fate(batch, &Ledger::dead_lettered);
+  if (fate == Fate::dropped) record_fate(batch, &Ledger::purged);
 }
 
 void SimSender::assign() {
@@ -287,8 +299,8 @@ void SimSender::depart(std::uint32_t lane) {
     message.first_retained = outbox_->at(lane).first_retained();
     if (departure->id != 0) message.batch = batches_.at(departure->id);
     send(std::move(message));
-    ++world_.report().batches_sent;
-    if (departure->again) ++world_.report().batches_retransmitted;
+    if (departure->id != 0) ++world_.report().batches_sent;
+    if (departure->id != 0 && departure->again) ++world_.report().batches_retransmitted;
     outbox_->departed(lane, departure->seq, clock());
     peer.session->on_sent(clock());
   }
@@ -394,8 +406,11 @@ void SimSender::on_reject(Peer& peer, const SimMessage& message) {
   }
   const std::uint32_t most = world_.options().max_attempts;
   if (most != 0 && entry->attempts >= most) {
-    record_fate(*batch, &Ledger::accepted);
-    record_fate(*batch, &Ledger::dead_lettered);
+    if (journal_) {
+      ended_.push_back({journal_->store().next(), entry->id, batch, Fate::dead_lettered});
+    } else {
+      tell_fate(*batch, Fate::dead_lettered);
+    }
     return;
   }
   // The records of a refused batch are tried in two halves.

@@ -61,7 +61,8 @@ class SimSender final : public SimProcess {
   void end_batch(const protocol::Outbox::Done& done);
   void assign();
   void depart(std::uint32_t lane);
-  void tell_accepted();
+  void tell_durable();
+  void tell_fate(const SimBatch& batch, protocol::Fate fate);
   void record_fate(const SimBatch& batch, void (Ledger::*fate)(RecordId));
 
   std::uint64_t records_;
@@ -74,8 +75,15 @@ class SimSender final : public SimProcess {
   TimePoint next_batch_ = TimePoint::min();
   std::optional<protocol::OutboxEntry> blocked_;  // the source waits with this one for room
   SimBatchPtr blocked_batch_;
-  std::set<std::uint32_t> touched_;                                // lanes that may have something to send
+  std::set<std::uint32_t> touched_;  // lanes that may have something to send
+  struct Ended {
+    std::uint64_t number = 0;  // commit that ends it
+    std::uint64_t id = 0;
+    SimBatchPtr batch;
+    protocol::Fate fate = protocol::Fate::processed;
+  };
   std::deque<std::pair<std::uint64_t, SimBatchPtr>> unconfirmed_;  // accepted with a commit not yet durable
+  std::deque<Ended> ended_;  // by a commit not yet durable: a crash may give it back
   bool flushing_ = false;
   bool refused_ = false;  // by the journal: no room
 };

@@ -95,7 +95,7 @@ void World::transmit(SimMessage message) {
   const SimProcess& to = process(message.to);
   const TimePoint now = scheduler_.now();
   Wire& wire = this->wire(message.from, message.to);
-  message.to_life = to.life();
+  if (message.to_life == 0) message.to_life = to.life();
   if (chance(faults.partition)) {
     fault("partition");
     wire.cut_until = now + random_.between(50ms, random_.chance(0.2) ? Duration(12s) : Duration(1s));
@@ -227,8 +227,9 @@ void World::crash(SimProcess& process) {
 }
 
 bool World::at_rest() const {
-  return std::all_of(processes_.begin(), processes_.end(),
-                     [](const auto& process) { return process->up() && process->at_rest(); });
+  return std::all_of(processes_.begin(), processes_.end(), [this](const auto& process) {
+    return process->up() && process->paused_until_ <= scheduler_.now() && process->at_rest();
+  });
 }
 
 bool World::come_to_rest() {
@@ -256,7 +257,10 @@ void World::stay_at_rest() {
   options_.faults_for = Duration::zero();
   while (scheduler_.now() < until && scheduler_.step()) {
   }
-  if (!at_rest()) oracle_.problem("what was at rest began to move again");
+  for (const auto& process : processes_) {
+    if (!process->up() || !process->at_rest())
+      oracle_.problem(format("{} was at rest and began to move again", process->name()));
+  }
   if (report_.batches_sent != sent)
     oracle_.problem(format("{} batches were sent after all was processed", report_.batches_sent - sent));
   const std::uint64_t pairs = wires_.size() / 2;

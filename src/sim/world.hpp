@@ -32,7 +32,8 @@ enum class SimKind : std::uint8_t { hello, data, ack, nack_retry, nack_reject, p
 struct SimMessage {
   SimKind kind = SimKind::hello;
   std::uint32_t from = 0, to = 0;  // processes
-  std::uint64_t from_life = 0, to_life = 0;
+  std::uint64_t from_life = 0;
+  std::uint64_t to_life = 0;  // 0: whoever is there
   std::uint64_t epoch = 0;
   std::uint64_t seq = 0;
   std::uint64_t first_retained = 0;

@@ -305,3 +305,17 @@ TEST_CASE("what has lost its place is named, so that a journal forgets where it 
   CHECK(bench.outbox.take_released() == std::vector<std::uint64_t>{2, 3});
   CHECK(bench.outbox.take_released().empty());
 }
+
+TEST_CASE("the silence of a lane at rest is not held against what it gets next") {
+  Bench bench;
+  bench.outbox.durable(0);
+  bench.outbox.committing(1);
+  const auto lane = bench.join("a");
+  bench.now += 10s;
+  bench.accept();
+  bench.assign();
+
+  CHECK(!bench.outbox.departure(lane));  // its place is not durable yet
+  CHECK(bench.outbox.next_tick() > bench.now);
+  CHECK(bench.outbox.on_tick(bench.now).probe.empty());
+}

@@ -240,7 +240,7 @@ class Outbox {
   [[nodiscard]] bool hole_is_loss(const OutboxLane& lane, const Flight& flight, TimePoint now) const;
   bool resend_lost(OutboxLane& lane, const AckView& view, std::optional<std::uint32_t> probe, TimePoint now);
   std::optional<std::uint32_t> choose(const OutboxEntry& entry);
-  Assignment place(OutboxEntry& entry, std::uint32_t lane);
+  Assignment place(OutboxEntry& entry, std::uint32_t lane, TimePoint now);
   [[nodiscard]] Duration probe_after(const OutboxLane& lane) const;
 
   OutboxOptions options_;
