@@ -291,6 +291,10 @@ void PullBase::pause(bool paused) {
   }
 }
 
+void PullBase::postpone() {
+  impl_->inbox.postpone();
+}
+
 void PullBase::judge(Verdict outcome) {
   const InboxItem* item = impl_->inbox.current();
   if (impl_->reliable && item) impl_->reliable->note(*item, impl_->inbox.index(), std::move(outcome));

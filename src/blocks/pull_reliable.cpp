@@ -161,13 +161,15 @@ void ReliablePull::on_void(Peer& peer, const wire::Header& header) {
   const std::string name = stream_name(peer);
   if (stream.in.settle(header.epoch, header.seq)) {
     if (journal_.on()) {
-      write_marks(name, stream);
       if (stream.refused.contains(header.seq)) {
         const std::string key = name + std::string(as_text(NumberKey(header.seq).view()));
         journal_->change().erase(refused_space_, as_bytes(key));
       }
-      pending_.push_back({journal_->next(), name, header.epoch, header.seq, 0, false});
-      refused_ = journal_->submit() != CommitStatus::ok;
+      finished_.push_back({0, name, header.epoch, header.seq, 0, false});
+      if (!journal_->entered()) {
+        write_finished();
+        refused_ = journal_->submit() != CommitStatus::ok;
+      }
     } else {
       stream.in.publish(header.epoch, header.seq);
     }
@@ -205,10 +207,12 @@ void ReliablePull::deliver(Peer& peer, InboxItem item) {
 
 // ---- records ----
 
+// From here on what the handler sends through ports that share the journal belongs to one commit with the
+// marks.
 void ReliablePull::begin(const InboxItem&) {
-  if (!journal_.on() || holding_) return;
-  holding_ = true;
-  journal_->hold();
+  if (!journal_.on() || entered_) return;
+  entered_ = true;
+  journal_->enter();
 }
 
 void ReliablePull::done(InboxItem& item) {
@@ -222,9 +226,9 @@ void ReliablePull::done(InboxItem& item) {
       finish(item.stream, item.seq, open);
     }
   }
-  if (!holding_) return;
-  holding_ = false;
-  refused_ = journal_->release() != CommitStatus::ok;
+  if (!entered_) return;
+  entered_ = false;
+  refused_ = journal_->leave() != CommitStatus::ok;
 }
 
 void ReliablePull::note(const InboxItem& item, std::uint32_t index, Verdict outcome) {
@@ -257,7 +261,10 @@ bool ReliablePull::settle(const Receipt& receipt, Verdict outcome) {
   Open ended = std::move(open);
   open_.erase(found);
   finish(receipt.stream, receipt.seq, ended);
-  if (journal_.on() && !journal_->held()) refused_ = journal_->submit() != CommitStatus::ok;
+  if (journal_.on() && !journal_->entered()) {
+    write_finished();
+    refused_ = journal_->submit() != CommitStatus::ok;
+  }
   return true;
 }
 
@@ -275,15 +282,26 @@ void ReliablePull::finish(const std::string& name, std::uint64_t seq, Open& open
     return;
   }
   if (!journal_.on()) return publish(news);
-  if (news.refused) {
-    wire::Buffer value;
-    pack_refusal(stream.refused[seq].records, value);
-    const std::string key = name + std::string(as_text(NumberKey(seq).view()));
-    journal_->change().put(refused_space_, as_bytes(key), value.view());
+  // Not before the transaction ends: others may submit changes meanwhile.
+  finished_.push_back(std::move(news));
+}
+
+void ReliablePull::write_finished() {
+  for (Pending& news : finished_) {
+    const auto at = streams_.find(news.stream);
+    if (at == streams_.end() || at->second.in.epoch() != news.epoch) continue;
+    const Stream& stream = at->second;
+    if (const auto refused = stream.refused.find(news.seq); news.refused && refused != stream.refused.end()) {
+      wire::Buffer value;
+      pack_refusal(refused->second.records, value);
+      const std::string key = news.stream + std::string(as_text(NumberKey(news.seq).view()));
+      journal_->change().put(refused_space_, as_bytes(key), value.view());
+    }
+    write_marks(news.stream, stream);
+    news.commit = journal_->next();
+    pending_.push_back(std::move(news));
   }
-  write_marks(name, stream);
-  news.commit = journal_->next();
-  pending_.push_back(std::move(news));
+  finished_.clear();
 }
 
 void ReliablePull::write_marks(const std::string& name, const Stream& stream) {

@@ -42,7 +42,7 @@ class ReliablePull {
   Receipt defer(const InboxItem& item, std::uint32_t index);
   bool settle(const Receipt& receipt, Verdict outcome);
   /// Batches that are not settled: handed out, deferred, or not yet durable.
-  [[nodiscard]] bool idle() const { return open_.empty() && pending_.empty(); }
+  [[nodiscard]] bool idle() const { return open_.empty() && pending_.empty() && finished_.empty(); }
   void fill(PortStats& stats) const;
 
  private:
@@ -80,6 +80,7 @@ class ReliablePull {
   void deliver(Peer& peer, InboxItem item);
   void drop_void(Stream& stream);
   void finish(const std::string& name, std::uint64_t seq, Open& open);
+  void write_finished();
   void write_marks(const std::string& name, const Stream& stream);
   void publish(const Pending& pending);
   void acknowledge_soon(Stream& stream, std::uint64_t bytes);
@@ -95,7 +96,9 @@ class ReliablePull {
   std::map<Key, Open> open_;
   std::deque<Pending> pending_;
   std::uint64_t redelivered_ = 0;
-  bool holding_ = false;
+  std::vector<Pending> finished_;  // to be written when the transaction ends
+  std::size_t prepare_ = 0;        // id of the call before a commit
+  bool entered_ = false;
   bool refused_ = false;
 };
 

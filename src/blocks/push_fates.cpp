@@ -85,7 +85,7 @@ void ReliablePush::load() {
     if (const auto next = number_of(value)) outbox_.restore_next(outbox_.lane(as_text(key)), *next);
   });
   if (const auto total = journal_->read(info_space_, as_bytes("accepted"))) {
-    accepted_total_ = number_of(*total).value_or(0);
+    accepted_total_ = durable_total_ = number_of(*total).value_or(0);
   }
   // Exactly-once, and keys, stay with the receiver that they were given to.
   for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
@@ -128,10 +128,12 @@ SendStatus ReliablePush::room(std::uint64_t open_bytes, std::uint64_t open_recor
     if (journal_->failure()) return SendStatus::failed;
     if (refused_ || journal_->no_space()) return SendStatus::no_space;
   }
-  const bool records_full =
-      options_.capacity_records != 0 && outbox_.records() + open_records >= options_.capacity_records;
-  return records_full || outbox_.bytes() + open_bytes >= options_.capacity_bytes ? SendStatus::would_block
-                                                                                 : SendStatus::ok;
+  // What a transaction has sent so far goes out when it ends, so it cannot make room by waiting.
+  if (outbox_.empty() && !staged_.empty()) return SendStatus::ok;
+  const std::uint64_t records = outbox_.records() + staged_records_ + open_records;
+  const bool records_full = options_.capacity_records != 0 && records >= options_.capacity_records;
+  const bool bytes_full = outbox_.bytes() + staged_bytes_ + open_bytes >= options_.capacity_bytes;
+  return records_full || bytes_full ? SendStatus::would_block : SendStatus::ok;
 }
 
 bool ReliablePush::drop_oldest() {
@@ -168,11 +170,23 @@ void ReliablePush::accept(wire::BatchBuilder::Batch batch, const BatchClass& kin
   parcel.keys = std::move(keys);
   parcel.correlations = std::move(correlations);
   if (lane != 0) parcel.bound = outbox_.at(lane).receiver();
-  accepted_total_ += parcel.count;
+  staged_bytes_ += parcel.bytes;
+  staged_records_ += parcel.count;
+  staged_.push_back({std::move(parcel), lane});
+  if (!journal_.on() || !journal_->entered()) unstage();
+}
+
+void ReliablePush::unstage() {
+  if (staged_.empty()) return;
+  for (Staged& staged : std::exchange(staged_, {})) {
+    accepted_total_ += staged.parcel.count;
+    admit(std::move(staged.parcel), staged.lane, 0, Duration::zero());
+  }
+  staged_bytes_ = staged_records_ = 0;
   if (journal_.on()) {
     journal_->change().put(info_space_, as_bytes("accepted"), NumberKey(accepted_total_).view());
+    totals_.emplace_back(journal_->next(), accepted_total_);
   }
-  admit(std::move(parcel), lane, 0, Duration::zero());
 }
 
 std::uint64_t ReliablePush::admit(Parcel parcel, std::uint32_t lane, std::uint32_t attempts, Duration delay) {
@@ -249,6 +263,10 @@ void ReliablePush::tell(const Parcel& parcel, std::uint32_t first, std::uint32_t
 }
 
 void ReliablePush::tell_ended() {
+  while (!totals_.empty() && totals_.front().first <= journal_->durable()) {
+    durable_total_ = totals_.front().second;
+    totals_.pop_front();
+  }
   while (!ended_.empty() && ended_.front().commit <= journal_->durable()) {
     const Ended news = ended_.front();
     ended_.pop_front();
@@ -358,7 +376,7 @@ void ReliablePush::hand_over_letters() {
 }
 
 void ReliablePush::fill(PortStats& stats) const {
-  stats.queued_records += outbox_.waiting_records();
+  stats.queued_records += outbox_.waiting_records() + staged_records_;
   stats.outstanding_records = outbox_.records() - outbox_.waiting_records();
   stats.queued_bytes += outbox_.bytes();
   stats.retransmitted_batches = outbox_.retransmitted();

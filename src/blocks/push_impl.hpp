@@ -70,7 +70,9 @@ struct PushBase::Impl final : blocks::HubClient {
     // What a handler sends joins the commit of what it was given.
     if (options.journal) {
       prepare = options.journal->before_commit([this] {
+        if (options.journal->entered()) return;
         close_all();
+        reliable->unstage();
         pump();
       });
     }
@@ -116,6 +118,9 @@ struct PushBase::Impl final : blocks::HubClient {
   void note(Queue& queue, const To& to, std::uint64_t key);
 
   [[nodiscard]] BatchClass default_kind() const { return {options.priority, options.ttl, options.delay}; }
+
+  /// A transaction that is open keeps what belongs to it to itself.
+  [[nodiscard]] bool staging() const { return reliable && options.journal && options.journal->entered(); }
 
   void close_all() {
     close_batch(shared);

@@ -35,19 +35,26 @@ class ReliablePush {
 
   void accept(wire::BatchBuilder::Batch batch, const BatchClass& kind, std::uint32_t lane,
               std::vector<std::uint64_t> keys, std::vector<std::uint64_t> correlations);
+  /// Accepts what was handed over while a transaction was open.
+  void unstage();
   /// Why no record can be taken now; ok: one can. `open` is what the block holds in open batches.
   [[nodiscard]] SendStatus room(std::uint64_t open_bytes, std::uint64_t open_records) const;
   bool drop_oldest();
   std::uint64_t purge();
   void pump();
   /// Nothing is left, and what has ended has been told.
-  [[nodiscard]] bool settled() const { return outbox_.empty() && letters_.empty() && ended_.empty(); }
+  [[nodiscard]] bool settled() const {
+    return outbox_.empty() && letters_.empty() && ended_.empty() && staged_.empty();
+  }
   /// Everything that was accepted is in the journal, synced.
   [[nodiscard]] bool durable() const;
   [[nodiscard]] bool handed_over() const;
   [[nodiscard]] std::uint64_t left() const { return outbox_.records(); }
   void fill(PortStats& stats) const;
-  [[nodiscard]] std::uint64_t accepted_total() const { return accepted_total_; }
+  /// Records accepted: those that are durable, with a journal.
+  [[nodiscard]] std::uint64_t accepted_total() const {
+    return journal_.on() ? durable_total_ : accepted_total_;
+  }
 
   // ---- who gets a key ----
 
@@ -126,9 +133,17 @@ class ReliablePush {
   std::unordered_map<std::uint64_t, Parcel> parcels_;
   std::vector<LaneState> lanes_;
   std::vector<protocol::Candidate> candidates_;
+  struct Staged {
+    Parcel parcel;
+    std::uint32_t lane = 0;
+  };
+  std::vector<Staged> staged_;  // of the open transaction
+  std::uint64_t staged_bytes_ = 0, staged_records_ = 0;
   std::vector<Letter> letters_;
   std::deque<Ended> ended_;
   std::uint64_t accepted_total_ = 0;
+  std::uint64_t durable_total_ = 0;
+  std::deque<std::pair<std::uint64_t, std::uint64_t>> totals_;  // (commit, accepted_total_ with it)
   std::uint64_t last_commit_ = 0;  // number of the journal's commit that has the newest parcel
   bool refused_ = false;           // the journal took the last changes not yet
   bool pumping_ = false;

@@ -67,6 +67,7 @@ struct Journal::Impl {
   JournalTxn open;
   std::shared_ptr<wire::BufferPool> pool = wire::BufferPool::make();
   unsigned holds = 0;
+  unsigned entered = 0;
   std::map<std::size_t, std::function<void()>> prepares;
   std::size_t next_id = 1;
 
@@ -178,6 +179,26 @@ CommitStatus Journal::release() {
   }
   if (--impl_->holds != 0) return CommitStatus::ok;
   return impl_->hand_over();
+}
+
+void Journal::enter() {
+  ++impl_->entered;
+}
+
+CommitStatus Journal::leave() {
+  assert(impl_->entered != 0);
+  if (--impl_->entered != 0) return CommitStatus::ok;
+  hold();
+  return release();
+}
+
+void Journal::abandon() {
+  assert(impl_->entered != 0);
+  --impl_->entered;
+}
+
+bool Journal::entered() const {
+  return impl_->entered != 0;
 }
 
 bool Journal::held() const {

@@ -129,6 +129,14 @@ class Journal {
   void hold();
   CommitStatus release();
   [[nodiscard]] bool held() const;
+  /// A transaction: between enter() and the last leave() the ports that share the journal keep what belongs
+  /// to it to themselves (entered() tells them so), while changes that do not belong to it go their way. The
+  /// last leave() runs each `before_commit`, which adds all of it, in one hold.
+  void enter();
+  CommitStatus leave();
+  /// Ends an enter() without a commit.
+  void abandon();
+  [[nodiscard]] bool entered() const;
   /// `prepare` runs before the changes of a hold are handed over: the place to add what is still open
   /// elsewhere.
   std::size_t before_commit(std::function<void()> prepare);
