@@ -258,6 +258,12 @@ void Store::for_each_from(std::string_view space, Bytes from,
   }
 }
 
+void Store::for_each_key(std::string_view space, const std::function<void(Bytes key)>& visit) const {
+  if (const Keys* keys = impl_->index.keys(space)) {
+    for (const auto& [key, live] : *keys) visit(as_bytes(key));
+  }
+}
+
 std::optional<std::vector<std::byte>> Store::read(std::string_view space, Bytes key) const {
   const Live* live = impl_->index.find(space, key);
   Op op;
