@@ -144,7 +144,7 @@ JournalTxn& Journal::change() {
 }
 
 CommitStatus Journal::submit() {
-  if (impl_->holds != 0) return impl_->store.failure() ? CommitStatus::failed : CommitStatus::ok;
+  if (impl_->holds != 0) return CommitStatus::ok;
   return impl_->hand_over();
 }
 

@@ -31,7 +31,7 @@ Small small_journal() {
   const auto disk = std::make_shared<MemoryDisk>();
   Small out;
   {
-    Store store({.path = "/j", .disk = disk});
+    Store store({.path = "/j", .segment_bytes = 64 << 10, .disk = disk});
     out.states.emplace_back();
     const auto commit = [&](JournalTxn& changes) {
       const std::size_t size = changes.bytes();
@@ -72,12 +72,12 @@ Opened open_with(const std::vector<std::byte>& bytes) {
   disk->put_file(kFirst, bytes);
   Opened out;
   {
-    Store store({.path = "/j", .disk = disk});
+    Store store({.path = "/j", .segment_bytes = 64 << 10, .disk = disk});
     out = {content_of(store), store.damage()};
     // It can be written on, and the result is sound.
     REQUIRE(put(store, "new", "k", "v") == Store::Flush::done);
   }
-  Store again({.path = "/j", .disk = disk});
+  Store again({.path = "/j", .segment_bytes = 64 << 10, .disk = disk});
   Content expected = out.content;
   expected["new/k"] = "v";
   CHECK(content_of(again) == expected);
@@ -173,7 +173,7 @@ TEST_CASE("an entry that is not whole is set aside in a file of its own before i
   bytes.back() ^= std::byte{1};
   disk->put_file(kFirst, bytes);
 
-  const Store store({.path = "/j", .disk = disk});
+  const Store store({.path = "/j", .segment_bytes = 64 << 10, .disk = disk});
 
   const std::size_t from = small.ends[small.ends.size() - 2];
   const auto aside = disk->contents().at(format("{}.{}.damaged", kFirst, from));
@@ -190,7 +190,7 @@ TEST_CASE(
   const std::string value(2000, 'x');
   std::size_t size = 0;
   {
-    Store store({.path = "/j", .disk = disk});
+    Store store({.path = "/j", .segment_bytes = 64 << 10, .disk = disk});
     REQUIRE(put(store, "s", "durable", "1") == Store::Flush::done);
     for (const char* key : {"a", "b", "c"}) {
       JournalTxn changes;
@@ -208,7 +208,7 @@ TEST_CASE(
   std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(sector), 512, std::byte{0});
   disk->put_file(kFirst, bytes);
 
-  const Store store({.path = "/j", .disk = disk});
+  const Store store({.path = "/j", .segment_bytes = 64 << 10, .disk = disk});
 
   CHECK(content_of(store) == Content{{"s/durable", "1"}});
   REQUIRE(store.damage().size() == 1);
@@ -221,7 +221,7 @@ TEST_CASE("a value that holds the bytes of an entry brings nothing back to life"
   const std::string stolen(reinterpret_cast<const char*>(small.bytes.data()), small.bytes.size());
   {
     (void)disk->random();  // another salt than that of the other journal
-    Store store({.path = "/j", .disk = disk});
+    Store store({.path = "/j", .segment_bytes = 64 << 10, .disk = disk});
     REQUIRE(put(store, "s", "k", "before") == Store::Flush::done);
     REQUIRE(put(store, "s", "big", stolen) == Store::Flush::done);
     REQUIRE(put(store, "s", "l", "behind") == Store::Flush::done);
@@ -232,7 +232,7 @@ TEST_CASE("a value that holds the bytes of an entry brings nothing back to life"
   bytes[text.find(stolen) - 60] ^= std::byte{4};
   disk->put_file(kFirst, bytes);
 
-  const Store store({.path = "/j", .disk = disk});
+  const Store store({.path = "/j", .segment_bytes = 64 << 10, .disk = disk});
 
   for (const auto& [key, value] : content_of(store)) CHECK((key == "s/k" || key == "s/l"));
   CHECK(store.damage().size() >= 1);

@@ -25,7 +25,7 @@ std::string key_of(int i) {
 
 TEST_CASE("all that waits shares one write and one sync") {
   const auto disk = std::make_shared<MemoryDisk>();
-  Store store({.path = "/j", .disk = disk});
+  Store store({.path = "/j", .segment_bytes = 64 << 10, .disk = disk});
   REQUIRE(put(store, "s", "0", "v") == Store::Flush::done);
   const auto before = store.stats();
   const int writes = disk->writes();
@@ -269,7 +269,7 @@ TEST_CASE("EIO on any write stops acceptance, and nothing more is reported durab
     CHECK(store.flush() == Store::Flush::failed);
     CHECK(store.durable() == durable);
     disk->crash();
-    const Store again({.path = "/j", .disk = disk});
+    const Store again({.path = "/j", .segment_bytes = 64 << 10, .disk = disk});
     CHECK(again.count("s") >= durable);
   }
 }
@@ -296,7 +296,7 @@ TEST_CASE("EIO on any sync stops acceptance, and nothing more is reported durabl
 
 TEST_CASE("erasing what was put in the same batch leaves nothing alive") {
   const auto disk = std::make_shared<MemoryDisk>();
-  Store store({.path = "/j", .disk = disk});
+  Store store({.path = "/j", .segment_bytes = 64 << 10, .disk = disk});
   JournalTxn changes;
   changes.put("s", as_bytes("k"), as_bytes("v"));
   changes.erase("s", as_bytes("k"));
@@ -316,6 +316,6 @@ TEST_CASE("without sync nothing is synced, and what was written is there for the
     CHECK(store.durable() == 1);
     CHECK(store.stats().syncs == 0);
   }
-  const Store store({.path = "/j", .disk = disk});
+  const Store store({.path = "/j", .segment_bytes = 64 << 10, .disk = disk});
   CHECK(content_of(store) == Content{{"s/k", "v"}});
 }
