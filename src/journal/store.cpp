@@ -195,7 +195,7 @@ void Store::Impl::name_unreadable(const Live& live, std::string what) const {
   damage.push_back({file, live.place.offset, live.place.length, std::move(what)});
 }
 
-Store::Store(JournalOptions options, Access access) {
+Store::Store(const JournalOptions& options, Access access) {
   for (int tries = 1;; ++tries) {
     try {
       impl_ = std::make_unique<Impl>(options, access);

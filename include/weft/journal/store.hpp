@@ -23,7 +23,7 @@ class Store {
     read_only,  ///< takes no lock and changes nothing: a view of what is there now
   };
   /// Reads what is there. Throws as Journal::open; read-only also not_found.
-  explicit Store(JournalOptions options, Access access = Access::own);
+  explicit Store(const JournalOptions& options, Access access = Access::own);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
