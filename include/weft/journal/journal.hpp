@@ -103,7 +103,7 @@ class Journal {
   /// Reads what is there. Throws Error: invalid_argument, io (no such parent, no permission), in_use (another
   /// process owns it; its process id is named), invalid_file (a file that is no journal's). Damage inside a
   /// journal is no error: see damage().
-  static std::shared_ptr<Journal> open(JournalOptions options);
+  static std::shared_ptr<Journal> open(const JournalOptions& options);
   ~Journal();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
