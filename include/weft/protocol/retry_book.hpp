@@ -102,6 +102,8 @@ class RetryBook {
     std::uint32_t attempts = 0;  ///< how often it was sent
     Id last = 0;                 ///< where to; 0: never sent
   };
+  /// False: a reply with that number is late.
+  [[nodiscard]] bool expects(Id id, std::uint64_t number) { return at_number(id, number) != requests_.end(); }
   /// An error reply. nullopt: late, or it will be tried again.
   std::optional<End> error(Id id, std::uint64_t number, wire::Code code, TimePoint now);
   /// The replica is gone: what was on its way there is tried again, elsewhere if that is allowed.
