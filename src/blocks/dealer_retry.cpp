@@ -162,7 +162,12 @@ void RetryDealer::on_up(Peer& peer) {
     if (named == by_name.end() || named->second != was->second) by_peer.erase(was);  // it has a new name
   }
   const Id id = replica_of(peer);
-  replicas.at(id).peer = peer.id;
+  Replica& replica = replicas.at(id);
+  replica.peer = peer.id;
+  // A new life at another endpoint: nobody else would say that the old one is over.
+  const bool new_life = replica.epoch != 0 && peer.epoch > replica.epoch;
+  replica.epoch = peer.epoch;
+  if (new_life && !finish_all(book.down(id, true, hub.loop().now()), "restarted")) return;
   book.up(id, peer.out.last_sent());
   changed = true;
   pump();

@@ -20,6 +20,7 @@ namespace blocks {
 struct Replica {
   std::string node;
   std::uint64_t peer = 0;  // the Peer through which it is reached now, or was last
+  std::uint64_t epoch = 0;
   wire::BatchBuilder open;
   std::uint64_t first = 0;  // number that the open batch begins with
   std::uint32_t attempt = 1;

@@ -12,6 +12,10 @@ namespace weft {
 RouterBase::RouterBase(Loop& loop, PortOptions options, RecordType request, RecordType reply) {
   blocks::fill_defaults(options);
   if (options.native) throw Error(Errc::invalid_argument, "native is for Push and Pull only");
+  if (options.journal && options.delivery != Delivery::best_effort) {
+    // Askers tell by the epoch whether this port remembers what it did.
+    options.epoch = blocks::ReplyJournal(options.journal, options.name).epoch(options.epoch);
+  }
   impl_ = std::make_unique<Impl>(loop, std::move(options), std::move(request), std::move(reply));
   Impl& impl = *impl_;
   for (const std::string& endpoint : impl.options.bind) impl.hub.bind(endpoint);
@@ -62,13 +66,16 @@ void RouterBase::begin_drain() {
 bool RouterBase::drained() const {
   const Impl& impl = *impl_;
   if (impl.hub.closed()) return true;
-  return impl.draining && !impl.hub.anyone_living() && impl.open_requests == 0 && impl.queued_bytes == 0;
+  const bool settled = !impl.window || impl.window->pending() == 0;
+  return impl.draining && settled && !impl.hub.anyone_living() && impl.open_requests == 0 &&
+         impl.queued_bytes == 0;
 }
 
 void RouterBase::close() {
   Impl& impl = *impl_;
   if (impl.hub.closed()) return;
   impl.pump();
+  impl.leave_journal();
   impl.hub.close();
   impl.waiting.clear();
   impl.askers.clear();

@@ -87,6 +87,8 @@ struct RouterBase::Impl final : blocks::HubClient {
   Tap tap;
   bool draining = false;
   bool pumping = false;
+  std::size_t journal_wake = 0;
+  bool journal_watched = false;
   std::shared_ptr<Impl*> self = std::make_shared<Impl*>(this);
 
   Impl(Loop& loop, PortOptions given, RecordType request, RecordType reply)
@@ -101,7 +103,16 @@ struct RouterBase::Impl final : blocks::HubClient {
              .data_endpoint = {}},
             *this) {
     if (options.delivery != Delivery::best_effort) window = std::make_unique<blocks::ReplyWindow>(options);
+    if (window && window->journal()) watch_journal();
   }
+  ~Impl() override { leave_journal(); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  /// The journal's thread says that something became durable; this loop's thread sends what waited for it.
+  void watch_journal();
+  void leave_journal();
+  void on_durable();
 
   Asker& asker_of(const Peer& peer);
 

@@ -3,6 +3,31 @@
 
 namespace weft {
 
+void RouterBase::Impl::watch_journal() {
+  const std::weak_ptr<Impl*> me = self;
+  Loop& loop = hub.loop();
+  journal_wake = window->journal()->subscribe([me, &loop] {
+    loop.post([me] {
+      if (const auto router = me.lock()) (*router)->on_durable();
+    });
+  });
+  journal_watched = true;
+}
+
+void RouterBase::Impl::leave_journal() {
+  if (std::exchange(journal_watched, false)) window->journal()->unsubscribe(journal_wake);
+}
+
+void RouterBase::Impl::on_durable() {
+  if (hub.closed()) return;
+  window->on_durable(
+      [this](std::uint64_t peer, std::uint64_t epoch, std::uint64_t number, const blocks::KeptReply& reply) {
+        Asker* asker = reachable(peer, epoch);
+        if (asker && asker->queued_bytes < options.capacity_bytes) deliver(*asker, number, reply);
+      });
+  pump();
+}
+
 Asker* RouterBase::Impl::answering(std::uint64_t peer_id, std::uint64_t generation) {
   --open_requests;
   Asker* asker = reachable(peer_id, generation);
@@ -35,9 +60,10 @@ void RouterBase::Impl::keep(std::uint64_t peer, std::uint64_t generation, std::u
   --open_requests;
   if (hub.closed()) return;  // what nobody will see is not remembered as done
   const blocks::KeptReply* kept = window->answer(peer, generation, number, std::move(reply));
+  if (!kept) return;
   Asker* asker = reachable(peer, generation);
   // An asker that is away, or does not read, gets it when it asks again.
-  if (kept && asker && asker->queued_bytes < options.capacity_bytes) deliver(*asker, number, *kept);
+  if (asker && asker->queued_bytes < options.capacity_bytes) deliver(*asker, number, *kept);
 }
 
 void RouterBase::Impl::deliver(Asker& asker, std::uint64_t number, const blocks::KeptReply& reply) {

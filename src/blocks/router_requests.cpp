@@ -146,7 +146,12 @@ bool RouterBase::Impl::hand_out(Waiting next, const Handler& to) {
 bool RouterBase::Impl::hand_out(const wire::RecordView& view, Ticket ticket, const Handler& to) {
   const std::uint64_t peer = peer_of(ticket);
   const std::weak_ptr<bool> alive = hub.alive();
-  if (to(view, std::move(ticket))) return true;
+  // What the handler sends through ports that share the journal is in one commit with its reply.
+  const std::shared_ptr<Journal> journal = window ? options.journal : nullptr;
+  if (journal) journal->hold();
+  const bool taken = to(view, std::move(ticket));
+  if (journal) (void)journal->release();  // what is refused stays open until there is room
+  if (taken) return true;
   // The ticket went into the handler unused, and has answered "failed" already; say why in the counts.
   if (!alive.expired()) hub.reject(wire::Rejection::wrong_type, hub.find(peer));
   return false;

@@ -100,6 +100,18 @@ class ReplyCache {
     if (c && epoch == c->epoch && floor > c->floor) c->floor = floor;
   }
 
+  /// True while the request has no reply.
+  [[nodiscard]] bool handles(std::string_view client, std::uint64_t epoch, std::uint64_t number) {
+    const Client* c = find(client, epoch);
+    const auto found = c ? c->entries.find(number) : typename Entries::const_iterator{};
+    return c && found != c->entries.end() && !found->second.done;
+  }
+  /// The kept reply; null: there is none. Valid until the next call that changes something.
+  [[nodiscard]] const Reply* find(std::string_view client, std::uint64_t epoch, std::uint64_t number) {
+    const Client* c = find(client, epoch);
+    const auto found = c ? c->entries.find(number) : typename Entries::const_iterator{};
+    return c && found != c->entries.end() && found->second.done ? &found->second.reply : nullptr;
+  }
   /// Below this number the requests of the client are gone, unless their reply is still here.
   [[nodiscard]] std::uint64_t floor(std::string_view client, std::uint64_t epoch) {
     const Client* c = find(client, epoch);
