@@ -20,6 +20,7 @@
 #include "programs.hpp"
 #include "runs.hpp"
 #include "screen.hpp"
+#include "summary.hpp"
 #include "table.hpp"
 #include "verbs.hpp"
 
@@ -72,6 +73,8 @@ void print_failures(const launch::RunReport& report) {
   }
 }
 
+}  // namespace
+
 void print_summary(const launch::RunReport& report) {
   print_nodes(report);
   print_links(report);
@@ -84,6 +87,8 @@ void print_summary(const launch::RunReport& report) {
   std::fprintf(stderr, "weft: %s: %s\n", report.run.c_str(),
                report.reason.empty() ? "the run did not do what it should" : report.reason.c_str());
 }
+
+namespace {
 
 bool reads_stdin(const topology::NodePlan& node) {
   return node.options.get("input") == Value("-");

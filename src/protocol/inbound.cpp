@@ -84,7 +84,12 @@ bool InboundStream::begin(std::uint64_t epoch, std::uint64_t first_retained, boo
 }
 
 bool InboundStream::settle(std::uint64_t epoch, std::uint64_t seq) {
-  return started_ && epoch == epoch_ && arrived_.contains(seq) && processed_.add(seq);
+  if (!started_ || epoch != epoch_ || !arrived_.contains(seq) || !processed_.add(seq)) return false;
+  if (const auto waits = held_.find(seq); waits != held_.end()) {
+    held_bytes_ -= waits->second;
+    held_.erase(waits);
+  }
+  return true;
 }
 
 void InboundStream::publish(std::uint64_t epoch, std::uint64_t seq) {

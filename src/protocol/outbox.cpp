@@ -102,7 +102,7 @@ std::optional<std::uint32_t> Outbox::choose(const OutboxEntry& entry) {
   return static_cast<std::uint32_t>(*chosen + 1);
 }
 
-Outbox::Assignment Outbox::place(OutboxEntry& entry, std::uint32_t index) {
+Outbox::Assignment Outbox::place(OutboxEntry& entry, std::uint32_t index, TimePoint now) {
   unwait(entry);
   entry.not_before = TimePoint::min();
   ++entry.attempts;
@@ -111,31 +111,44 @@ Outbox::Assignment Outbox::place(OutboxEntry& entry, std::uint32_t index) {
   flight.id = entry.id;
   flight.bytes = entry.bytes;
   flight.records = entry.records;
+  flight.gate = commit_;
   lane.flights_.push_back(flight);
+  if (lane.count_ == 0) {  // its silence so far was that of a lane at rest
+    lane.progress_ = now;
+    lane.silent_probes_ = 0;
+  }
   ++lane.count_;
   lane.bytes_ += entry.bytes;
   lane.records_ += entry.records;
   return {entry.id, index, lane.next() - 1, entry.attempts};
 }
 
-std::optional<Outbox::Assignment> Outbox::assign(TimePoint now) {
+// What is past its time to live ends, and what was delayed may leave.
+void Outbox::wake(TimePoint now) {
+  while (!expiring_.empty() && expiring_.begin()->first <= now) {
+    end(expiring_.begin()->second, Fate::expired, {});
+  }
   while (!delayed_.empty() && delayed_.begin()->first <= now) {
     OutboxEntry& entry = entries_.at(delayed_.begin()->second);
     delayed_.erase(delayed_.begin());
     entry.not_before = TimePoint::min();
     (entry.lane != 0 ? at(entry.lane).bound_ : shared_).insert(rank(entry));
   }
+}
+
+std::optional<Outbox::Assignment> Outbox::assign(TimePoint now) {
+  wake(now);
   for (std::uint32_t i = 1; i <= lanes_.size(); ++i) {
     OutboxLane& lane = at(i);
     if (lane.bound_.empty() || !lane.usable_) continue;
     OutboxEntry& entry = entries_.at(lane.bound_.begin()->second);
-    if (lane.admits(entry.bytes)) return place(entry, i);
+    if (lane.admits(entry.bytes)) return place(entry, i, now);
   }
   if (shared_.empty()) return std::nullopt;
   OutboxEntry& entry = entries_.at(shared_.begin()->second);
   const auto lane = choose(entry);
   if (!lane) return std::nullopt;
-  return place(entry, *lane);
+  return place(entry, *lane, now);
 }
 
 Duration Outbox::probe_after(const OutboxLane& lane) const {
@@ -145,9 +158,7 @@ Duration Outbox::probe_after(const OutboxLane& lane) const {
 
 Outbox::Tick Outbox::on_tick(TimePoint now) {
   Tick out;
-  while (!expiring_.empty() && expiring_.begin()->first <= now) {
-    end(expiring_.begin()->second, Fate::expired, {});
-  }
+  wake(now);
   for (std::uint32_t i = 1; i <= lanes_.size(); ++i) {
     OutboxLane& lane = at(i);
     if (!lane.up_ || lane.count_ == 0 || now - lane.progress_ < probe_after(lane)) continue;

@@ -1,10 +1,15 @@
 // The lanes of an Outbox: what is on its way to each receiver, and what has to be sent again.
 #include <algorithm>
+#include <iterator>
 
 #include <weft/protocol/outbox.hpp>
 
 namespace weft::protocol {
 namespace {
+
+// Places that a lane may span, settled ones in their middle included: with the first one unprocessed for ever
+// and all others processed, credit alone would bound nothing.
+constexpr std::size_t kMostPlaces = 65'536;
 
 bool within(const AckView::Range* ranges, std::size_t count, std::uint64_t seq) {
   for (std::size_t i = 0; i < count; ++i) {
@@ -18,6 +23,7 @@ bool within(const AckView::Range* ranges, std::size_t count, std::uint64_t seq) 
 bool OutboxLane::admits(std::uint64_t bytes) const {
   if (credit_.batches == 0) return false;
   if (count_ == 0) return true;
+  if (flights_.size() >= kMostPlaces) return false;
   return count_ < credit_.batches && bytes_ + bytes <= credit_.bytes;
 }
 
@@ -65,29 +71,61 @@ void Outbox::restore(const OutboxEntry& entry, std::uint32_t index, std::uint64_
 
 void Outbox::restore_next(std::uint32_t index, std::uint64_t next) {
   OutboxLane& lane = at(index);
-  if (lane.flights_.empty() && next > lane.base_) lane.base_ = lane.cursor_ = next;
+  if (lane.flights_.empty() && next > lane.base_) lane.base_ = lane.cursor_ = lane.retained_ = next;
   while (lane.next() < next) {
     Flight settled;
-    settled.done = settled.sent = true;
+    settled.done = settled.sent = settled.ever_sent = true;
     lane.flights_.push_back(settled);
   }
   lane.last_sent_ = std::max(lane.last_sent_, lane.next() - 1);
 }
 
-void Outbox::settle(OutboxLane& lane, Flight& flight) {
+void Outbox::settle(OutboxLane& lane, Flight& flight) const {
   flight.done = true;
+  flight.gate = commit_;
   --lane.count_;
   lane.bytes_ -= flight.bytes;
   lane.records_ -= flight.records;
 }
 
 void Outbox::trim(OutboxLane& lane) {
+  std::uint64_t base = lane.base_;
   while (!lane.flights_.empty() && lane.flights_.front().done) {
     lane.flights_.pop_front();
-    ++lane.base_;
+    ++base;
   }
+  advance(lane, base);
   lane.cursor_ = std::max(lane.cursor_, lane.base_);
   lane.again_.erase(lane.again_.begin(), lane.again_.lower_bound(lane.base_));
+}
+
+// The first place that matters moves on, and may be told once that is durable.
+void Outbox::advance(OutboxLane& lane, std::uint64_t base) {
+  if (base == lane.base_) return;
+  lane.base_ = base;
+  if (!lane.retaining_.empty() && lane.retaining_.back().first == commit_) lane.retaining_.pop_back();
+  lane.retaining_.emplace_back(commit_, base);
+  if (!refresh(lane)) unretained_.insert(&lane);
+}
+
+// True: nothing waits for a commit any more.
+bool Outbox::refresh(OutboxLane& lane) const {
+  while (!lane.retaining_.empty() && lane.retaining_.front().first <= durable_) {
+    lane.retained_ = lane.retaining_.front().second;
+    lane.retaining_.pop_front();
+  }
+  return lane.retaining_.empty();
+}
+
+void Outbox::durable(std::uint64_t number) {
+  durable_ = number;
+  for (auto lane = unretained_.begin(); lane != unretained_.end();)
+    lane = refresh(**lane) ? unretained_.erase(lane) : std::next(lane);
+}
+
+void Outbox::skip(OutboxLane& lane) {
+  lane.skip_ = true;
+  lane.skip_to_ = lane.base_;
 }
 
 // Everything that the receiver has processed ends. True: something did.
@@ -95,12 +133,13 @@ bool Outbox::finish_processed(OutboxLane& lane, const AckView& view) {
   bool any = false;
   const auto finish = [&](std::uint64_t first, std::uint64_t last) {
     first = std::max(first, lane.base_);
-    last = std::min(last, lane.next() - 1);
+    last = std::min({last, lane.next() - 1, lane.last_sent_});
     for (std::uint64_t seq = first; seq <= last && seq != 0; ++seq) {
       Flight& flight = lane.flights_[seq - lane.base_];
       if (flight.done) continue;
       settle(lane, flight);
       end(flight.id, Fate::processed, lane.receiver_);
+      lane.again_.erase(seq);
       any = true;
     }
   };
@@ -117,12 +156,18 @@ void Outbox::send_again(OutboxLane& lane, std::uint64_t seq, Flight& flight) {
 }
 
 // After a HELLO: what the receiver has not got is sent again, whatever was on its way.
-void Outbox::resend_all_unseen(OutboxLane& lane, const AckView& view, bool restarted) {
+void Outbox::resend_all_unseen(OutboxLane& lane, const AckView& view, bool restarted, TimePoint now) {
   for (std::uint64_t seq = lane.base_; seq < lane.next(); ++seq) {
     Flight& flight = lane.flights_[seq - lane.base_];
     const bool seen = seq <= view.seen && !within(view.missing, view.missing_count, seq);
-    if (flight.done || seen) {
-      if (flight.done && !seen && seq <= view.seen) lane.again_.insert(seq);
+    if (seen) {
+      // A sender that has read it back from its journal does not know yet that it was sent.
+      if (!flight.sent) flight.sent_at = now;
+      flight.sent = flight.ever_sent = true;
+      continue;
+    }
+    if (flight.done) {
+      lane.again_.insert(seq);
       continue;
     }
     if (restarted && flight.ever_sent) {
@@ -132,6 +177,7 @@ void Outbox::resend_all_unseen(OutboxLane& lane, const AckView& view, bool resta
       if (options_.max_attempts != 0 && entry.attempts >= options_.max_attempts) {
         settle(lane, flight);
         end(flight.id, Fate::dead_lettered, lane.receiver_);
+        lane.again_.insert(seq);
         continue;
       }
       ++entry.attempts;
@@ -141,35 +187,64 @@ void Outbox::resend_all_unseen(OutboxLane& lane, const AckView& view, bool resta
   trim(lane);
 }
 
+// Notes the latest departure that is known to have arrived. What was sent more than once says nothing: nobody
+// knows which copy arrived.
+void Outbox::see(OutboxLane& lane, const AckView& view) {
+  const std::uint64_t end = std::min(lane.next(), view.seen + 1);
+  for (std::uint64_t seq = lane.base_; seq < end; ++seq) {
+    const Flight& flight = lane.flights_[seq - lane.base_];
+    if (flight.sends != 1 || flight.order <= lane.seen_order_) continue;
+    if (!within(view.missing, view.missing_count, seq)) lane.seen_order_ = flight.order;
+  }
+}
+
+// The receiver misses what is not retained any more: it has to hear that nothing comes.
+void Outbox::mention_skipped(OutboxLane& lane, const AckView& view) {
+  const std::uint64_t missing = view.missing_count != 0 ? view.missing[0].first : view.seen + 1;
+  if (missing < lane.base_) skip(lane);
+}
+
+bool Outbox::claims_unsent(const OutboxLane& lane, const AckView& view) {
+  const std::uint64_t processed =
+      view.processed_count == 0 ? view.seq : view.processed[view.processed_count - 1].last;
+  return std::max({processed, view.seq, view.seen}) > lane.last_sent_;
+}
+
+// A connection keeps order, so a hole is a loss once something that left later has arrived: for what was sent
+// once, the hole itself says so. (A hole that is very young may be the work of a network that reorders.)
+bool Outbox::hole_is_loss(const OutboxLane& lane, const Flight& flight, TimePoint now) const {
+  if (flight.sent_at == TimePoint::min()) return true;
+  if (now - flight.sent_at < options_.hole_age) return false;
+  return flight.sends <= 1 || flight.order < lane.seen_order_;
+}
+
 // What the acknowledgement proves lost is sent again. True: something was.
 bool Outbox::resend_lost(OutboxLane& lane, const AckView& view, std::optional<std::uint32_t> probe,
                          TimePoint now) {
   if (view.missing_count == 0 && !probe) return false;
-  if (view.missing_count != 0 && view.missing[0].first < lane.base_) lane.skip_ = true;
+  if (view.missing_count != 0) mention_skipped(lane, view);
   bool any = false;
   for (std::uint64_t seq = lane.base_; seq < lane.next(); ++seq) {
     Flight& flight = lane.flights_[seq - lane.base_];
     const bool hole = seq <= view.seen && within(view.missing, view.missing_count, seq);
-    if (flight.done) {
-      if (hole) lane.again_.insert(seq);
-      continue;
-    }
     if (!flight.sent || (seq <= view.seen && !hole)) continue;
     const bool asked_since = probe && flight.probe < *probe;
-    const bool old_hole = hole && now - flight.sent_at >= options_.hole_age;
-    if (!asked_since && !old_hole) continue;
-    send_again(lane, seq, flight);
+    if (!asked_since && !(hole && hole_is_loss(lane, flight, now))) continue;
+    if (flight.done) {
+      lane.again_.insert(seq);
+    } else {
+      send_again(lane, seq, flight);
+    }
     any = true;
   }
   return any;
 }
 
-void Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, const AckView& view, Credit credit,
-                  TimePoint now) {
+Outbox::Ack Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, const AckView& view,
+                         Credit credit, TimePoint now) {
   OutboxLane& lane = at(index);
+  if (claims_unsent(lane, view)) return Ack::beyond;
   const bool restarted = lane.met_ && receiver_epoch != lane.receiver_epoch_;
-  // What the journal of the sender gave back may have been sent in its former life, or not.
-  const bool first = !lane.met_;
   lane.met_ = true;
   lane.receiver_epoch_ = receiver_epoch;
   lane.credit_ = credit;
@@ -177,13 +252,16 @@ void Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, const AckVi
   lane.progress_ = now;
   lane.silent_probes_ = 0;
   lane.skip_ = false;
+  see(lane, view);
   (void)finish_processed(lane, view);
   if (restarted && options_.delivery == Delivery::at_least_once) {
     free_flights(lane, false);
   } else {
     lane.cursor_ = std::max(lane.cursor_, lane.base_);
-    resend_all_unseen(lane, view, restarted && !first);
+    resend_all_unseen(lane, view, restarted, now);
   }
+  mention_skipped(lane, view);
+  return Ack::ok;
 }
 
 void Outbox::cut(std::uint32_t index) {
@@ -199,7 +277,7 @@ void Outbox::give_up(std::uint32_t index) {
 // Takes everything back that is on its way; the numbers are not used again.
 void Outbox::free_flights(OutboxLane& lane, bool gone) {
   const std::deque<Flight> flights = std::exchange(lane.flights_, {});
-  lane.base_ += flights.size();
+  advance(lane, lane.base_ + flights.size());
   lane.cursor_ = lane.base_;
   lane.again_.clear();
   lane.count_ = lane.bytes_ = lane.records_ = 0;
@@ -227,6 +305,7 @@ void Outbox::release(OutboxLane& lane, const Flight& flight, bool gone) {
   } else if (gone && options_.distribute == Distribute::hash) {
     end(flight.id, Fate::orphaned, lane.receiver_);
   } else {
+    released_.push_back(entry.id);
     wait(entry);
   }
 }
@@ -234,10 +313,10 @@ void Outbox::release(OutboxLane& lane, const Flight& flight, bool gone) {
 Outbox::Ack Outbox::acknowledge(std::uint32_t index, const AckView& view, std::optional<Credit> credit,
                                 std::optional<std::uint32_t> probe, TimePoint now) {
   OutboxLane& lane = at(index);
-  const std::uint64_t most =
-      view.processed_count == 0 ? view.seq : view.processed[view.processed_count - 1].last;
-  if (most > lane.last_sent_) return Ack::beyond;
+  if (claims_unsent(lane, view)) return Ack::beyond;
   if (credit) lane.credit_ = *credit;
+  if (probe && *probe > lane.probe_) probe.reset();  // nobody asked that
+  see(lane, view);
   const bool progress = finish_processed(lane, view);
   const bool lost = resend_lost(lane, view, probe, now);
   if (progress || lost) {
@@ -250,7 +329,13 @@ Outbox::Ack Outbox::acknowledge(std::uint32_t index, const AckView& view, std::o
 std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq) {
   OutboxLane& lane = at(index);
   Flight* flight = lane.flight(seq);
-  if (!flight || flight->done || !flight->ever_sent) return std::nullopt;
+  if (seq == 0 || seq >= lane.next() || (flight && !flight->ever_sent)) return std::nullopt;
+  if (!flight) {
+    skip(lane);
+    return std::nullopt;
+  }
+  lane.again_.insert(seq);
+  if (flight->done) return std::nullopt;
   const auto found = entries_.find(flight->id);
   OutboxEntry entry = found->second;
   bytes_ -= entry.bytes;
@@ -258,6 +343,7 @@ std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq
   entries_.erase(found);
   settle(lane, *flight);
   trim(lane);
+  if (seq < lane.base_) skip(lane);
   return entry;
 }
 
@@ -268,12 +354,15 @@ void Outbox::gate(std::uint32_t index, std::uint64_t seq, std::uint64_t number) 
 std::optional<Outbox::Departure> Outbox::departure(std::uint32_t index) {
   OutboxLane& lane = at(index);
   if (!lane.up_) return std::nullopt;
-  if (lane.skip_) return Departure{0, lane.base_ - 1, true};
-  while (!lane.again_.empty()) {
-    const std::uint64_t seq = *lane.again_.begin();
-    const Flight* flight = lane.flight(seq);
-    if (flight && (flight->done || !flight->sent)) return Departure{flight->done ? 0 : flight->id, seq, true};
-    lane.again_.erase(lane.again_.begin());
+  if (lane.skip_ && lane.retained_ >= lane.skip_to_) return Departure{0, lane.retained_ - 1, true};
+  for (auto next = lane.again_.begin(); next != lane.again_.end();) {
+    const Flight* flight = lane.flight(*next);
+    if (!flight || (flight->sent && !flight->done)) {
+      next = lane.again_.erase(next);
+      continue;
+    }
+    if (flight->gate <= durable_) return Departure{flight->done ? 0 : flight->id, *next, true};
+    ++next;
   }
   for (; lane.cursor_ < lane.next(); ++lane.cursor_) {
     const Flight& flight = lane.flights_[lane.cursor_ - lane.base_];
@@ -286,17 +375,20 @@ std::optional<Outbox::Departure> Outbox::departure(std::uint32_t index) {
 
 void Outbox::departed(std::uint32_t index, std::uint64_t seq, TimePoint now) {
   OutboxLane& lane = at(index);
-  if (lane.skip_ && seq + 1 == lane.base_) {
-    lane.skip_ = false;
+  if (seq < lane.base_) {
+    if (lane.skip_ && seq + 1 >= lane.skip_to_) lane.skip_ = false;
     return;
   }
   lane.again_.erase(seq);
   Flight* flight = lane.flight(seq);
-  if (!flight || flight->done) return;
-  if (flight->ever_sent) ++retransmitted_;
-  flight->sent = flight->ever_sent = true;
+  if (!flight) return;
   flight->sent_at = now;
   flight->probe = lane.probe_;
+  flight->order = ++lane.departures_;
+  ++flight->sends;
+  if (flight->done) return;
+  if (flight->ever_sent) ++retransmitted_;
+  flight->sent = flight->ever_sent = true;
   lane.last_sent_ = std::max(lane.last_sent_, seq);
   lane.progress_ = now;
 }

@@ -19,12 +19,13 @@ bool SequenceSet::add(std::uint64_t seq) {
 }
 
 void SequenceSet::add_range(std::uint64_t first, std::uint64_t last) {
+  if (last <= upto_) return;
   first = std::max(first, upto_ + 1);
   if (last < first) return;
   // Swallow what touches or overlaps.
   auto at = beyond_.upper_bound(first);
-  if (at != beyond_.begin() && std::prev(at)->second + 1 >= first) --at;
-  while (at != beyond_.end() && at->first <= last + 1) {
+  if (at != beyond_.begin() && std::prev(at)->second >= first - 1) --at;
+  while (at != beyond_.end() && at->first - 1 <= last) {
     first = std::min(first, at->first);
     last = std::max(last, at->second);
     at = beyond_.erase(at);

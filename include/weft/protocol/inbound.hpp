@@ -46,7 +46,8 @@ class InboundStream {
   /// void.
   bool begin(std::uint64_t epoch, std::uint64_t first_retained, bool& restarted);
 
-  /// The batch has been processed. False: of another epoch, or known already.
+  /// The batch has been processed. False: of another epoch, or known already. One that is held is void with
+  /// it: its sender has said that it ended elsewhere.
   bool settle(std::uint64_t epoch, std::uint64_t seq);
   /// The sender may know it now.
   void publish(std::uint64_t epoch, std::uint64_t seq);

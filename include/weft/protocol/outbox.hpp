@@ -61,8 +61,9 @@ class OutboxLane {
   [[nodiscard]] const std::string& receiver() const { return receiver_; }
   [[nodiscard]] std::uint64_t next() const { return base_ + flights_.size(); }
   [[nodiscard]] std::uint64_t last_sent() const { return last_sent_; }
-  /// The lowest sequence that still matters: what HELLO says as first retained.
-  [[nodiscard]] std::uint64_t first_retained() const { return base_; }
+  /// The lowest sequence that still matters: what HELLO and an empty DATA say as first retained. With a
+  /// journal, everything before it has durably ended.
+  [[nodiscard]] std::uint64_t first_retained() const { return retained_; }
   [[nodiscard]] std::uint64_t outstanding_bytes() const { return bytes_; }
   [[nodiscard]] std::uint64_t outstanding_records() const { return records_; }
   [[nodiscard]] std::uint64_t outstanding() const { return count_; }
@@ -76,10 +77,12 @@ class OutboxLane {
   struct Flight {
     std::uint64_t id = 0;
     std::uint64_t bytes = 0;
-    std::uint64_t gate = 0;  // leaves when this is durable
+    std::uint64_t gate = 0;  // leaves (done: may be called empty) when this is durable
     TimePoint sent_at = TimePoint::min();
     std::uint32_t records = 0;
     std::uint32_t probe = 0;  // the lane's probe number when it was sent
+    std::uint32_t sends = 0;
+    std::uint64_t order = 0;  // the lane's count of departures when it was sent last
     bool sent = false;        // in this connection and life of the receiver
     bool ever_sent = false;
     bool done = false;
@@ -96,15 +99,20 @@ class OutboxLane {
   bool up_ = false;      // connected: what is bound to it may be sent again
   Credit credit_;
   std::uint64_t base_ = 1;  // sequence of flights_.front()
+  std::uint64_t retained_ = 1;
+  std::deque<std::pair<std::uint64_t, std::uint64_t>> retaining_;  // (commit, base_ that it makes retained_)
   std::deque<Flight> flights_;
   std::uint64_t count_ = 0, bytes_ = 0, records_ = 0;  // not done
   std::uint64_t last_sent_ = 0;
+  std::uint64_t departures_ = 0;
+  std::uint64_t seen_order_ = 0;   // of what was sent once, the latest departure that has arrived
   std::uint64_t cursor_ = 1;       // nothing before it waits to be sent, but for `again_`
   std::set<std::uint64_t> again_;  // before the cursor, to be sent again
   std::uint32_t probe_ = 1;
   TimePoint progress_ = TimePoint::min();  // when something was sent or acknowledged last
   unsigned silent_probes_ = 0;
-  bool skip_ = false;  // the receiver misses what lies before base_: tell it that nothing comes
+  bool skip_ = false;  // the receiver misses what lies before skip_to_: tell it that nothing comes
+  std::uint64_t skip_to_ = 0;
   std::set<std::pair<std::int64_t, std::uint64_t>> bound_;  // waiting for this lane only
 };
 
@@ -120,6 +128,11 @@ class Outbox {
   void restore(const OutboxEntry& entry, std::uint32_t lane, std::uint64_t seq);
   /// The lane goes on behind `next` - 1 although nothing before is left (journal).
   void restore_next(std::uint32_t lane, std::uint64_t next);
+  /// Receivers that a batch was offered to, the present one included; 0: no such batch.
+  [[nodiscard]] std::uint32_t attempts(std::uint64_t id) const {
+    const auto found = entries_.find(id);
+    return found == entries_.end() ? 0 : found->second.attempts;
+  }
   /// Ends the oldest batch that waits (not one on its way) as dropped. False: none waits.
   bool drop_oldest();
   /// Ends all that waits. Returns how many records.
@@ -127,6 +140,7 @@ class Outbox {
 
   // ---- lanes ----
 
+  enum class Ack { ok, beyond };
   /// The lane of that receiver, made when it is new.
   std::uint32_t lane(std::string_view receiver);
   [[nodiscard]] std::optional<std::uint32_t> find(std::string_view receiver) const;
@@ -136,22 +150,22 @@ class Outbox {
 
   /// The receiver said HELLO: what it has and has not decides what is sent again. A new epoch of it, under
   /// at-least-once, frees what it had not acknowledged for any receiver.
-  void meet(std::uint32_t lane, std::uint64_t receiver_epoch, const AckView& view, Credit credit,
-            TimePoint now);
-  /// Takes new work (or not: suspect, draining).
-  void set_usable(std::uint32_t lane, bool usable) { at(lane).usable_ = usable; }
+  /// `beyond`: it claims what was never sent, which breaks the protocol and changes nothing.
+  Ack meet(std::uint32_t lane, std::uint64_t receiver_epoch, const AckView& view, Credit credit,
+           TimePoint now);
+  /// Takes new work (or not: suspect, draining). One that is not connected takes none.
+  void set_usable(std::uint32_t lane, bool usable) { at(lane).usable_ = usable && at(lane).up_; }
   /// The connection is gone, the receiver may come back: nothing moves, all is sent again after meet().
   void cut(std::uint32_t lane);
   /// The receiver is dead or gone for good. At-least-once: its batches go to others (round-robin, balance),
   /// are orphaned (hash), or wait for its return (explicit). Exactly-once: all wait for its return.
   void give_up(std::uint32_t lane);
 
-  enum class Ack { ok, beyond };
   Ack acknowledge(std::uint32_t lane, const AckView& view, std::optional<Credit> credit,
                   std::optional<std::uint32_t> probe, TimePoint now);
   /// The receiver refuses (part of) a batch: it is the owner's again, who ends it or accepts what is to be
-  /// tried anew, and tells the receiver that nothing more comes in its place. nullopt: that has happened
-  /// before.
+  /// tried anew. The next departure() tells the receiver that nothing more comes in its place, and does so
+  /// again when the receiver asks again. nullopt: that has happened before.
   std::optional<OutboxEntry> reject(std::uint32_t lane, std::uint64_t seq);
 
   // ---- what to do ----
@@ -164,9 +178,17 @@ class Outbox {
   };
   /// Gives the next waiting batch a place in a lane, when some lane admits it.
   std::optional<Assignment> assign(TimePoint now);
-  /// The place is not used before `durable(number)`.
+  /// With a journal: all that changes from here on becomes durable with that commit. A place is not used
+  /// before its assignment is durable, and no receiver hears that nothing comes in a place before the batch's
+  /// end (or its loss of the place) is durable: it would count the place as settled, and say so to a
+  /// restarted sender that still has the batch there. Without a journal this is never called.
+  void committing(std::uint64_t number) { commit_ = number; }
+  void durable(std::uint64_t number);
+  /// The place is not used before `durable(number)`; committing() says the same of all places.
   void gate(std::uint32_t lane, std::uint64_t seq, std::uint64_t number);
-  void durable(std::uint64_t number) { durable_ = number; }
+  /// Batches that have lost their place since the last call and wait again: a journal has to forget where
+  /// they were, before it learns (by assign()) where they are.
+  std::vector<std::uint64_t> take_released() { return std::exchange(released_, {}); }
 
   struct Departure {
     std::uint64_t id = 0;  ///< 0: an empty place
@@ -206,16 +228,24 @@ class Outbox {
   void wait(const OutboxEntry& entry);
   void unwait(const OutboxEntry& entry);
   void end(std::uint64_t id, Fate fate, const std::string& receiver);
-  static void settle(OutboxLane& lane, Flight& flight);
-  static void trim(OutboxLane& lane);
+  void settle(OutboxLane& lane, Flight& flight) const;
+  void trim(OutboxLane& lane);
+  void advance(OutboxLane& lane, std::uint64_t base);
+  bool refresh(OutboxLane& lane) const;
+  void skip(OutboxLane& lane);
+  void wake(TimePoint now);
   static void send_again(OutboxLane& lane, std::uint64_t seq, Flight& flight);
+  static void see(OutboxLane& lane, const AckView& view);
+  void mention_skipped(OutboxLane& lane, const AckView& view);
+  [[nodiscard]] static bool claims_unsent(const OutboxLane& lane, const AckView& view);
   void free_flights(OutboxLane& lane, bool gone);
   void release(OutboxLane& lane, const Flight& flight, bool gone);
   bool finish_processed(OutboxLane& lane, const AckView& view);
-  void resend_all_unseen(OutboxLane& lane, const AckView& view, bool restarted);
+  void resend_all_unseen(OutboxLane& lane, const AckView& view, bool restarted, TimePoint now);
+  [[nodiscard]] bool hole_is_loss(const OutboxLane& lane, const Flight& flight, TimePoint now) const;
   bool resend_lost(OutboxLane& lane, const AckView& view, std::optional<std::uint32_t> probe, TimePoint now);
   std::optional<std::uint32_t> choose(const OutboxEntry& entry);
-  Assignment place(OutboxEntry& entry, std::uint32_t lane);
+  Assignment place(OutboxEntry& entry, std::uint32_t lane, TimePoint now);
   [[nodiscard]] Duration probe_after(const OutboxLane& lane) const;
 
   OutboxOptions options_;
@@ -230,6 +260,9 @@ class Outbox {
   std::size_t last_choice_ = SIZE_MAX;
   std::uint64_t next_id_ = 1;
   std::uint64_t durable_ = UINT64_MAX;
+  std::uint64_t commit_ = 0;
+  std::set<OutboxLane*> unretained_;  // lanes whose first_retained() waits for a commit
+  std::vector<std::uint64_t> released_;
   std::uint64_t bytes_ = 0, records_ = 0, waiting_records_ = 0;
   std::uint64_t retransmitted_ = 0, redelivered_ = 0;
   std::vector<Done> done_;
