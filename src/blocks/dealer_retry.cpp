@@ -298,7 +298,7 @@ void RetryDealer::on_reply(std::uint64_t peer_id, std::uint64_t number, RawReply
     const auto open = requests.find(end->ticket);
     if (open == requests.end()) return;
     const std::string said = std::move(reply.text);
-    describe(*end, open->second, said, reply);
+    explain(*end, open->second, said, reply);
   }
   (void)finish(end->ticket, reply);
 }
@@ -319,15 +319,15 @@ bool RetryDealer::finish_all(const std::vector<RetryBook::End>& ends, std::strin
     const auto open = requests.find(end.ticket);
     if (open == requests.end()) continue;  // closed by the end of another one
     RawReply reply;
-    describe(end, open->second, what, reply);
+    explain(end, open->second, what, reply);
     if (!finish(end.ticket, reply)) return false;
   }
   return true;
 }
 
 /// Says who was asked, how often, and in which state they are.
-void RetryDealer::describe(const RetryBook::End& end, const Open& open, std::string_view what,
-                           RawReply& reply) {
+void RetryDealer::explain(const RetryBook::End& end, const Open& open, std::string_view what,
+                          RawReply& reply) {
   const auto replica = replicas.find(end.last);
   reply.peer = replica == replicas.end() ? open.only : replica->second.node;
   const std::string who = states(options.delivery == Delivery::exactly_once ? reply.peer : open.only);

@@ -80,8 +80,7 @@ struct RetryDealer final : DealerBase::Impl {
   /// Takes the request out and tells who waits for it. False: this block is closed or gone.
   bool finish(RequestId id, RawReply& reply);
   bool finish_all(const std::vector<protocol::RetryBook::End>& ends, std::string_view what);
-  void describe(const protocol::RetryBook::End& end, const Open& open, std::string_view what,
-                RawReply& reply);
+  void explain(const protocol::RetryBook::End& end, const Open& open, std::string_view what, RawReply& reply);
 };
 
 }  // namespace weft
