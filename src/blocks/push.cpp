@@ -117,7 +117,10 @@ void PushBase::close() {
   // What a journal has is not dropped: the next life of the port goes on with it.
   impl.drop(impl.reliable && !impl.options.journal ? impl.reliable->left() : impl.queued_records);
   impl.hub.close();
-  if (impl.reliable) impl.reliable->close();
+  if (impl.reliable) {
+    if (impl.options.journal) impl.options.journal->remove_before_commit(impl.prepare);
+    impl.reliable->close();
+  }
   Loop& loop = impl.hub.loop();
   loop.remove_hook(impl.hook);
   if (impl.linger_timer != 0) loop.cancel(impl.linger_timer);

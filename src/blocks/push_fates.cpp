@@ -49,6 +49,8 @@ void ReliablePush::load() {
         .id = id, .bytes = parcel.bytes, .records = parcel.count, .priority = parcel.kind.priority};
   };
   const std::uint64_t wall = wall_micros();
+  outbox_.durable(journal_->durable());
+  outbox_.committing(journal_->next());
   journal_->for_each(entries_space_, [&](Bytes key, Bytes value) {
     const auto id = number_of(key);
     auto parcel = decode_parcel(value);
@@ -133,13 +135,13 @@ SendStatus ReliablePush::room(std::uint64_t open_bytes, std::uint64_t open_recor
 }
 
 bool ReliablePush::drop_oldest() {
-  if (!outbox_.drop_oldest()) return false;
+  if (!box().drop_oldest()) return false;
   settle_done();
   return true;
 }
 
 std::uint64_t ReliablePush::purge() {
-  const std::uint64_t records = outbox_.purge();
+  const std::uint64_t records = box().purge();
   settle_done();
   return records;
 }
@@ -186,7 +188,7 @@ std::uint64_t ReliablePush::admit(Parcel parcel, std::uint32_t lane, std::uint32
   }
   if (attempts == 0) delay = parcel.kind.delay;
   if (delay != Duration::zero()) entry.not_before = now + delay;
-  const std::uint64_t id = outbox_.accept(entry);
+  const std::uint64_t id = box().accept(entry);
   journal_put(id, parcel);
   parcels_.emplace(id, std::move(parcel));
   return id;
@@ -195,6 +197,7 @@ std::uint64_t ReliablePush::admit(Parcel parcel, std::uint32_t lane, std::uint32
 // ---- fates ----
 
 void ReliablePush::settle_done() {
+  forget_places();
   for (;;) {
     const auto done = outbox_.take_done();
     if (done.empty()) break;
@@ -232,11 +235,38 @@ void ReliablePush::finish(const protocol::Outbox::Done& done) {
   tell(parcel, 0, parcel.count, fate_of(done.fate));
 }
 
+// With a journal the news waits until it is durable: after a crash the records would have another fate.
 void ReliablePush::tell(const Parcel& parcel, std::uint32_t first, std::uint32_t count, RecordFate fate) {
   if (!outcome || parcel.correlations.empty()) return;
   for (std::uint32_t i = first; i < first + count; ++i) {
-    if (parcel.correlations[i] != 0) outcome(parcel.correlations[i], fate);
+    if (parcel.correlations[i] == 0) continue;
+    if (!journal_.on()) {
+      outcome(parcel.correlations[i], fate);
+    } else {
+      ended_.push_back({journal_->next(), parcel.correlations[i], fate});
+    }
   }
+}
+
+void ReliablePush::tell_ended() {
+  while (!ended_.empty() && ended_.front().commit <= journal_->durable()) {
+    const Ended news = ended_.front();
+    ended_.pop_front();
+    if (outcome) outcome(news.correlation, news.fate);
+  }
+}
+
+// What lost its place waits for another one: the journal forgets the old one first.
+void ReliablePush::forget_places() {
+  for (const std::uint64_t id : outbox_.take_released()) {
+    if (journal_.on()) journal_->change().erase(places_space_, NumberKey(id).view());
+  }
+}
+
+// The outbox, for a change that the journal's open commit makes durable.
+protocol::Outbox& ReliablePush::box() {
+  if (journal_.on()) outbox_.committing(journal_->next());
+  return outbox_;
 }
 
 Parcel ReliablePush::take_records(const Parcel& parcel, const std::vector<std::uint32_t>& indexes) {

@@ -28,6 +28,7 @@ struct PushBase::Impl final : blocks::HubClient {
   Queue shared;
   std::map<std::uint64_t, Queue> queues;   // by peer id; acknowledged: by lane
   std::unique_ptr<ReliablePush> reliable;  // acknowledged deliveries
+  std::size_t prepare = 0;                 // id of the call before a commit
   std::vector<std::unique_ptr<NativeTarget>> natives;
   std::vector<protocol::Candidate> candidates;
   std::size_t last_choice = SIZE_MAX;
@@ -66,6 +67,13 @@ struct PushBase::Impl final : blocks::HubClient {
     if (options.delivery == Delivery::best_effort) return;
     shared.kind = default_kind();
     reliable = std::make_unique<ReliablePush>(hub, [this] { update_room(); });
+    // What a handler sends joins the commit of what it was given.
+    if (options.journal) {
+      prepare = options.journal->before_commit([this] {
+        close_all();
+        pump();
+      });
+    }
   }
 
   [[nodiscard]] bool by_peer() const {

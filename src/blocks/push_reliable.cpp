@@ -144,14 +144,15 @@ void ReliablePush::on_met(Peer& peer, const wire::Header& header) {
   const protocol::Credit credit = o.has(wire::Options::credit)
                                       ? protocol::Credit{o.credit_bytes, o.credit_batches}
                                       : protocol::Credit{options_.window_bytes, options_.window_batches};
-  outbox_.meet(lane, header.epoch, read_ack(header), credit, hub_.loop().now());
+  const auto verdict = box().meet(lane, header.epoch, read_ack(header), credit, hub_.loop().now());
+  if (verdict == protocol::Outbox::Ack::beyond) hub_.reject(wire::Rejection::unexpected, &peer);
 }
 
 void ReliablePush::on_up(Peer& peer) {
   outbox_.set_usable(lane_of(peer), peer.usable());
   // Keys of receivers that are gone find an owner again.
   for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
-    if (options_.distribute == Distribute::hash && state(lane).given_up) outbox_.give_up(lane);
+    if (options_.distribute == Distribute::hash && state(lane).given_up) box().give_up(lane);
   }
   pump();
 }
@@ -197,7 +198,7 @@ void ReliablePush::give_up(std::uint32_t lane) {
   state(lane).give_up_at = TimePoint::max();
   if (options_.delivery == Delivery::exactly_once) return;  // bound until its journal has answered
   state(lane).given_up = true;
-  outbox_.give_up(lane);
+  box().give_up(lane);
 }
 
 void ReliablePush::on_ack(Peer& peer, const wire::Header& header) {
@@ -206,7 +207,7 @@ void ReliablePush::on_ack(Peer& peer, const wire::Header& header) {
   if (o.has(wire::Options::credit)) credit = protocol::Credit{o.credit_bytes, o.credit_batches};
   std::optional<std::uint32_t> probe;
   if (o.has(wire::Options::attempt)) probe = o.attempt_v;
-  const auto verdict = outbox_.acknowledge(lane_of(peer), read_ack(header), credit, probe, hub_.loop().now());
+  const auto verdict = box().acknowledge(lane_of(peer), read_ack(header), credit, probe, hub_.loop().now());
   if (verdict == protocol::Outbox::Ack::beyond) return hub_.reject(wire::Rejection::unexpected, &peer);
   settle_done();
   on_room(peer);
@@ -245,7 +246,7 @@ void ReliablePush::on_message(Peer& peer, const wire::Header& header, transport:
   }
   const std::uint32_t lane = lane_of(peer);
   if (header.seq > outbox_.at(lane).last_sent()) return hub_.reject(wire::Rejection::unexpected, &peer);
-  const auto entry = outbox_.reject(lane, header.seq);
+  const auto entry = box().reject(lane, header.seq);
   if (entry) {
     const auto found = parcels_.find(entry->id);
     const Parcel parcel = std::move(found->second);
@@ -278,7 +279,6 @@ void ReliablePush::on_message(Peer& peer, const wire::Header& header, transport:
     journal_erase(entry->id);
     submit();
   }
-  (void)send_void(peer, lane, header.seq);
   settle_done();
   on_room(peer);
 }
@@ -288,14 +288,14 @@ void ReliablePush::on_message(Peer& peer, const wire::Header& header, transport:
 void ReliablePush::pump() {
   if (hub_.closed() || pumping_) return;
   pumping_ = true;
-  while (const auto place = outbox_.assign(hub_.loop().now())) {
+  forget_places();
+  while (const auto place = box().assign(hub_.loop().now())) {
     if (!journal_.on()) continue;
     const protocol::OutboxLane& lane = outbox_.at(place->lane);
     head_.clear();
     encode_place({lane.receiver(), place->seq, place->attempts}, head_);
     journal_->change().put(places_space_, NumberKey(place->id).view(), head_.view());
     journal_->change().put(next_space_, as_bytes(lane.receiver()), NumberKey(lane.next()).view());
-    outbox_.gate(place->lane, place->seq, journal_->next());
   }
   submit();
   for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
@@ -388,7 +388,7 @@ void ReliablePush::tick() {
   for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
     if (state(lane).give_up_at <= now) give_up(lane);
   }
-  for (const std::uint32_t lane : outbox_.on_tick(now).probe) {
+  for (const std::uint32_t lane : box().on_tick(now).probe) {
     Peer* peer = state(lane).peer == 0 ? nullptr : hub_.find(state(lane).peer);
     if (peer && peer->up()) hub_.probe(*peer, outbox_.at(lane).probe());
   }
@@ -398,7 +398,8 @@ void ReliablePush::tick() {
 }
 
 void ReliablePush::on_news() {
-  outbox_.durable(journal_->durable());
+  box().durable(journal_->durable());
+  tell_ended();
   if (refused_) submit();
   pump();
 }

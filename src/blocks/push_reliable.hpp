@@ -1,6 +1,7 @@
 // ReliablePush: the acknowledged side of a Push. Binds the outbox to sessions, payloads and a journal.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -39,7 +40,8 @@ class ReliablePush {
   bool drop_oldest();
   std::uint64_t purge();
   void pump();
-  [[nodiscard]] bool settled() const { return outbox_.empty() && letters_.empty(); }
+  /// Nothing is left, and what has ended has been told.
+  [[nodiscard]] bool settled() const { return outbox_.empty() && letters_.empty() && ended_.empty(); }
   /// Everything that was accepted is in the journal, synced.
   [[nodiscard]] bool durable() const;
   [[nodiscard]] bool handed_over() const;
@@ -84,6 +86,12 @@ class ReliablePush {
     std::uint64_t id = 0;    // in the journal; 0: not there
   };
 
+  struct Ended {
+    std::uint64_t commit = 0;  // told when this is durable
+    std::uint64_t correlation = 0;
+    RecordFate fate = RecordFate::processed;
+  };
+
   std::uint32_t lane_of(Peer& peer);
   LaneState& state(std::uint32_t lane);
   void give_up(std::uint32_t lane);
@@ -97,6 +105,9 @@ class ReliablePush {
   void settle_done();
   void finish(const protocol::Outbox::Done& done);
   void tell(const Parcel& parcel, std::uint32_t first, std::uint32_t count, RecordFate fate);
+  void tell_ended();
+  void forget_places();
+  protocol::Outbox& box();
   void split_by_owner(const Parcel& parcel, const protocol::OutboxEntry& entry);
   Parcel take_records(const Parcel& parcel, const std::vector<std::uint32_t>& indexes);
   void bury(Parcel parcel, std::uint32_t attempts, std::string reason, const std::string& receiver,
@@ -116,6 +127,7 @@ class ReliablePush {
   std::vector<LaneState> lanes_;
   std::vector<protocol::Candidate> candidates_;
   std::vector<Letter> letters_;
+  std::deque<Ended> ended_;
   std::uint64_t accepted_total_ = 0;
   std::uint64_t last_commit_ = 0;  // number of the journal's commit that has the newest parcel
   bool refused_ = false;           // the journal took the last changes not yet

@@ -37,6 +37,11 @@ Value to_value(const PortStats& s) {
   put("retried_requests", s.retried_requests);
   put("repeated_requests", s.repeated_requests);
   put("circuits_opened", s.circuits_opened);
+  put("processed_records", s.processed_records);
+  put("redelivered_records", s.redelivered_records);
+  put("retransmitted_batches", s.retransmitted_batches);
+  put("expired_records", s.expired_records);
+  put("dead_lettered_records", s.dead_lettered_records);
   put("reconnects", s.reconnects);
   put("peers_up", s.peers_up);
   put("queued_records", s.queued_records);

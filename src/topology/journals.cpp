@@ -22,7 +22,8 @@ std::string replaced(std::string text, std::string_view what, std::string_view w
 }
 
 std::string normal(const std::string& path) {
-  return std::filesystem::path(path).lexically_normal().string();
+  const std::filesystem::path place = std::filesystem::path(path).lexically_normal();
+  return (place.has_filename() ? place : place.parent_path()).string();  // "dir/" names dir
 }
 
 class Owners {

@@ -221,9 +221,8 @@ TEST_CASE("a program that takes one type of record takes no dead letters") {
             "  - {from: a.out, to: b.in, pattern: push-pull, delivery: at-least-once, dead-letter: c.dead}\n",
             options)
             .size() == 2);
-  CHECK(
-      problem("in").find("dead letters are maps that hold the record and why it died, and \"c.in\" of "
-                         "\"x\" takes \"Update\"") != std::string::npos);
+  CHECK(problem("in").find("dead letters are maps that hold the record and why it died, and \"c.in\" of "
+                           "\"x\" takes \"Update\"") != std::string::npos);
   CHECK(problem("news").find("opens a sub, but at this end of a push-pull link stands a pull") !=
         std::string::npos);
   CHECK(problem("lost").find("has no port \"lost\"") != std::string::npos);
@@ -274,6 +273,7 @@ TEST_CASE("no two processes open one journal, two ports of one process may") {
         std::string::npos);
   CHECK(problem("{from: \"${node}.j\"}", "{from: \"${node}.j\"}") == "");
   CHECK(problem("{to: j}", "{from: j}") == "");
+  CHECK(problem("{from: j/}", "{from: j}").find("opened by two processes") != std::string::npos);
 }
 
 TEST_CASE("only journals know the names of the process") {

@@ -104,7 +104,7 @@ class Launcher {
 
   /// to_value(RunReport), and {file, pid, started: seconds since 1970, state: starting|running|draining|over,
   /// control_rejected}; each node has also {pid, progress, missing, ports: {port: counts}, endpoints: {link:
-  /// address}, ends: [{port, link, sender, binds, pattern, endpoint}]}.
+  /// address}, ends: [{port, link, sender, binds, pattern, delivery, prefetch, endpoint}]}.
   [[nodiscard]] Value state() const;
 
   struct Impl;
