@@ -210,7 +210,7 @@ TEST_CASE("the reference numbers kinds, codes and flags and names rejections as 
   for (const auto& [number, name] : kinds) CHECK(to_string(static_cast<Kind>(std::stoi(number))) == name);
 
   const auto codes = table("| number | name | the peer");
-  CHECK(codes.size() == static_cast<std::size_t>(Code::not_found));
+  CHECK(codes.size() == static_cast<std::size_t>(Code::outcome_unknown));
   for (const auto& [number, name] : codes) CHECK(to_string(static_cast<Code>(std::stoi(number))) == name);
 
   const std::map<std::string, std::string> flags{{std::to_string(kSnapshot), "snapshot"},

@@ -39,6 +39,9 @@ struct PortStats {
   std::uint64_t peers_up = 0;
   std::uint64_t queued_records = 0, queued_bytes = 0;  ///< waiting here
   std::uint64_t outstanding_records = 0;               ///< sent and not yet acknowledged
+  std::uint64_t retried_requests = 0;                  ///< Dealer: sent again
+  std::uint64_t repeated_requests = 0;                 ///< Router: came again, and were not done again
+  std::uint64_t circuits_opened = 0;  ///< Dealer: a router failed too often and got nothing for a while
   std::array<std::uint64_t, static_cast<std::size_t>(wire::Rejection::count_)> rejections{};
 };
 

@@ -32,6 +32,7 @@ enum class Code : std::uint8_t {
   failed = 11,       ///< the handler failed; text says why
   timed_out = 12,
   not_found = 13,
+  outcome_unknown = 14,  ///< it may have been done, or not: nobody can tell
 };
 std::string_view to_string(Code code);
 
