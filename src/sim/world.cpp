@@ -95,6 +95,8 @@ void World::transmit(SimMessage message) {
   const SimProcess& to = process(message.to);
   const TimePoint now = scheduler_.now();
   Wire& wire = this->wire(message.from, message.to);
+  if (message.kind == SimKind::hello) ++wire.hellos_sent;
+  message.talk = wire.hellos_sent;
   if (message.to_life == 0) message.to_life = to.life();
   if (chance(faults.partition)) {
     fault("partition");
@@ -141,6 +143,11 @@ void World::deliver(const std::shared_ptr<const SimMessage>& message) {
     arrive(to.paused_until_, message);
     return;
   }
+  // A network may reorder what is said between two HELLOs, as links of other kinds would; a connection does
+  // not let anything that was said before a HELLO come behind it.
+  Wire& wire = this->wire(message->from, message->to);
+  if (message->talk < wire.hellos_arrived) return;
+  wire.hellos_arrived = message->talk;
   scheduler_.trace(mix(static_cast<std::uint64_t>(message->kind) << 56 |
                            static_cast<std::uint64_t>(message->from) << 28 | message->to,
                        message->seq));

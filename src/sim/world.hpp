@@ -34,6 +34,7 @@ struct SimMessage {
   std::uint32_t from = 0, to = 0;  // processes
   std::uint64_t from_life = 0;
   std::uint64_t to_life = 0;  // 0: whoever is there
+  std::uint64_t talk = 0;     // number of HELLOs before it, set by the network
   std::uint64_t epoch = 0;
   std::uint64_t seq = 0;
   std::uint64_t first_retained = 0;
@@ -123,6 +124,7 @@ class World {
     TimePoint cut_until = TimePoint::min();
     std::optional<bool> slow;
     TimePoint free_at = TimePoint::min();
+    std::uint64_t hellos_sent = 0, hellos_arrived = 0;
   };
   Wire& wire(std::uint32_t from, std::uint32_t to) {
     const std::uint32_t sender = std::min(from, to);

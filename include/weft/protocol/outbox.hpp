@@ -150,7 +150,9 @@ class Outbox {
            TimePoint now);
   /// Takes new work (or not: suspect, draining). One that is not connected takes none.
   void set_usable(std::uint32_t lane, bool usable) { at(lane).usable_ = usable && at(lane).up_; }
-  /// The connection is gone, the receiver may come back: nothing moves, all is sent again after meet().
+  /// The connection is gone, the receiver may come back: nothing moves, all is sent again after meet(). Also
+  /// whenever a HELLO is said: what left between that and its answer might arrive behind the answer, which
+  /// would then say of it that the receiver has not got it.
   void cut(std::uint32_t lane);
   /// The receiver is dead or gone for good. At-least-once: its batches go to others (round-robin, balance),
   /// are orphaned (hash), or wait for its return (explicit). Exactly-once: all wait for its return.
