@@ -174,6 +174,7 @@ void SimReceiver::hand_out(std::uint32_t from, std::uint64_t seq, SimBatchPtr ba
   if (world_.options().bug == PlantedBug::acknowledge_before_processing) {
     (void)stream.in.settle(item.epoch, seq);
     stream.in.publish(item.epoch, seq);
+    settled(from, item.batch->bytes);
   }
   queue_.push_back(std::move(item));
 }
