@@ -178,6 +178,7 @@ void SimSender::produce() {
       batch->key = random.below(options.keys);
       for (std::uint64_t i = 0; i < count; ++i) batch->records.push_back(record_id(index_, made_++));
       record_fate(*batch, &Ledger::attempted);
+      world_.progress();
       OutboxEntry entry{.bytes = batch->bytes, .records = static_cast<std::uint32_t>(count)};
       if (options.priorities) entry.priority = static_cast<std::uint8_t>(random.below(10));
       if (options.delay > Duration::zero() && random.chance(0.5))
@@ -247,6 +248,7 @@ void SimSender::end_batches() {
 }
 
 void SimSender::end_batch(const Outbox::Done& done) {
+  world_.progress();
   const auto found = batches_.find(done.entry.id);
   const SimBatchPtr batch = found->second;
   batches_.erase(found);

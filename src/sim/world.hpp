@@ -112,6 +112,8 @@ class World {
   /// An epoch for a stream that keeps none: its start by the wall clock, and above what was given before.
   std::uint64_t next_epoch();
   void crash(SimProcess& process);
+  /// A batch was made or has ended: there is still hope.
+  void progress() { progress_ = scheduler_.now(); }
   void fault(std::string_view kind) { oracle_.ledger().fault(kind); }
 
   // Processes: senders first, then receivers.
@@ -151,6 +153,7 @@ class World {
   std::vector<std::unique_ptr<SimProcess>> processes_;
   std::vector<Wire> wires_;
   std::uint64_t last_epoch_ = 0;
+  TimePoint progress_ = TimePoint::min();
 };
 
 }  // namespace weft::sim

@@ -223,6 +223,7 @@ class Outbox {
  private:
   using Flight = OutboxLane::Flight;
   void wait(const OutboxEntry& entry);
+  void line_up(const OutboxEntry& entry);
   void unwait(const OutboxEntry& entry);
   void end(std::uint64_t id, Fate fate, const std::string& receiver);
   void settle(OutboxLane& lane, Flight& flight) const;
@@ -250,6 +251,7 @@ class Outbox {
   std::unordered_map<std::string, std::uint32_t> by_name_;
   std::unordered_map<std::uint64_t, OutboxEntry> entries_;
   std::set<std::pair<std::int64_t, std::uint64_t>> shared_;  // waiting for any lane: (rank, id)
+  std::set<std::uint32_t> binding_;                          // lanes that something waits for
   std::set<std::pair<TimePoint, std::uint64_t>> delayed_;    // not to leave yet
   std::set<std::pair<TimePoint, std::uint64_t>> expiring_;   // of those that wait
   std::set<std::uint64_t> waiting_;                          // all that wait, by age
