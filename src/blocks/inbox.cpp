@@ -16,6 +16,7 @@ bool Inbox::open_next() {
     items_.pop_front();
     reader_.emplace(current_->body.view());
     index_ = 0;
+    if (on_begin) on_begin(*current_);
   }
   return true;
 }
@@ -27,7 +28,8 @@ bool Inbox::hand_out(const Handler& to) {
                   .epoch = current_->epoch,
                   .seq = current_->seq,
                   .index = index_++,
-                  .snapshot = current_->snapshot};
+                  .snapshot = current_->snapshot,
+                  .attempt = current_->attempt};
   if (to(view, meta)) return true;
   if (on_bad_record && current_) on_bad_record(*current_);
   return false;

@@ -80,7 +80,7 @@ struct SubBase::Impl final : blocks::HubClient {
       }
       prefixes.push_back(*frame);
     }
-    inbox.on_done = [this](const InboxItem& item) {
+    inbox.on_done = [this](InboxItem& item) {
       held_bytes -= std::min(held_bytes, item.bytes);
       watch_all();
     };

@@ -128,6 +128,11 @@ class Outbox {
   void restore(const OutboxEntry& entry, std::uint32_t lane, std::uint64_t seq);
   /// The lane goes on behind `next` - 1 although nothing before is left (journal).
   void restore_next(std::uint32_t lane, std::uint64_t next);
+  /// Receivers that a batch was offered to, the present one included; 0: no such batch.
+  [[nodiscard]] std::uint32_t attempts(std::uint64_t id) const {
+    const auto found = entries_.find(id);
+    return found == entries_.end() ? 0 : found->second.attempts;
+  }
   /// Ends the oldest batch that waits (not one on its way) as dropped. False: none waits.
   bool drop_oldest();
   /// Ends all that waits. Returns how many records.
