@@ -59,7 +59,7 @@ struct PullBase::Impl final : blocks::HubClient {
     inbox.on_bad_record = [this](const InboxItem& item) {
       // Trying again would not help.
       if (reliable)
-        reliable->note(item, inbox.index(), Outcome::reject("not a record of the receiver's type"));
+        reliable->note(item, inbox.index(), Verdict::reject("not a record of the receiver's type"));
       hub.reject(wire::Rejection::wrong_type, hub.find(item.peer_id));
       --hub.counts().received_records;
     };
@@ -291,7 +291,7 @@ void PullBase::pause(bool paused) {
   }
 }
 
-void PullBase::outcome(Outcome outcome) {
+void PullBase::judge(Verdict outcome) {
   const InboxItem* item = impl_->inbox.current();
   if (impl_->reliable && item) impl_->reliable->note(*item, impl_->inbox.index(), std::move(outcome));
 }
@@ -301,7 +301,7 @@ Receipt PullBase::defer() {
   return impl_->reliable && item ? impl_->reliable->defer(*item, impl_->inbox.index()) : Receipt{};
 }
 
-bool PullBase::settle(const Receipt& receipt, Outcome outcome) {
+bool PullBase::settle(const Receipt& receipt, Verdict outcome) {
   return impl_->reliable && impl_->reliable->settle(receipt, std::move(outcome));
 }
 

@@ -117,22 +117,22 @@ void ReliablePull::on_batch(Peer& peer, const wire::Header& header, InboxItem it
     stream.held.clear();
     stream.refused.clear();
   }
-  using Verdict = protocol::InboundStream::Verdict;
+  using Arrived = protocol::InboundStream::Verdict;
   const auto refused = stream.refused.find(header.seq);
   switch (arrival.verdict) {
-    case Verdict::fenced:
+    case Arrived::fenced:
       ++hub_.counts().fenced_batches;
       return hub_.nack(peer, wire::Code::fenced, "this epoch has been replaced by a later one");
-    case Verdict::duplicate:
+    case Arrived::duplicate:
       ++hub_.counts().duplicate_batches;
       if (refused != stream.refused.end()) return send_refusal(peer, header.seq, refused->second);
       return hub_.acknowledge_stream(peer, std::nullopt);
-    case Verdict::no_room:
+    case Arrived::no_room:
       return hub_.acknowledge_stream(peer, std::nullopt);
-    case Verdict::hold:
+    case Arrived::hold:
       if (refused == stream.refused.end()) stream.held.emplace(header.seq, std::move(item));
       break;
-    case Verdict::deliver:
+    case Arrived::deliver:
       if (refused == stream.refused.end()) {
         deliver(peer, std::move(item));
       } else {
@@ -227,11 +227,11 @@ void ReliablePull::done(InboxItem& item) {
   refused_ = journal_->release() != CommitStatus::ok;
 }
 
-void ReliablePull::note(const InboxItem& item, std::uint32_t index, Outcome outcome) {
+void ReliablePull::note(const InboxItem& item, std::uint32_t index, Verdict outcome) {
   const auto found = open_.find({item.stream, item.seq});
-  if (found == open_.end() || outcome.what == Outcome::What::processed) return;
+  if (found == open_.end() || outcome.what == Verdict::What::processed) return;
   Refusal& refusal = found->second.refusal;
-  refusal.records.emplace_back(index, outcome.what == Outcome::What::reject);
+  refusal.records.emplace_back(index, outcome.what == Verdict::What::reject);
   if (!outcome.text.empty()) refusal.text = std::move(outcome.text);
   refusal.delay = std::max(refusal.delay, outcome.delay);
 }
@@ -243,13 +243,13 @@ Receipt ReliablePull::defer(const InboxItem& item, std::uint32_t index) {
   return {item.stream, item.epoch, item.seq, index};
 }
 
-bool ReliablePull::settle(const Receipt& receipt, Outcome outcome) {
+bool ReliablePull::settle(const Receipt& receipt, Verdict outcome) {
   const auto found = open_.find({receipt.stream, receipt.seq});
   if (found == open_.end() || found->second.epoch != receipt.epoch || found->second.waiting == 0)
     return false;
   Open& open = found->second;
-  if (outcome.what != Outcome::What::processed) {
-    open.refusal.records.emplace_back(receipt.index, outcome.what == Outcome::What::reject);
+  if (outcome.what != Verdict::What::processed) {
+    open.refusal.records.emplace_back(receipt.index, outcome.what == Verdict::What::reject);
     if (!outcome.text.empty()) open.refusal.text = std::move(outcome.text);
     open.refusal.delay = std::max(open.refusal.delay, outcome.delay);
   }

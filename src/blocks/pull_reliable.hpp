@@ -38,9 +38,9 @@ class ReliablePull {
   void begin(const InboxItem& item);
   void done(InboxItem& item);
   /// Of the record that the handler has at the moment.
-  void note(const InboxItem& item, std::uint32_t index, Outcome outcome);
+  void note(const InboxItem& item, std::uint32_t index, Verdict outcome);
   Receipt defer(const InboxItem& item, std::uint32_t index);
-  bool settle(const Receipt& receipt, Outcome outcome);
+  bool settle(const Receipt& receipt, Verdict outcome);
   /// Batches that are not settled: handed out, deferred, or not yet durable.
   [[nodiscard]] bool idle() const { return open_.empty() && pending_.empty(); }
   void fill(PortStats& stats) const;

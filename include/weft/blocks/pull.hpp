@@ -31,17 +31,17 @@ struct Received {
 
 /// What a receiver says of a record (acknowledged deliveries). A handler that returns has processed its
 /// record, unless it said otherwise.
-struct Outcome {
+struct Verdict {
   enum class What { processed, requeue, reject };
   What what = What::processed;
   Duration delay = Duration::zero();  ///< requeue: not before
   std::string text = {};              ///< why; a dead letter has it as its reason
   /// Offered again, to this or another receiver, as a further attempt.
-  static Outcome requeue(Duration delay = Duration::zero(), std::string why = {}) {
+  static Verdict requeue(Duration delay = Duration::zero(), std::string why = {}) {
     return {What::requeue, delay, std::move(why)};
   }
   /// Never offered again: a dead letter.
-  static Outcome reject(std::string why) { return {What::reject, Duration::zero(), std::move(why)}; }
+  static Verdict reject(std::string why) { return {What::reject, Duration::zero(), std::move(why)}; }
 };
 
 /// A record whose outcome comes later: see PullBase::defer().
@@ -79,12 +79,12 @@ class PullBase : public Block {
   // ---- acknowledged deliveries (PortOptions::delivery); else without an effect ----
 
   /// Inside a handler: the outcome of the record at hand, in place of processed.
-  void outcome(Outcome outcome);
+  void judge(Verdict verdict);
   /// Inside a handler: the outcome of the record at hand comes later, by settle(). Its sender keeps it until
   /// then, and the batch that it came in counts against the sender's credit.
   [[nodiscard]] Receipt defer();
   /// False: no such record waits (its sender was replaced since, or it has an outcome).
-  bool settle(const Receipt& receipt, Outcome outcome = {});
+  bool settle(const Receipt& receipt, Verdict verdict = {});
 
   struct Impl;
 
