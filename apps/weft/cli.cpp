@@ -12,8 +12,8 @@ namespace weft::cli {
 namespace {
 
 // "k=v" parts at the first "=": values may hold more of them.
-void add_source(CLI::App& app, Source& source) {
-  app.add_option("FILE", source.file, "Topology file")->required();
+void add_source(CLI::App& app, Source& source, bool required = true) {
+  app.add_option("FILE", source.file, "Topology file")->required(required);
   app.add_option_function<std::vector<std::string>>(
          "--set",
          [&source](const std::vector<std::string>& texts) {
@@ -60,6 +60,7 @@ struct All {
   JournalVerb journal;
   Bench bench;
   BenchPeer bench_peer;
+  Sim sim;
 };
 
 CLI::App* add_check(CLI::App& app, Check& check) {
@@ -250,6 +251,32 @@ CLI::App* add_bench_peer(CLI::App& app, BenchPeer& peer) {
   return verb;
 }
 
+CLI::App* add_sim(CLI::App& app, Sim& sim) {
+  auto* verb = app.add_subcommand(
+      "sim", "Simulate the links of a topology under faults; without FILE, links and faults that seeds draw");
+  add_source(*verb, sim.source, false);
+  verb->add_option("--seed", sim.seed, "The run to make; without FILE, the first one (1)");
+  verb->add_option("--seeds", sim.seeds, "Without FILE: so many runs, from that seed on")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1'000'000'000}))
+      ->capture_default_str();
+  verb->add_option("--workers", sim.workers, "Processes at the end of each link that has more of them");
+  verb->add_option("--records", sim.records, "Records of a link (1000, or ten a worker)");
+  verb->add_option("--faults", sim.faults,
+                   "NAME=NUMBER,...: loss, duplicate, reorder, partition (a message), slow (a link), crash, "
+                   "pause (an event), power (a crash), full (a sync), skew, jump, delay (seconds); or none");
+  add_span(*verb, "--for", sim.for_, "Faults happen for so long, in virtual time (20s)");
+  verb->add_flag("--json", sim.json, "Print one JSON object");
+  verb->footer(R"(
+Examples:
+  weft sim topologies/delivery.yaml --seed 7
+  weft sim topologies/delivery.yaml --workers 10000 --faults loss=0.01,duplicate=0.01,reorder=0.05,crash=0.001
+  weft sim --seeds 2000            links and faults of every mixture
+  weft sim --seed 12200            one of them again
+
+Exit codes: 0 every invariant held, 1 one did not, 2 wrong command line or topology file.)");
+  return verb;
+}
+
 // True when the first word is no verb; says which one might have been meant.
 bool is_unknown_verb(const CLI::App& app, const std::string& word) {
   std::vector<std::string> verbs;
@@ -276,6 +303,7 @@ Examples:
   weft chaos topologies/pipeline.yaml --kill relay --every 200ms --for 5s
   weft journal ls updates.journal
   weft bench throughput --size 100
+  weft sim --seeds 2000                         does the protocol hold?
 
 Exit codes: 0 done, 1 the run failed, 2 wrong command line or topology file, 3 not found or not in time.)";
 
@@ -301,6 +329,7 @@ Command parse(int argc, char** argv, int& code) {
   const auto* journal = add_journal(app, all.journal);
   const auto* bench = add_bench(app, all.bench);
   const auto* bench_peer = add_bench_peer(app, all.bench_peer);
+  const auto* sim = add_sim(app, all.sim);
   if (argc > 1 && argv[1][0] != '-' && is_unknown_verb(app, argv[1])) {
     code = kUsage;
     return {};
@@ -318,6 +347,7 @@ Command parse(int argc, char** argv, int& code) {
     return {};
   }
   if (*check) return all.check;
+  if (*sim) return all.sim;
   if (*graph) return all.graph;
   if (*up) return all.up;
   if (*ps) return all.ps;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -129,8 +130,21 @@ struct BenchPeer {
   std::uint64_t count = 0;
 };
 
+/// The simulator: the links of a file, or without one `seeds` runs whose links and faults the seeds draw.
+struct Sim {
+  Source source;                      ///< no file: seeds
+  std::optional<std::uint64_t> seed;  ///< absent: 1
+  std::uint64_t seeds = 1;
+  std::uint32_t workers = 0;  ///< 0: as in the file
+  std::uint64_t records = 0;  ///< of a link; 0: 1,000, or ten a worker where that is more
+  std::string faults;         ///< empty: the usual ones; "none"
+  Duration for_ = Duration::zero();
+  bool json = false;
+};
+
 using Command = std::variant<std::monostate, Check, Graph, Up, Ps, Logs, Down, Run, Send, Recv, Tap, Chaos,
                              JournalVerb, Bench, BenchPeer>;
+                             Bench, BenchPeer, Sim>;
 
 /// std::monostate when nothing is left to do: `code` is the exit code, and what a person should read was
 /// printed.

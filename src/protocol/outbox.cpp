@@ -47,8 +47,15 @@ void Outbox::wait(const OutboxEntry& entry) {
   if (entry.expires != TimePoint::max()) expiring_.emplace(entry.expires, entry.id);
   if (entry.not_before != TimePoint::min()) {
     delayed_.emplace(entry.not_before, entry.id);
-  } else if (entry.lane != 0) {
+  } else {
+    line_up(entry);
+  }
+}
+
+void Outbox::line_up(const OutboxEntry& entry) {
+  if (entry.lane != 0) {
     at(entry.lane).bound_.insert(rank(entry));
+    binding_.insert(entry.lane);
   } else {
     shared_.insert(rank(entry));
   }
@@ -61,6 +68,7 @@ void Outbox::unwait(const OutboxEntry& entry) {
   if (entry.not_before != TimePoint::min()) delayed_.erase({entry.not_before, entry.id});
   if (entry.lane != 0) {
     at(entry.lane).bound_.erase(rank(entry));
+    if (at(entry.lane).bound_.empty()) binding_.erase(entry.lane);
   } else {
     shared_.erase(rank(entry));
   }
@@ -132,15 +140,15 @@ void Outbox::wake(TimePoint now) {
     OutboxEntry& entry = entries_.at(delayed_.begin()->second);
     delayed_.erase(delayed_.begin());
     entry.not_before = TimePoint::min();
-    (entry.lane != 0 ? at(entry.lane).bound_ : shared_).insert(rank(entry));
+    line_up(entry);
   }
 }
 
 std::optional<Outbox::Assignment> Outbox::assign(TimePoint now) {
   wake(now);
-  for (std::uint32_t i = 1; i <= lanes_.size(); ++i) {
+  for (const std::uint32_t i : binding_) {
     OutboxLane& lane = at(i);
-    if (lane.bound_.empty() || !lane.usable_) continue;
+    if (!lane.usable_) continue;
     OutboxEntry& entry = entries_.at(lane.bound_.begin()->second);
     if (lane.admits(entry.bytes)) return place(entry, i, now);
   }

@@ -77,7 +77,33 @@ PushPullOptions options_of_seed(std::uint64_t seed, std::uint64_t records) {
 }
 
 Value SimReport::to_value() const {
-  Value out;
+  const auto seconds = std::chrono::duration<double>(virtual_time).count();
+  Value out = Value::map();
+  out["ok"] = ok();
+  out["seed"] = seed;
+  out["attempted"] = counts.attempted;
+  out["accepted"] = counts.accepted;
+  out["processed"] = counts.processed;
+  out["expired"] = counts.expired;
+  out["dead_lettered"] = counts.dead_lettered;
+  out["purged"] = counts.purged;
+  out["lost"] = counts.lost;
+  out["sender_lost"] = sender_lost;
+  out["duplicated"] = counts.duplicated;
+  out["batches_sent"] = batches_sent;
+  out["batches_retransmitted"] = batches_retransmitted;
+  out["batches_lost"] = batches_lost;
+  out["messages"] = messages;
+  out["messages_lost"] = messages_lost;
+  out["events"] = events;
+  out["trace_hash"] = format("{:016x}", trace_hash);
+  out["virtual_seconds"] = seconds;
+  out["peak_sender_bytes"] = peak_sender_bytes;
+  out["peak_receiver_bytes"] = peak_receiver_bytes;
+  Value& faults = out["faults"] = Value::map();
+  for (const auto& [kind, times] : counts.faults) faults[kind] = times;
+  Value& sentences = out["problems"] = Value::list();
+  for (const std::string& sentence : problems) sentences.push_back(sentence);
   return out;
 }
 

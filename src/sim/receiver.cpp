@@ -26,9 +26,7 @@ SimReceiver::SimReceiver(World& world, std::uint32_t index, std::uint32_t number
 
 bool SimReceiver::at_rest() const {
   if (!queue_.empty() || !places_.empty() || !commits_.empty() || busy_) return false;
-  return std::all_of(streams_.begin(), streams_.end(), [](const Stream& stream) {
-    return stream.ack_at == TimePoint::max() && stream.rejected.empty();
-  });
+  return timed_.empty();
 }
 
 void SimReceiver::on_start() {
@@ -65,13 +63,16 @@ void SimReceiver::on_crash(bool power) {
   streams_.clear();
   queue_.clear();
   places_.clear();
+  timed_.clear();
+  touched_.clear();
+  bytes_ = 0;
   busy_ = flushing_ = false;
 }
 
 // ---- messages ----
 
 void SimReceiver::on_message(const SimMessage& message) {
-  Stream& stream = streams_[message.from];
+  Stream& stream = touch(message.from);
   if (message.from_life < stream.peer_life) return;  // its connection has been replaced
   if (message.kind == SimKind::hello) {
     on_hello(message);
@@ -85,7 +86,7 @@ void SimReceiver::on_message(const SimMessage& message) {
 }
 
 void SimReceiver::restart_stream(std::uint32_t from) {
-  Stream& stream = streams_[from];
+  Stream& stream = touch(from);
   stream.held.clear();
   stream.rejected.clear();
   stream.newest = 0;
@@ -93,7 +94,7 @@ void SimReceiver::restart_stream(std::uint32_t from) {
 }
 
 void SimReceiver::begin_stream(std::uint32_t from, std::uint64_t epoch, std::uint64_t first_retained) {
-  Stream& stream = streams_[from];
+  Stream& stream = touch(from);
   bool restarted = false;
   if (!stream.in.begin(epoch, first_retained, restarted)) {
     world_.oracle().problem(format("{} fenced the epoch {} of sender {}", name(), epoch, from));
@@ -118,7 +119,7 @@ void SimReceiver::begin_stream(std::uint32_t from, std::uint64_t epoch, std::uin
 }
 
 void SimReceiver::on_hello(const SimMessage& message) {
-  Stream& stream = streams_[message.from];
+  Stream& stream = touch(message.from);
   stream.peer_life = message.from_life;
   begin_stream(message.from, message.epoch, message.first_retained);
   acknowledge(message.from, SimKind::hello, message.attempt);
@@ -126,7 +127,7 @@ void SimReceiver::on_hello(const SimMessage& message) {
 }
 
 void SimReceiver::on_data(const SimMessage& message) {
-  Stream& stream = streams_[message.from];
+  Stream& stream = touch(message.from);
   if (!message.batch) begin_stream(message.from, message.epoch, message.first_retained);
   const std::uint64_t bytes = message.batch ? message.batch->bytes : 0;
   const InboundStream::Arrival arrival = stream.in.arrive(message.epoch, message.seq, bytes);
@@ -160,7 +161,7 @@ void SimReceiver::on_data(const SimMessage& message) {
 }
 
 void SimReceiver::hand_out(std::uint32_t from, std::uint64_t seq, SimBatchPtr batch) {
-  Stream& stream = streams_[from];
+  Stream& stream = touch(from);
   if (seq <= stream.newest)
     world_.oracle().problem(
         format("{} handed out batch {} of sender {} behind batch {}", name(), seq, from, stream.newest));
@@ -174,12 +175,13 @@ void SimReceiver::hand_out(std::uint32_t from, std::uint64_t seq, SimBatchPtr ba
   if (world_.options().bug == PlantedBug::acknowledge_before_processing) {
     (void)stream.in.settle(item.epoch, seq);
     stream.in.publish(item.epoch, seq);
+    settled(from, item.batch->bytes);
   }
   queue_.push_back(std::move(item));
 }
 
 void SimReceiver::acknowledge(std::uint32_t from, SimKind kind, std::uint32_t attempt) {
-  Stream& stream = streams_[from];
+  Stream& stream = touch(from);
   auto view = std::make_shared<AckView>(stream.in.ack());
   if (world_.options().bug == PlantedBug::drop_ranges) view->processed_count = view->missing_count = 0;
   send({.kind = kind, .to = from, .to_life = stream.peer_life, .attempt = attempt, .view = std::move(view)});
@@ -188,7 +190,7 @@ void SimReceiver::acknowledge(std::uint32_t from, SimKind kind, std::uint32_t at
 }
 
 void SimReceiver::refuse(std::uint32_t from, std::uint64_t seq) {
-  Stream& stream = streams_[from];
+  Stream& stream = touch(from);
   send({.kind = SimKind::nack_reject,
         .to = from,
         .to_life = stream.peer_life,
@@ -217,7 +219,7 @@ void SimReceiver::on_handled() {
   if (queue_.empty()) return;  // what it was at is void
   const Item item = queue_.front();
   if (void_now(item) || process(item)) {
-    streams_[item.from].queued_bytes -= item.batch->bytes;
+    touch(item.from).queued_bytes -= item.batch->bytes;
     queue_.pop_front();
   }
   handle_next();
@@ -225,7 +227,7 @@ void SimReceiver::on_handled() {
 
 // False: its journal has no room, so that it has to be tried again.
 bool SimReceiver::process(const Item& item) {
-  Stream& stream = streams_[item.from];
+  Stream& stream = touch(item.from);
   if (world_.chance(world_.options().reject)) {
     stream.rejected.insert(item.seq);
     refuse(item.from, item.seq);
@@ -243,7 +245,7 @@ bool SimReceiver::process(const Item& item) {
 
 // The mark and the outputs are one commit. Only when the journal has taken it does the stream know of it.
 bool SimReceiver::commit(const Item& item) {
-  Stream& stream = streams_[item.from];
+  Stream& stream = touch(item.from);
   SequenceSet processed = stream.in.processed();
   processed.add(item.seq);
   JournalTxn& changes = journal_->changes();
@@ -262,7 +264,7 @@ bool SimReceiver::commit(const Item& item) {
 }
 
 void SimReceiver::settled(std::uint32_t from, std::uint64_t bytes) {
-  Stream& stream = streams_[from];
+  Stream& stream = touch(from);
   if (stream.policy.settled(bytes)) {
     acknowledge(from, SimKind::ack, 0);
   } else if (stream.ack_at == TimePoint::max()) {
@@ -274,7 +276,7 @@ void SimReceiver::settled(std::uint32_t from, std::uint64_t bytes) {
 void SimReceiver::settle_places() {
   while (!places_.empty()) {
     const Item& item = places_.front();
-    Stream& stream = streams_[item.from];
+    Stream& stream = touch(item.from);
     if (item.epoch == stream.in.epoch() && !stream.in.processed().contains(item.seq)) {
       stream.held.erase(item.seq);
       if (journal_) {
@@ -321,7 +323,7 @@ void SimReceiver::on_flush() {
     const Item item = std::move(commits_.front().item);
     commits_.pop_front();
     if (item.batch) count_committed(item);
-    streams_[item.from].in.publish(item.epoch, item.seq);
+    touch(item.from).in.publish(item.epoch, item.seq);
     settled(item.from, item.batch ? item.batch->bytes : 0);
   }
   settle_places();
@@ -335,8 +337,9 @@ TimePoint SimReceiver::on_tick() {
   TimePoint next = TimePoint::max();
   settle_places();
   handle_next();
-  for (std::uint32_t from = 0; from < streams_.size(); ++from) {
-    Stream& stream = streams_[from];
+  const std::set<std::uint32_t> timed = std::exchange(timed_, {});
+  for (const std::uint32_t from : timed) {
+    Stream& stream = touch(from);
     if (stream.ack_at <= now) acknowledge(from, SimKind::ack, 0);
     if (stream.reject_at <= now) {
       stream.reject_at = TimePoint::max();
@@ -351,20 +354,23 @@ TimePoint SimReceiver::on_tick() {
 
 void SimReceiver::check_bounds() {
   const PushPullOptions& options = world_.options();
-  std::uint64_t sum = 0;
-  for (const Stream& stream : streams_) {
-    sum += stream.in.held_bytes() + stream.queued_bytes;
+  const std::uint64_t most =
+      options.window.bytes + std::uint64_t{options.batch_records} * options.record_bytes;
+  for (const std::uint32_t from : touched_) {
+    Stream& stream = streams_[from];
+    const std::uint64_t bytes = stream.in.held_bytes() + stream.queued_bytes;
+    bytes_ += bytes - std::exchange(stream.counted, bytes);
+    if (stream.ack_at != TimePoint::max() || stream.reject_at != TimePoint::max()) timed_.insert(from);
     if (stream.held.size() != stream.in.held())
       world_.oracle().problem(format("{} keeps {} batches out of their turn, and should {}", name(),
                                      stream.held.size(), stream.in.held()));
-    const std::uint64_t most =
-        options.window.bytes + std::uint64_t{options.batch_records} * options.record_bytes;
     if (stream.in.held_bytes() > options.window.bytes || stream.queued_bytes > most)
       world_.oracle().problem(format("{} holds {} and {} bytes of one sender, whose window is {}", name(),
                                      stream.in.held_bytes(), stream.queued_bytes, options.window.bytes));
   }
+  touched_.clear();
   SimReport& report = world_.report();
-  report.peak_receiver_bytes = std::max(report.peak_receiver_bytes, sum);
+  report.peak_receiver_bytes = std::max(report.peak_receiver_bytes, bytes_);
 }
 
 }  // namespace weft::sim

@@ -45,6 +45,7 @@ class SimReceiver final : public SimProcess {
     std::uint64_t newest = 0;  // handed out last
     TimePoint ack_at = TimePoint::max();
     TimePoint reject_at = TimePoint::max();
+    std::uint64_t counted = 0;  // bytes in bytes_
   };
   struct Item {
     std::uint32_t from = 0;
@@ -57,6 +58,10 @@ class SimReceiver final : public SimProcess {
     Item item;
   };
 
+  Stream& touch(std::uint32_t from) {
+    touched_.insert(from);
+    return streams_[from];
+  }
   void on_hello(const SimMessage& message);
   void on_data(const SimMessage& message);
   void begin_stream(std::uint32_t from, std::uint64_t epoch, std::uint64_t first_retained);
@@ -73,7 +78,10 @@ class SimReceiver final : public SimProcess {
   void ask_flush();
   [[nodiscard]] bool void_now(const Item& item) const;
 
-  std::vector<Stream> streams_;  // a sender each
+  std::vector<Stream> streams_;      // a sender each
+  std::set<std::uint32_t> timed_;    // streams that may have a timer
+  std::set<std::uint32_t> touched_;  // streams that this step changed
+  std::uint64_t bytes_ = 0;          // of all streams, held or queued
   std::deque<Item> queue_;
   bool busy_ = false;
   std::deque<Item> places_;  // empty ones that are to be settled

@@ -30,11 +30,8 @@ std::uint32_t SimSender::process_of(const Peer& peer) const {
 }
 
 bool SimSender::at_rest() const {
-  if (made_ < records_ || blocked_ || !outbox_ || !outbox_->empty() || !unconfirmed_.empty() ||
-      !ended_.empty())
-    return false;
-  return std::all_of(peers_.begin(), peers_.end(),
-                     [](const Peer& peer) { return peer.session->state() == protocol::PeerState::up; });
+  return made_ == records_ && !blocked_ && outbox_ && outbox_->empty() && unconfirmed_.empty() &&
+         ended_.empty();
 }
 
 void SimSender::on_start() {
@@ -181,6 +178,7 @@ void SimSender::produce() {
       batch->key = random.below(options.keys);
       for (std::uint64_t i = 0; i < count; ++i) batch->records.push_back(record_id(index_, made_++));
       record_fate(*batch, &Ledger::attempted);
+      world_.progress();
       OutboxEntry entry{.bytes = batch->bytes, .records = static_cast<std::uint32_t>(count)};
       if (options.priorities) entry.priority = static_cast<std::uint8_t>(random.below(10));
       if (options.delay > Duration::zero() && random.chance(0.5))
@@ -250,6 +248,7 @@ void SimSender::end_batches() {
 }
 
 void SimSender::end_batch(const Outbox::Done& done) {
+  world_.progress();
   const auto found = batches_.find(done.entry.id);
   const SimBatchPtr batch = found->second;
   batches_.erase(found);
@@ -322,7 +321,10 @@ void SimSender::act(Peer& peer, const Session::Action& action) {
   if (action.ping) ping(peer);
 }
 
+// From a HELLO to its answer the lane rests: a batch that left in between might arrive behind the answer,
+// which would then say of it that the receiver has not got it.
 void SimSender::say_hello(Peer& peer) {
+  outbox_->cut(peer.lane);
   send({.kind = SimKind::hello,
         .to = process_of(peer),
         .epoch = epoch_,
@@ -355,7 +357,6 @@ void SimSender::on_message(const SimMessage& message) {
       on_reject(peer, message);
       break;
     case SimKind::nack_retry:
-      if (peer.session->state() != protocol::PeerState::connecting) outbox_->cut(peer.lane);
       act(peer, peer.session->on_stranger(clock()));
       break;
     default:
@@ -379,9 +380,20 @@ void SimSender::on_hello(Peer& peer, const SimMessage& message) {
   act(peer, peer.session->on_hello(clock()));
 }
 
-void SimSender::on_ack(Peer& peer, const SimMessage& message) {
-  if (peer.session->state() == protocol::PeerState::connecting) return;
+// False: it is not on speaking terms, and its HELLO has to be waited for.
+bool SimSender::hear(Peer& peer) {
+  const protocol::PeerState state = peer.session->state();
+  if (state == protocol::PeerState::connecting) return false;
+  if (state == protocol::PeerState::suspect) {
+    act(peer, peer.session->on_stranger(clock()));
+    return false;
+  }
   act(peer, peer.session->on_traffic(clock()));
+  return peer.session->state() == protocol::PeerState::up;
+}
+
+void SimSender::on_ack(Peer& peer, const SimMessage& message) {
+  if (!hear(peer)) return;
   const auto probe = message.attempt == 0 ? std::nullopt : std::optional(message.attempt);
   const auto outcome =
       outbox_->acknowledge(peer.lane, *message.view, world_.options().window, probe, clock());
@@ -392,8 +404,7 @@ void SimSender::on_ack(Peer& peer, const SimMessage& message) {
 }
 
 void SimSender::on_reject(Peer& peer, const SimMessage& message) {
-  if (peer.session->state() == protocol::PeerState::connecting || message.epoch != epoch_) return;
-  act(peer, peer.session->on_traffic(clock()));
+  if (message.epoch != epoch_ || !hear(peer)) return;
   const auto entry = outbox_->reject(peer.lane, message.seq);
   touched_.insert(peer.lane);
   if (!entry) return;

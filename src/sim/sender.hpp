@@ -51,6 +51,7 @@ class SimSender final : public SimProcess {
   void say_hello(Peer& peer);
   void ping(Peer& peer);
   void on_hello(Peer& peer, const SimMessage& message);
+  bool hear(Peer& peer);
   void on_ack(Peer& peer, const SimMessage& message);
   void on_reject(Peer& peer, const SimMessage& message);
   void produce();

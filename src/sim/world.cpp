@@ -14,8 +14,8 @@ using namespace std::chrono_literals;
 
 // A process looks at its timers at most so often: real loops have such a grain, too.
 constexpr Duration kGrain = 5ms;
-// So long it may take to come to rest once nothing breaks any more: the longest wait is a dead peer's, 10 s.
-constexpr Duration kPatience = 600s;
+// So long nothing may end once nothing breaks any more: the longest wait is a dead peer's, 10 s.
+constexpr Duration kPatience = 120s;
 
 std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   return (a ^ (b + 0x9E3779B97F4A7C15ULL + (a << 6) + (a >> 2))) * 0x100000001B3ULL;
@@ -95,6 +95,8 @@ void World::transmit(SimMessage message) {
   const SimProcess& to = process(message.to);
   const TimePoint now = scheduler_.now();
   Wire& wire = this->wire(message.from, message.to);
+  if (message.kind == SimKind::hello) ++wire.hellos_sent;
+  message.talk = wire.hellos_sent;
   if (message.to_life == 0) message.to_life = to.life();
   if (chance(faults.partition)) {
     fault("partition");
@@ -141,6 +143,11 @@ void World::deliver(const std::shared_ptr<const SimMessage>& message) {
     arrive(to.paused_until_, message);
     return;
   }
+  // A network may reorder what is said between two HELLOs, as links of other kinds would; a connection does
+  // not let anything that was said before a HELLO come behind it.
+  Wire& wire = this->wire(message->from, message->to);
+  if (message->talk < wire.hellos_arrived) return;
+  wire.hellos_arrived = message->talk;
   scheduler_.trace(mix(static_cast<std::uint64_t>(message->kind) << 56 |
                            static_cast<std::uint64_t>(message->from) << 28 | message->to,
                        message->seq));
@@ -233,14 +240,14 @@ bool World::at_rest() const {
 }
 
 bool World::come_to_rest() {
-  const TimePoint by = scheduler_.now() + options_.faults_for + kPatience;
+  const TimePoint healed = scheduler_.now() + options_.faults_for;
   TimePoint look = scheduler_.now();
   while (scheduler_.step()) {
     if (!oracle_.problems().empty()) return false;
     if (scheduler_.now() < look) continue;
     if (at_rest()) return true;
     look = scheduler_.now() + 20ms;
-    if (scheduler_.now() > by) break;
+    if (scheduler_.now() > std::max(healed, progress_) + kPatience) break;
   }
   for (const auto& process : processes_) {
     if (!process->up() || !process->at_rest())

@@ -34,6 +34,7 @@ struct SimMessage {
   std::uint32_t from = 0, to = 0;  // processes
   std::uint64_t from_life = 0;
   std::uint64_t to_life = 0;  // 0: whoever is there
+  std::uint64_t talk = 0;     // number of HELLOs before it, set by the network
   std::uint64_t epoch = 0;
   std::uint64_t seq = 0;
   std::uint64_t first_retained = 0;
@@ -111,6 +112,8 @@ class World {
   /// An epoch for a stream that keeps none: its start by the wall clock, and above what was given before.
   std::uint64_t next_epoch();
   void crash(SimProcess& process);
+  /// A batch was made or has ended: there is still hope.
+  void progress() { progress_ = scheduler_.now(); }
   void fault(std::string_view kind) { oracle_.ledger().fault(kind); }
 
   // Processes: senders first, then receivers.
@@ -123,6 +126,7 @@ class World {
     TimePoint cut_until = TimePoint::min();
     std::optional<bool> slow;
     TimePoint free_at = TimePoint::min();
+    std::uint64_t hellos_sent = 0, hellos_arrived = 0;
   };
   Wire& wire(std::uint32_t from, std::uint32_t to) {
     const std::uint32_t sender = std::min(from, to);
@@ -149,6 +153,7 @@ class World {
   std::vector<std::unique_ptr<SimProcess>> processes_;
   std::vector<Wire> wires_;
   std::uint64_t last_epoch_ = 0;
+  TimePoint progress_ = TimePoint::min();
 };
 
 }  // namespace weft::sim

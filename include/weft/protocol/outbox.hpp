@@ -155,7 +155,9 @@ class Outbox {
            TimePoint now);
   /// Takes new work (or not: suspect, draining). One that is not connected takes none.
   void set_usable(std::uint32_t lane, bool usable) { at(lane).usable_ = usable && at(lane).up_; }
-  /// The connection is gone, the receiver may come back: nothing moves, all is sent again after meet().
+  /// The connection is gone, the receiver may come back: nothing moves, all is sent again after meet(). Also
+  /// whenever a HELLO is said: what left between that and its answer might arrive behind the answer, which
+  /// would then say of it that the receiver has not got it.
   void cut(std::uint32_t lane);
   /// The receiver is dead or gone for good. At-least-once: its batches go to others (round-robin, balance),
   /// are orphaned (hash), or wait for its return (explicit). Exactly-once: all wait for its return.
@@ -226,6 +228,7 @@ class Outbox {
  private:
   using Flight = OutboxLane::Flight;
   void wait(const OutboxEntry& entry);
+  void line_up(const OutboxEntry& entry);
   void unwait(const OutboxEntry& entry);
   void end(std::uint64_t id, Fate fate, const std::string& receiver);
   void settle(OutboxLane& lane, Flight& flight) const;
@@ -253,6 +256,7 @@ class Outbox {
   std::unordered_map<std::string, std::uint32_t> by_name_;
   std::unordered_map<std::uint64_t, OutboxEntry> entries_;
   std::set<std::pair<std::int64_t, std::uint64_t>> shared_;  // waiting for any lane: (rank, id)
+  std::set<std::uint32_t> binding_;                          // lanes that something waits for
   std::set<std::pair<TimePoint, std::uint64_t>> delayed_;    // not to leave yet
   std::set<std::pair<TimePoint, std::uint64_t>> expiring_;   // of those that wait
   std::set<std::uint64_t> waiting_;                          // all that wait, by age

@@ -67,8 +67,8 @@ struct SimReport {
   std::uint64_t batches_sent = 0;
   std::uint64_t batches_retransmitted = 0;
   std::uint64_t messages = 0;
-  std::uint64_t messages_lost = 0;  ///< of those, batches: `batches_lost`
-  std::uint64_t batches_lost = 0;
+  std::uint64_t messages_lost = 0;
+  std::uint64_t batches_lost = 0;  ///< of the messages that were lost
   std::uint64_t events = 0;
   std::uint64_t trace_hash = 0;           ///< same options, same hash
   Duration virtual_time{};                ///< until all was at rest
@@ -76,6 +76,10 @@ struct SimReport {
   std::uint64_t peak_receiver_bytes = 0;  ///< of batches in one receiver, held or waiting for its handler
 
   [[nodiscard]] bool ok() const { return problems.empty(); }
+  /// {ok, seed, attempted, accepted, processed, expired, dead_lettered, purged, lost, sender_lost,
+  /// duplicated, batches_sent, batches_retransmitted, batches_lost, messages, messages_lost, events,
+  /// trace_hash, virtual_seconds, peak_sender_bytes, peak_receiver_bytes, faults: {kind: times}, problems:
+  /// [sentence]}
   [[nodiscard]] Value to_value() const;
 };
 
