@@ -1,5 +1,7 @@
 #include "blocks/inbox.hpp"
 
+#include <utility>
+
 namespace weft::blocks {
 
 // Makes the next batch current. Reports the one before as done first.
@@ -27,7 +29,8 @@ bool Inbox::hand_out(const Handler& to) {
                   .epoch = current_->epoch,
                   .seq = current_->seq,
                   .index = index_++,
-                  .snapshot = current_->snapshot};
+                  .snapshot = current_->snapshot,
+                  .reset = std::exchange(current_->reset, false)};
   if (to(view, meta)) return true;
   if (on_bad_record && current_) on_bad_record(*current_);
   return false;

@@ -24,7 +24,9 @@ struct InboxItem {
   std::uint64_t epoch = 0;
   std::uint64_t seq = 0;
   std::uint64_t bytes = 0;
+  std::uint32_t count = 0;  // Sub: records
   bool snapshot = false;
+  bool reset = false;
 };
 
 class Inbox {

@@ -51,8 +51,9 @@ struct ReplayStep {
   /// "Where did each topic stand when `mark` batches had been published, and what are the snapshots?"
   struct Join {
     std::uint32_t number = 0;
-    std::uint64_t mark = 0;
-    std::uint64_t token = 0;               ///< where the answer before ended; 0: from the start
+    std::uint64_t mark = 0;   // UINT64_MAX: all that have been
+    std::uint64_t token = 0;  ///< where the answer before ended; 0: from the start
+    bool snapshots = false;
     std::vector<std::string_view> topics;  ///< these only, by name; empty: all
   };
   /// "Give me these batches of that topic."

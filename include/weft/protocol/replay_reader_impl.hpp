@@ -68,7 +68,7 @@ void ReplayReader<P>::update(Topic& topic, TimePoint when, TimePoint now) {
 template <class P>
 void ReplayReader<P>::resume() {
   if (!paused_) return;
-  paused_ = false;
+  paused_ = abandoned_ = false;
   for (auto& entry : topics_) entry.second.gives_up = TimePoint::max();
 }
 
@@ -223,8 +223,9 @@ ReplayStep ReplayReader<P>::tick(TimePoint now) {
     sync_.when = now + sync_.back_off;
     step.join.emplace();
     step.join->number = sync_.number;
-    step.join->mark = *mark_;
+    step.join->mark = sync_.full ? *mark_ : UINT64_MAX;  // a replacement is as of now
     step.join->token = sync_.token;
+    step.join->snapshots = options_.snapshots && (!sync_.full || !options_.start || options_.restarted);
     for (const Topic* topic : sync_.topics) step.join->topics.push_back(*topic->name);
   }
   while (!asked_.empty() && asked_.begin()->first <= now) {

@@ -6,7 +6,6 @@
 #include <deque>
 #include <functional>
 #include <utility>
-#include <vector>
 
 namespace weft::protocol {
 
@@ -130,7 +129,7 @@ class ReplayWindow {
   }
 
   std::uint64_t max_bytes_;
-  std::vector<Topic> topics_;
+  std::deque<Topic> topics_;         // not a vector: payloads may only move
   std::deque<std::uint32_t> order_;  // the topic of each batch, oldest first
   std::uint64_t bytes_ = 0;
   std::uint64_t number_ = 0;
