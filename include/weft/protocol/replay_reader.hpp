@@ -155,7 +155,8 @@ class ReplayReader {
     TimePoint gives_up{};
     Duration back_off{};
     std::uint32_t number = 0;
-    std::uint64_t replays = 0;  // since it was asked
+    std::uint64_t replays = 0;       // since it was asked
+    std::uint64_t asked_behind = 0;  // its last one then
     std::uint64_t first_retained = 0;
     std::optional<std::uint64_t> position;
     std::optional<std::uint64_t> snapshot;

@@ -173,7 +173,7 @@ void ReplayReader<P>::fetch_answered(std::uint32_t number, std::string_view name
                                      std::uint64_t first_retained, bool gone, TimePoint now) {
   Topic* topic = find(name);
   if (!topic || topic->ask != Ask::asked || topic->number != number || !sane(first_retained)) return;
-  const bool progress = topic->replays != 0;
+  const bool progress = topic->replays != 0 || topic->cursor.last() != topic->asked_behind;
   const bool more = topic->cursor.has_hole();
   ask_at(*topic, Ask::idle, now);
   if (sane(last)) topic->cursor.announce(last);
@@ -245,6 +245,7 @@ ReplayStep ReplayReader<P>::tick(TimePoint now) {
     ask_at(topic, Ask::asked, now + topic.back_off);
     topic.number = next_number_++;
     topic.replays = 0;
+    topic.asked_behind = topic.cursor.last();
     step.fetches.push_back({topic.number, *topic.name, topic.cursor.holes(kFetchRanges)});
   }
   return step;
