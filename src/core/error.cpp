@@ -12,6 +12,8 @@ std::string_view to_string(Errc code) {
       return "not_found";
     case Errc::address_in_use:
       return "address_in_use";
+    case Errc::in_use:
+      return "in_use";
     case Errc::bad_endpoint:
       return "bad_endpoint";
     case Errc::type_mismatch:

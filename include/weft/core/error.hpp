@@ -13,6 +13,7 @@ enum class Errc {
   invalid_file,      ///< a topology, data or configuration file cannot be understood
   not_found,         ///< a file, program, node or port that was named does not exist
   address_in_use,    ///< an endpoint is already bound
+  in_use,            ///< another process owns a file that only one may have open
   bad_endpoint,      ///< an endpoint has an unknown transport, a bad address, or a path that is too long
   type_mismatch,     ///< two ends of a link carry records of different types
   timed_out,         ///< a set-up step did not finish by its deadline

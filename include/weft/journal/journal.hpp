@@ -28,7 +28,8 @@ namespace weft {
 
 namespace journal {
 class Disk;
-}
+class Store;
+}  // namespace journal
 
 struct JournalOptions {
   /// A directory; made when it is missing (its parent must be there).
@@ -66,11 +67,13 @@ class JournalTxn {
   /// Forgets (space, key); nothing when there is none.
   void erase(std::string_view space, Bytes key);
   [[nodiscard]] bool empty() const { return count_ == 0; }
+  /// As it will be on disk.
   [[nodiscard]] std::size_t bytes() const { return encoded_.size(); }
   void clear();
 
  private:
   friend class Journal;
+  friend class journal::Store;
   wire::Buffer encoded_;
   std::uint32_t count_ = 0;
 };

@@ -1,0 +1,257 @@
+// The thread around a store: it flushes what waits, and tells who wants to know.
+#include <weft/journal/journal.hpp>
+
+#include <algorithm>
+#include <cassert>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include <weft/journal/store.hpp>
+
+namespace weft {
+namespace {
+
+// How often a full disk is tried again when nobody submits.
+constexpr auto kRetry = std::chrono::milliseconds(100);
+constexpr std::size_t kFirstRoom = 4096;
+constexpr std::size_t kMostRoom = 1 << 20;
+
+}  // namespace
+
+struct Journal::Impl {
+  explicit Impl(JournalOptions options) : log(options.log), store(std::move(options)) {
+    thread = std::thread([this] { run(); });
+  }
+  ~Impl() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    work.notify_one();
+    thread.join();
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  void wake_writer() {
+    {
+      const std::lock_guard lock(mutex);
+      asked = true;
+    }
+    work.notify_one();
+  }
+
+  CommitStatus hand_over() {
+    const std::size_t size = open.bytes();
+    const bool had_changes = !open.empty();
+    const CommitStatus status = store.submit(open);
+    if (status == CommitStatus::ok && had_changes) prepare_next(size);
+    // Also when it was refused: reclaiming may have been begun, or a full disk may have room again.
+    if (had_changes) wake_writer();
+    return status;
+  }
+
+  // The next changes are likely as large as these, and the block of some earlier ones is warm.
+  void prepare_next(std::size_t size) { open.encoded_ = pool->take(std::clamp(size, kFirstRoom, kMostRoom)); }
+
+  void run();
+  void tell();
+
+  Logger log;
+  journal::Store store;
+
+  // The owner's.
+  JournalTxn open;
+  std::shared_ptr<wire::BufferPool> pool = wire::BufferPool::make();
+  unsigned holds = 0;
+  std::map<std::size_t, std::function<void()>> prepares;
+  std::size_t next_id = 1;
+
+  std::mutex mutex;
+  std::condition_variable work;     // for the writer
+  std::condition_variable changed;  // for wait_durable
+  bool asked = false;               // guarded by mutex
+  bool stopping = false;            // guarded by mutex
+
+  // Held while a wake runs, so that unsubscribe() returns behind it.
+  std::mutex wakes_mutex;
+  std::map<std::size_t, std::function<void()>> wakes;  // guarded by wakes_mutex
+  std::size_t next_wake = 1;                           // guarded by wakes_mutex
+
+  std::thread thread;
+};
+
+void Journal::Impl::run() {
+  bool no_space = false;
+  bool failed = false;
+  for (;;) {
+    {
+      std::unique_lock lock(mutex);
+      const auto wanted = [this] { return asked || stopping; };
+      if (no_space) {
+        work.wait_for(lock, kRetry, wanted);
+      } else {
+        work.wait(lock, wanted);
+      }
+      if (!asked && stopping) return;
+      asked = false;
+    }
+    const std::uint64_t before = store.durable();
+    const journal::Store::Flush flush = store.flush();
+    if (flush == journal::Store::Flush::no_space && !no_space)
+      log.warn("journal " + store.path() + ": the disk is full; what was submitted waits for room");
+    no_space = flush == journal::Store::Flush::no_space;
+    if (flush == journal::Store::Flush::failed) {
+      if (!std::exchange(failed, true)) {
+        log.error("journal " + store.failure().value_or(store.path()));
+        tell();
+      }
+    } else if (flush == journal::Store::Flush::done || store.durable() != before) {
+      tell();
+    }
+  }
+}
+
+void Journal::Impl::tell() {
+  {
+    const std::lock_guard lock(mutex);  // a waiter is either before its check or in its wait
+  }
+  changed.notify_all();
+  const std::lock_guard lock(wakes_mutex);
+  for (const auto& [id, wake] : wakes) wake();
+}
+
+Journal::Journal(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Journal::~Journal() = default;
+
+std::shared_ptr<Journal> Journal::open(JournalOptions options) {
+  return std::shared_ptr<Journal>(new Journal(std::make_unique<Impl>(std::move(options))));
+}
+
+const std::string& Journal::path() const {
+  return impl_->store.path();
+}
+
+const std::vector<JournalDamage>& Journal::damage() const {
+  return impl_->store.damage();
+}
+
+JournalTxn& Journal::change() {
+  return impl_->open;
+}
+
+CommitStatus Journal::submit() {
+  if (impl_->holds != 0) return impl_->store.failure() ? CommitStatus::failed : CommitStatus::ok;
+  return impl_->hand_over();
+}
+
+std::uint64_t Journal::next() const {
+  return impl_->store.next();
+}
+
+std::uint64_t Journal::submitted() const {
+  return impl_->store.submitted();
+}
+
+std::uint64_t Journal::durable() const {
+  return impl_->store.durable();
+}
+
+void Journal::hold() {
+  ++impl_->holds;
+}
+
+CommitStatus Journal::release() {
+  assert(impl_->holds != 0);
+  if (impl_->holds == 1) {
+    // Still under the hold: what a callback submits joins the same commit. By id: callbacks may come and go.
+    std::size_t done = 0;
+    for (auto at = impl_->prepares.upper_bound(done); at != impl_->prepares.end();
+         at = impl_->prepares.upper_bound(done)) {
+      done = at->first;
+      const std::function<void()> prepare = at->second;
+      prepare();
+    }
+  }
+  if (--impl_->holds != 0) return CommitStatus::ok;
+  return impl_->hand_over();
+}
+
+bool Journal::held() const {
+  return impl_->holds != 0;
+}
+
+std::size_t Journal::before_commit(std::function<void()> prepare) {
+  const std::size_t id = impl_->next_id++;
+  impl_->prepares.emplace(id, std::move(prepare));
+  return id;
+}
+
+void Journal::remove_before_commit(std::size_t id) {
+  impl_->prepares.erase(id);
+}
+
+std::size_t Journal::subscribe(std::function<void()> wake) {
+  const std::lock_guard lock(impl_->wakes_mutex);
+  const std::size_t id = impl_->next_wake++;
+  impl_->wakes.emplace(id, std::move(wake));
+  return id;
+}
+
+void Journal::unsubscribe(std::size_t id) {
+  const std::lock_guard lock(impl_->wakes_mutex);
+  impl_->wakes.erase(id);
+}
+
+bool Journal::no_space() const {
+  return impl_->store.no_space();
+}
+
+std::optional<std::string> Journal::failure() const {
+  return impl_->store.failure();
+}
+
+bool Journal::wait_durable(std::uint64_t number, Deadline deadline) {
+  std::unique_lock lock(impl_->mutex);
+  const auto over = [&] { return durable() >= number || impl_->store.failure().has_value(); };
+  if (deadline.point() == TimePoint::max()) {
+    impl_->changed.wait(lock, over);
+  } else {
+    impl_->changed.wait_until(lock, deadline.point(), over);
+  }
+  return durable() >= number;
+}
+
+void Journal::for_each(std::string_view space,
+                       const std::function<void(Bytes key, Bytes value)>& visit) const {
+  for_each_from(space, {}, [&visit](Bytes key, Bytes value) {
+    visit(key, value);
+    return true;
+  });
+}
+
+void Journal::for_each_from(std::string_view space, Bytes from,
+                            const std::function<bool(Bytes key, Bytes value)>& visit) const {
+  impl_->store.for_each_from(space, from, visit);
+}
+
+std::optional<std::vector<std::byte>> Journal::read(std::string_view space, Bytes key) const {
+  return impl_->store.read(space, key);
+}
+
+std::vector<std::string> Journal::spaces() const {
+  return impl_->store.spaces();
+}
+
+std::uint64_t Journal::count(std::string_view space) const {
+  return impl_->store.count(space);
+}
+
+JournalStats Journal::stats() const {
+  return impl_->store.stats();
+}
+
+}  // namespace weft
