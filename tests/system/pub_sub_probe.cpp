@@ -107,6 +107,8 @@ int publish(std::uint64_t rate, double seconds, std::uint64_t topics) {
     (void)loop.run_once(Deadline::after(1ms));
   }
   const double took = passed();
+  std::printf("rate=%.0f\n", static_cast<double>(sent) / took);
+  std::fflush(stdout);
   pub.begin_drain();
   const bool drained = loop.run_until([&] { return pub.drained(); }, Deadline::after(kPatience));
   const PortStats stats = pub.stats();
