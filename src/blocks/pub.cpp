@@ -28,7 +28,7 @@ PubBase::Impl::Impl(Loop& loop, PortOptions given, RecordType type)
            .receives = false,
            .data_endpoint = {}},
           *this),
-      window(reliable() ? options.retain_bytes : 0) {}
+      window(options.retain_bytes) {}
 
 auto PubBase::Impl::topic_of(std::string_view name) -> Topic* {
   const auto frame = blocks::topic_frame(name);
@@ -47,6 +47,7 @@ auto PubBase::Impl::topic_of(std::string_view name) -> Topic* {
 
 SendStatus PubBase::Impl::put(std::string_view name, const std::function<void(wire::BatchBuilder&)>& encode) {
   if (hub.closed() || draining) return SendStatus::closed;
+  if (const auto refused = no_room()) return *refused;
   Topic* topic = topic_of(name);
   if (!topic) {
     ++hub.counts().dropped_records;
@@ -77,8 +78,8 @@ void PubBase::Impl::send(Topic& topic) {
   hub.counts().sent_records += batch.count;
   hub.counts().sent_bytes += batch.bytes;
   ++hub.counts().sent_batches;
-  if (options.keep_last) keep(topic, batch, last);
   blocks::PubBatch out;
+  if (options.keep_last) out.kept = last_record_of(batch, last);
   out.count = batch.count;
   out.frames.reserve(1 + batch.tensors.size());
   // A small body would pin a large pooled block for as long as it is on its way, or retained: copy it then.
@@ -88,11 +89,12 @@ void PubBase::Impl::send(Topic& topic) {
     out.frames.emplace_back(std::move(batch.body));
   }
   for (const Tensor& tensor : batch.tensors) out.frames.emplace_back(tensor);
-  publish(topic, std::move(out), batch.bytes);
+  log ? append(topic, std::move(out), batch.bytes) : publish(topic, std::move(out), batch.bytes);
 }
 
 void PubBase::Impl::publish(Topic& topic, blocks::PubBatch batch, std::uint64_t bytes) {
   ++topic.seq;
+  if (options.keep_last) keep(topic, std::exchange(batch.kept, {}), topic.seq);
   if (topic.seq == topic.announced + 1) changed.push_back(&topic);
   wire::Buffer head = hub.pool()->take(512);
   topic.header.encode(topic.seq, batch.count, head);
@@ -105,20 +107,25 @@ void PubBase::Impl::publish(Topic& topic, blocks::PubBatch batch, std::uint64_t 
   }
   // XPUB drops for those who are full and never blocks.
   (void)data->send(frames);
+  if (log) batch.frames.clear();
   if (reliable()) window.add(topic.id, topic.seq, bytes, std::move(batch));
 }
 
-void PubBase::Impl::keep(Topic& topic, const Batch& batch, std::size_t last) {
-  kept_bytes -= topic.kept.bytes;
-  topic.kept = {};
+auto PubBase::Impl::last_record_of(const Batch& batch, std::size_t last) -> Batch {
   wire::BatchBuilder one(hub.pool(), 512);
   add_forwarded(one, {batch.body.view().subspan(last), batch.tensors});
-  if (kept_bytes + one.bytes() > options.capacity_bytes) {  // late joiners do without this topic
+  return one.take();
+}
+
+void PubBase::Impl::keep(Topic& topic, Batch record, std::uint64_t seq) {
+  kept_bytes -= topic.kept.bytes;
+  topic.kept = {};
+  if (kept_bytes + record.bytes > options.capacity_bytes) {  // late joiners do without this topic
     ++hub.counts().dropped_records;
     return;
   }
-  topic.kept = one.take();
-  topic.kept_seq = topic.seq + 1;  // of the batch that is about to go out
+  topic.kept = std::move(record);
+  topic.kept_seq = seq;
   kept_bytes += topic.kept.bytes;
 }
 
@@ -149,8 +156,17 @@ PubBase::PubBase(Loop& loop, PortOptions options, RecordType type) {
                        "`connect`",
                        options.name));
   }
+  std::unique_ptr<blocks::PubLog> log;
+  if (options.journal) {
+    log = std::make_unique<blocks::PubLog>(options.journal, options.name);
+    options.epoch = log->epoch(options.epoch != 0 ? options.epoch : wall_micros());
+  }
   impl_ = std::make_unique<Impl>(loop, std::move(options), std::move(type));
   Impl& impl = *impl_;
+  if (log) {
+    impl.log = std::move(log);
+    impl.open_log();
+  }
   // The data socket first: the answer to the first HELLO names it.
   impl.open_data(impl.options.bind.front());
   for (const std::string& endpoint : impl.options.bind) impl.hub.bind(endpoint);
@@ -189,6 +205,8 @@ PortStats PubBase::stats() const {
   impl_->hub.fill(stats);
   stats.peers_up = peers_up();
   if (impl_->data && impl_->data->open()) stats.rejected_connections += impl_->data->rejected_connections();
+  stats.queued_bytes += impl_->pending_bytes;
+  for (const auto& waiting : impl_->pending) stats.queued_records += waiting.batch.count;
   for (const auto* topic : impl_->dirty) {
     stats.queued_records += topic->open.count();
     stats.queued_bytes += topic->open.bytes();
@@ -201,16 +219,11 @@ void PubBase::begin_drain() {
   if (impl.draining || impl.hub.closed()) return;
   impl.flush();
   impl.draining = true;
-  impl.say_goodbye();
-  // Those who fetch what they missed go on doing so, and say BYE when they have everything.
-  for (std::size_t i = 0; i < impl.hub.peers().size(); ++i) {
-    blocks::Peer& peer = *impl.hub.peers()[i];
-    if (peer.up() && !peer.finished && !impl.followers.contains(peer.id)) impl.hub.bye(peer, wire::kLast);
-  }
+  if (impl.pending.empty()) impl.end_drain();
 }
 
 bool PubBase::drained() const {
-  return impl_->hub.closed() || (impl_->draining && !impl_->anyone_follows());
+  return impl_->hub.closed() || (impl_->said_goodbye && !impl_->anyone_follows());
 }
 
 std::uint64_t PubBase::sequence(std::string_view topic) const {
@@ -227,6 +240,8 @@ void PubBase::close() {
   Impl& impl = *impl_;
   if (impl.hub.closed()) return;
   if (impl.data) impl.flush();
+  // What is not durable yet is in the journal's hands, and goes out when it is opened again.
+  if (impl.log) impl.log->stop();
   impl.hub.close();
   Loop& loop = impl.hub.loop();
   loop.remove_hook(impl.hook);

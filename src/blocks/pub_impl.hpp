@@ -1,5 +1,5 @@
 // What a Pub is made of. pub.cpp: records and the block's life; pub_members.cpp: who subscribes, and PING;
-// pub_sync.cpp: kept values, snapshots and replay on the sessions.
+// pub_sync.cpp: kept values, snapshots and replay on the sessions; pub_durable.cpp: with a journal.
 #pragma once
 
 #include <deque>
@@ -15,6 +15,7 @@
 #include <weft/protocol/replay_window.hpp>
 
 #include "blocks/hub.hpp"
+#include "blocks/pub_log.hpp"
 
 namespace weft::blocks {
 
@@ -27,6 +28,7 @@ struct PubTopic {
   wire::BatchBuilder open;
   std::size_t last_record = 0;  // where the last record of the open batch begins
   std::uint64_t seq = 0;        // of the last batch that was published
+  std::uint64_t appended = 0;   // of the last batch that went to the log
   std::uint64_t announced = 0;  // the sequence that the last PING named
   wire::BatchBuilder::Batch kept;
   std::uint64_t kept_seq = 0;
@@ -37,7 +39,16 @@ struct PubTopic {
 /// A batch as it went out: body and tensors, shared with the sockets.
 struct PubBatch {
   std::uint32_t count = 0;
-  std::vector<transport::Frame> frames;
+  std::vector<transport::Frame> frames = {};  // none: they are in the log
+  wire::BatchBuilder::Batch kept = {};        // until it goes out: its last record
+};
+
+/// A batch that is not durable yet.
+struct PubPending {
+  PubTopic* topic = nullptr;
+  PubBatch batch;
+  std::uint64_t bytes = 0;
+  std::uint64_t commit = 0;
 };
 
 /// Part of an application's snapshot.
@@ -71,15 +82,20 @@ struct PubBase::Impl final : blocks::HubClient {
   std::set<std::uint64_t> followers;  // peers that asked for what they miss: they end a drain
   SnapshotHandler snapshot_handler;
   std::map<std::uint64_t, std::deque<blocks::PubSnapshot>> snapshots;  // by peer: what is not sent yet
+  std::unique_ptr<blocks::PubLog> log;
+  std::deque<blocks::PubPending> pending;
+  std::uint64_t pending_bytes = 0;
+  std::uint64_t appended_number = 0;
   transport::Message message;
   Loop::HookId hook = 0;
   Loop::TimerId heartbeat = 0;
   Loop::TimerId linger_timer = 0;
   Tap tap;
   bool draining = false;
+  bool said_goodbye = false;
 
   Impl(Loop& loop, PortOptions given, RecordType type);
-  [[nodiscard]] bool reliable() const { return options.delivery != Delivery::best_effort; }
+  [[nodiscard]] bool reliable() const { return log || options.delivery != Delivery::best_effort; }
   [[nodiscard]] std::uint64_t batch_bytes() const {
     return std::min(options.batch_bytes, options.max_frame_bytes / 2);
   }
@@ -89,7 +105,8 @@ struct PubBase::Impl final : blocks::HubClient {
   SendStatus put(std::string_view name, const std::function<void(wire::BatchBuilder&)>& encode);
   void send(Topic& topic);
   void publish(Topic& topic, blocks::PubBatch batch, std::uint64_t bytes);
-  void keep(Topic& topic, const Batch& batch, std::size_t last);
+  Batch last_record_of(const Batch& batch, std::size_t last);
+  void keep(Topic& topic, Batch record, std::uint64_t seq);
   void flush();
   void on_idle();
 
@@ -101,9 +118,17 @@ struct PubBase::Impl final : blocks::HubClient {
   void ping_all(bool everything = false);
   void send_ping(const std::vector<Topic*>& named);
   void say_goodbye();
+  void end_drain();
   void on_down(blocks::Peer& peer, PeerEvent::What what) override;
   /// A follower that lives and has not said that it has everything.
   [[nodiscard]] bool anyone_follows() const;
+
+  // pub_durable.cpp
+  void open_log();
+  void keep_from_log(Topic& topic);
+  void append(Topic& topic, blocks::PubBatch batch, std::uint64_t bytes);
+  void publish_durable();
+  std::optional<SendStatus> no_room();
 
   // pub_sync.cpp
   void on_message(blocks::Peer& peer, const wire::Header& header, transport::Message& received,

@@ -26,7 +26,7 @@ void PubBase::Impl::open_data(const std::string& side) {
   data_watch = hub.loop().watch(*data, [this] { read_subscriptions(); });
   heartbeat = hub.loop().every(options.heartbeat, [this] {
     ping_all();
-    if (draining && anyone_follows()) say_goodbye();
+    if (said_goodbye && anyone_follows()) say_goodbye();
   });
 }
 
@@ -122,6 +122,16 @@ void PubBase::Impl::say_goodbye() {
   bye.options.flags_v = wire::kLast;
   bye.options.mark(wire::Options::flags);
   send_control(blocks::kTopicAll, bye);
+}
+
+void PubBase::Impl::end_drain() {
+  said_goodbye = true;
+  say_goodbye();
+  // Those who fetch what they missed go on doing so, and say BYE when they have everything.
+  for (std::size_t i = 0; i < hub.peers().size(); ++i) {
+    blocks::Peer& peer = *hub.peers()[i];
+    if (peer.up() && !peer.finished && !followers.contains(peer.id)) hub.bye(peer, wire::kLast);
+  }
 }
 
 void PubBase::Impl::on_down(blocks::Peer& peer, PeerEvent::What) {

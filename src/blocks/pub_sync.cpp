@@ -124,10 +124,10 @@ void PubBase::Impl::answer_join(Peer& peer, const wire::Header& header) {
     (void)hub.send_header(peer, mark);
   };
   if (token == 0 && with_snapshots && !collect_snapshot(peer, prefixes)) return;
-  auto& pending = snapshots[peer.id];
-  for (; !pending.empty(); pending.pop_front()) {
+  auto& parts = snapshots[peer.id];
+  for (; !parts.empty(); parts.pop_front()) {
     if (room == 0) return end(1);
-    const PubSnapshot& part = pending.front();
+    const PubSnapshot& part = parts.front();
     spend(part.batch.bytes);
     if (!send_on_session(peer, *part.topic, part.covers, part.batch.count, wire::kSnapshot | wire::kReplay,
                          frames_of(part.batch))) {
@@ -261,8 +261,9 @@ void PubBase::Impl::answer_fetch(Peer& peer, const wire::Header& header) {
       const auto* batch = window.find(topic.id, seq);
       if (!batch) break;
       std::vector<Frame> frames;
-      frames.reserve(1 + batch->payload.frames.size());
+      if (log) frames = log->read(topic.frame, seq);
       for (const Frame& frame : batch->payload.frames) frames.push_back(frame.share());
+      if (frames.empty()) break;  // damaged: the subscriber gives it up, and counts it
       room -= std::min(room, batch->bytes + kMessageCost);
       if (!send_on_session(peer, topic, seq, batch->payload.count, wire::kReplay, std::move(frames))) return;
       ++hub.counts().replayed_batches;
