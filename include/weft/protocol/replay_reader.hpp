@@ -46,24 +46,26 @@ struct ReplayCounts {
   std::uint64_t snapshots = 0;  ///< topics that began with a snapshot, or were replaced by one
 };
 
-/// Where in one publisher a subscriber is: questions that do not depend on what batches carry.
+/// "Where did each topic stand when `mark` batches had been published, and what are the snapshots?"
+struct ReplayJoin {
+  std::uint32_t number = 0;
+  std::uint64_t mark = 0;   ///< UINT64_MAX: all that have been
+  std::uint64_t token = 0;  ///< where the answer before ended; 0: from the start
+  bool snapshots = false;
+  std::vector<std::string_view> topics = {};  ///< these only, by name; empty: all
+};
+
+/// "Give me these batches of that topic."
+struct ReplayFetch {
+  std::uint32_t number = 0;
+  std::string_view topic;
+  std::vector<Range> ranges = {};
+};
+
+/// What a reader asks. Names view the reader.
 struct ReplayStep {
-  /// "Where did each topic stand when `mark` batches had been published, and what are the snapshots?"
-  struct Join {
-    std::uint32_t number = 0;
-    std::uint64_t mark = 0;   // UINT64_MAX: all that have been
-    std::uint64_t token = 0;  ///< where the answer before ended; 0: from the start
-    bool snapshots = false;
-    std::vector<std::string_view> topics;  ///< these only, by name; empty: all
-  };
-  /// "Give me these batches of that topic."
-  struct Fetch {
-    std::uint32_t number = 0;
-    std::string_view topic;
-    std::vector<Range> ranges;
-  };
-  std::optional<Join> join;
-  std::vector<Fetch> fetches;
+  std::optional<ReplayJoin> join = {};
+  std::vector<ReplayFetch> fetches = {};
 };
 
 template <class Payload>
