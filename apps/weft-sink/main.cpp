@@ -47,7 +47,11 @@ weft::program::About about() {
            .default_value = false},
           {.name = "check-field",
            .help = "A field that numbers the records 0, 1, 2, ...: the result says how many are distinct, "
-                   "missing and there twice."}}};
+                   "missing and there twice."},
+          {.name = "ledger",
+           .help =
+               "Folder of a file that gets these numbers as they are taken and outlives a kill; once started "
+               "again, the sink goes on from there, and \"count\" means distinct ones."}}};
   it.examples = {
       {"weft-sink --bind in=tcp://127.0.0.1:5555 --with count=5", "prints the first five records, and ends"},
       {"weft-sink --block in=sub --connect in=tcp://127.0.0.1:5556 --with 'topics=[\"orders/\"]'",

@@ -13,6 +13,16 @@ namespace {
 
 constexpr std::size_t kMostTopics = 1000;  // told apart in the result
 
+/// The record was given to a receiver before; false where the port does not tell.
+template <class M>
+bool is_redelivered(const M& meta) {
+  if constexpr (requires { meta.attempt > 1; }) {
+    return meta.attempt > 1;
+  } else {
+    return false;
+  }
+}
+
 }  // namespace
 
 Sink::Sink(Node& node, const program::Options& options)
@@ -21,6 +31,7 @@ Sink::Sink(Node& node, const program::Options& options)
       check_field_(options.text("check-field")),
       with_meta_(options.boolean("with-origin")) {
   if (!options.boolean("quiet")) out_.emplace(options.text("output"), options.boolean("append"));
+  open_ledger(options);
   auto topics = options.texts("topics");
   if (topics.empty()) topics.emplace_back();
   in_.emplace(node, "in", program::InPort::Settings{.topics = std::move(topics)},
@@ -33,6 +44,33 @@ Sink::Sink(Node& node, const program::Options& options)
     node_.set_result(result());
   });
   node.on_report([this] { return result(); });
+  node.on_start([this] {
+    if (!finished_ && complete()) finish();
+  });
+}
+
+// A sink that is started again goes on from what it has done.
+void Sink::open_ledger(const program::Options& options) {
+  const std::string& folder = options.text("ledger");
+  if (folder.empty()) return;
+  if (check_field_.empty())
+    options.refuse("ledger", "needs \"check-field\", the field with the number of a record");
+  ledger_.emplace(program::IdLog::file(folder, node_.plan().id.text(), "taken"));
+  received_ = ledger_->size();
+  for (std::size_t i = 0; i < received_; ++i) {
+    const std::uint64_t id = ledger_->at(i).id;
+    if (id == program::IdLog::kNoId) {
+      check_.see_none();
+    } else {
+      check_.see(id);
+    }
+  }
+  first_ = last_ = Clock::now();
+}
+
+// With a ledger records may come again after a restart, and one that comes twice stands for none.
+bool Sink::complete() const {
+  return count_ != 0 && (ledger_ ? check_.distinct() : received_) >= count_;
 }
 
 void Sink::take(const wire::RecordView& record, const Meta& meta, program::Answer answer) {
@@ -44,14 +82,22 @@ void Sink::take(const wire::RecordView& record, const Meta& meta, program::Answe
   if (received_++ == 0) first_ = last_ = Clock::now();
   dirty_ = true;
   count_peer(meta);
-  if (!check_field_.empty()) check(record);
+  if (!check_field_.empty()) {
+    try {
+      check(record, meta);
+    } catch (const Error& e) {
+      answer.fail(wire::Code::failed, e.what());
+      fail(e.what());
+      return;
+    }
+  }
   if (out_) write(record, meta);
   if (answer.wanted()) {
     Value reply = Value::map();
     reply["received"] = received_;
     answer.reply_value(reply);
   }
-  if (received_ == count_) finish();
+  if (complete()) finish();
 }
 
 void Sink::count_peer(const Meta& meta) {
@@ -69,7 +115,7 @@ void Sink::count_peer(const Meta& meta) {
   }
 }
 
-void Sink::check(const wire::RecordView& record) {
+void Sink::check(const wire::RecordView& record, const Meta& meta) {
   const Bytes field = program::field_of(record.packed, check_field_);
   const auto number = field.empty() ? std::nullopt : wire::Unpack(field).uint();
   if (number) {
@@ -77,6 +123,10 @@ void Sink::check(const wire::RecordView& record) {
   } else {
     check_.see_none();
   }
+  if (!ledger_) return;
+  // Before the handler returns: what is acknowledged behind it is there, whatever dies then.
+  const std::size_t place = ledger_->append(number.value_or(program::IdLog::kNoId));
+  if (is_redelivered(meta)) ledger_->mark(place);
 }
 
 void Sink::write(const wire::RecordView& record, const Meta& meta) {

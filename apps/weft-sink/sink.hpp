@@ -8,6 +8,7 @@
 
 #include <weft/node/node.hpp>
 #include <weft/program/any_port.hpp>
+#include <weft/program/id_log.hpp>
 #include <weft/program/options.hpp>
 
 #include "line_writer.hpp"
@@ -22,7 +23,9 @@ class Sink {
  private:
   void take(const wire::RecordView& record, const Meta& meta, program::Answer answer);
   void write(const wire::RecordView& record, const Meta& meta);
-  void check(const wire::RecordView& record);
+  void check(const wire::RecordView& record, const Meta& meta);
+  void open_ledger(const program::Options& options);
+  [[nodiscard]] bool complete() const;
   void count_peer(const Meta& meta);
   void flush();
   void finish();
@@ -48,6 +51,7 @@ class Sink {
   std::uint64_t* peer_cell_ = nullptr;  // of the peer that sent last
   std::string peer_name_;
   SequenceCheck check_;
+  std::optional<program::IdLog> ledger_;
 };
 
 }  // namespace weft::sink

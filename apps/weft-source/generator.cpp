@@ -12,30 +12,37 @@
 namespace weft::source {
 namespace {
 
-// Numbers of one generator: 0, 1, 2, ... over all replicas together, each once.
+constexpr unsigned kSourceShift = 40;  // a number is the source's own above, its running number below
+
+// Numbers of one generator: 0, 1, 2, ... over all replicas together, each once, behind the first of its
+// source.
 class Numbers {
  public:
-  explicit Numbers(const Replica& replica)
-      : next_(replica.index), first_(replica.index), step_(replica.count) {}
+  Numbers(const Replica& replica, std::uint64_t source)
+      : next_((source << kSourceShift) + replica.index), first_(next_), last_(next_), step_(replica.count) {}
   std::uint64_t take() {
-    const std::uint64_t n = next_;
+    last_ = next_;
     next_ += step_;
-    return n;
+    return last_;
   }
   void rewind() { next_ = first_; }
+  void skip(std::uint64_t count) { next_ += count * step_; }
+  [[nodiscard]] std::uint64_t last() const { return last_; }
+  [[nodiscard]] std::uint64_t index_of(std::uint64_t n) const { return (n - first_) / step_; }
 
  private:
   std::uint64_t next_;
   std::uint64_t first_;
+  std::uint64_t last_;
   std::uint64_t step_;
 };
 
 /// {"n": 0, "pad": "xxx"}, or with random members {"n": 0, "key": 17, "value": 0.25, "pad": "xxx"}.
 class CountingInput final : public Input {
  public:
-  CountingInput(const Replica& replica, std::uint64_t size, bool random, std::uint64_t seed,
-                std::uint64_t keys)
-      : numbers_(replica),
+  CountingInput(const Replica& replica, std::uint64_t source, std::uint64_t size, bool random,
+                std::uint64_t seed, std::uint64_t keys)
+      : numbers_(replica, source),
         size_(size),
         random_(random),
         engine_(seed + replica.index),
@@ -57,6 +64,19 @@ class CountingInput final : public Input {
     }
     if (padded) pad(pack, out.size() - start);
     return Next::record;
+  }
+  [[nodiscard]] std::optional<std::uint64_t> number() const override { return numbers_.last(); }
+  [[nodiscard]] std::uint64_t index_of(std::uint64_t number) const override {
+    return numbers_.index_of(number);
+  }
+  bool skip(std::uint64_t records) override {
+    if (!random_) {
+      numbers_.skip(records);
+      return true;
+    }
+    // The random members of a record depend on all before it.
+    for (wire::Buffer unwanted; records != 0; --records, unwanted.clear()) (void)next(unwanted);
+    return true;
   }
   bool rewind() override {
     numbers_.rewind();
@@ -88,9 +108,9 @@ class CountingInput final : public Input {
 /// A tree whose texts may hold {n}, {random}, {node} and {replica}; one that is nothing else takes the type.
 class TemplateInput final : public Input {
  public:
-  TemplateInput(const Replica& replica, Value tree, std::uint64_t seed)
+  TemplateInput(const Replica& replica, std::uint64_t source, Value tree, std::uint64_t seed)
       : replica_(replica),
-        numbers_(replica),
+        numbers_(replica, source),
         tree_(std::move(tree)),
         engine_(seed + replica.index),
         seed_(seed + replica.index) {}
@@ -99,6 +119,14 @@ class TemplateInput final : public Input {
     n_ = numbers_.take();
     program::pack_value(fill(tree_), out);
     return Next::record;
+  }
+  [[nodiscard]] std::optional<std::uint64_t> number() const override { return n_; }
+  [[nodiscard]] std::uint64_t index_of(std::uint64_t number) const override {
+    return numbers_.index_of(number);
+  }
+  bool skip(std::uint64_t records) override {
+    for (wire::Buffer unwanted; records != 0; --records, unwanted.clear()) (void)next(unwanted);
+    return true;
   }
   bool rewind() override {
     numbers_.rewind();
@@ -164,13 +192,14 @@ class TemplateInput final : public Input {
 std::unique_ptr<Input> make_generator(const program::Options& options, const Replica& replica) {
   const program::Options given("weft-source: generator", generator_options(), options.value("generator"));
   const auto seed = static_cast<std::uint64_t>(given.integer("seed"));
+  const auto source = static_cast<std::uint64_t>(given.integer("source"));
   const std::string& kind = given.text("kind");
   if (kind == "template") {
     if (!given.has("template"))
       given.refuse("template", "is missing; kind: template needs the record to send");
-    return std::make_unique<TemplateInput>(replica, given.value("template"), seed);
+    return std::make_unique<TemplateInput>(replica, source, given.value("template"), seed);
   }
-  return std::make_unique<CountingInput>(replica, given.size("size"), kind == "random", seed,
+  return std::make_unique<CountingInput>(replica, source, given.size("size"), kind == "random", seed,
                                          static_cast<std::uint64_t>(given.integer("keys")));
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,12 @@ class Input {
   virtual Next next(wire::Buffer& out) = 0;
   /// Back to the first record. False: this input can be read only once.
   virtual bool rewind() = 0;
+  /// A generator: the number in the record that next() gave last.
+  [[nodiscard]] virtual std::optional<std::uint64_t> number() const { return std::nullopt; }
+  /// A generator: how many of its records come before the one with this number.
+  [[nodiscard]] virtual std::uint64_t index_of(std::uint64_t number) const { return number; }
+  /// Leaves out so many records. False: this input cannot.
+  virtual bool skip(std::uint64_t /*records*/) { return false; }
   /// What to watch after `wait`.
   [[nodiscard]] virtual int fd() const { return -1; }
   /// Records left out because they could not be read (`on-bad-line: skip`).

@@ -22,6 +22,16 @@ program::OutPort::Settings port_settings(const program::Options& options) {
           .max_requests = static_cast<std::size_t>(options.integer("max-requests"))};
 }
 
+/// Records that the port's journal has ever accepted durably; nothing where the port keeps no such count.
+template <class Port>
+std::optional<std::uint64_t> accepted_total(const Port& port) {
+  if constexpr (requires { port.accepted_total(); }) {
+    return port.accepted_total();
+  } else {
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 Source::Source(Node& node, const program::Options& options)
@@ -37,6 +47,8 @@ Source::Source(Node& node, const program::Options& options)
   if (!topics_.empty() && !options.text("topic").empty()) {
     options.refuse("topics", "cannot stand beside \"topic\"; take one of them");
   }
+  open_ledger(options);
+  resume(options);
   if (node.linked("replies")) replies_.emplace(node, "replies", program::OutPort::Settings{});
   node.on_start([this] { start(); });
   node.on_drain([this] {
@@ -58,9 +70,50 @@ Source::Source(Node& node, const program::Options& options)
     });
   }
   node.loop().on_idle([this] {
+    confirm_accepted();
     finish_when_alone();
     finish_when_settled();
   });
+}
+
+void Source::open_ledger(const program::Options& options) {
+  const std::string& folder = options.text("ledger");
+  if (folder.empty()) return;
+  if (options.has("input"))
+    options.refuse("ledger", "cannot stand beside \"input\": only a generator numbers its records");
+  ledger_.emplace(program::IdLog::file(folder, node_.plan().id.text(), "sent"));
+  first_place_ = confirmed_ = ledger_->size();
+}
+
+// Numbers rise by one step a record, so how many records came before says which one is the next.
+void Source::resume(const program::Options& options) {
+  const auto accepted = accepted_total(out_);
+  accepted_ = accepted.value_or(0);
+  if (!options.boolean("resume")) return;
+  if (options.has("input"))
+    options.refuse("resume", "cannot stand beside \"input\": only a generator can go on in its midst");
+  if (accepted) {
+    resumed_ = *accepted;
+    // What the journal accepted just before the process died has not been marked.
+    for (std::size_t i = 0; ledger_ && i < ledger_->size(); ++i) {
+      if (input_->index_of(ledger_->at(i).id) < resumed_) ledger_->mark(i);
+    }
+  } else if (!ledger_) {
+    options.refuse("resume", "needs a port with a journal, or \"ledger\"");
+  } else if (ledger_->size() != 0) {
+    resumed_ = input_->index_of(ledger_->at(ledger_->size() - 1).id) + 1;
+  }
+  (void)input_->skip(resumed_);
+}
+
+// A journal accepts in the order of sending, and later than send() returns.
+void Source::confirm_accepted() {
+  if (!ledger_) return;
+  const auto accepted = accepted_total(out_);
+  if (!accepted) return;
+  const std::size_t end =
+      std::min(ledger_->size(), first_place_ + static_cast<std::size_t>(*accepted - accepted_));
+  while (confirmed_ < end) ledger_->mark(confirmed_++);
 }
 
 void Source::start() {
@@ -99,12 +152,13 @@ Source::Step Source::step() {
   }
   if (!have_record_ && !fetch()) return Step::stop;
   const std::string_view topic =
-      topics_.empty() ? std::string_view() : topics_[(sent_ + dropped_) % topics_.size()];
+      topics_.empty() ? std::string_view() : topics_[(resumed_ + sent_ + dropped_) % topics_.size()];
   const auto status = out_.send_packed(record_.view(), topic,
                                        [this](const program::OutPort::Result& result) { on_reply(result); });
   if (status == SendStatus::would_block) return Step::blocked;
   have_record_ = false;
   if (status == SendStatus::ok) {
+    if (ledger_ && !accepted_total(out_)) ledger_->mark(place_);
     ++sent_;
     return Step::sent;
   }
@@ -118,7 +172,7 @@ Source::Step Source::step() {
 
 // False: there is none now, or none any more.
 bool Source::fetch() {
-  if (count_ != 0 && sent_ + dropped_ >= count_) {
+  if (count_ != 0 && resumed_ + sent_ + dropped_ >= count_) {
     end_of_input();
     return false;
   }
@@ -127,6 +181,7 @@ bool Source::fetch() {
     switch (input_->next(record_)) {
       case Input::Next::record:
         have_record_ = true;
+        if (ledger_) place_ = ledger_->append(input_->number().value_or(program::IdLog::kNoId));
         return true;
       case Input::Next::wait:
         wait_for_input();
@@ -232,6 +287,7 @@ Value Source::result() const {
     out["rate"] = span > 0 ? std::round(static_cast<double>(sent_) / span) : 0.0;
   }
   if (dropped_ != 0) out["dropped"] = dropped_;
+  if (resumed_ != 0) out["resumed"] = resumed_;
   if (input_->skipped() != 0) out["skipped"] = input_->skipped();
   if (out_.pattern() == topology::Pattern::dealer_router) {
     out["answered"] = answered_;

@@ -10,6 +10,7 @@
 
 #include <weft/node/node.hpp>
 #include <weft/program/any_port.hpp>
+#include <weft/program/id_log.hpp>
 #include <weft/program/options.hpp>
 #include <weft/program/records.hpp>
 
@@ -33,6 +34,9 @@ class Source {
   void wait_for_time(std::uint64_t micros);
   void wait_for_input();
   void on_reply(const program::OutPort::Result& result);
+  void open_ledger(const program::Options& options);
+  void resume(const program::Options& options);
+  void confirm_accepted();
   void forward_replies();
   void end_of_input();
   void finish_when_alone();
@@ -50,6 +54,12 @@ class Source {
   std::uint64_t count_ = 0;
   std::uint64_t repeat_ = 1;
   std::vector<std::string> topics_;
+  std::optional<program::IdLog> ledger_;
+  std::size_t place_ = 0;      // of record_ in the ledger
+  std::size_t confirmed_ = 0;  // entries of this incarnation that the port's journal has accepted
+  std::size_t first_place_ = 0;
+  std::uint64_t resumed_ = 0;   // records of earlier incarnations
+  std::uint64_t accepted_ = 0;  // that the port's journal had accepted at the start
 
   wire::Buffer record_;
   bool have_record_ = false;

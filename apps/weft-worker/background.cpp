@@ -44,16 +44,18 @@ void Background::serve(const std::shared_ptr<State>& state) {
     } catch (...) {
       failure = std::current_exception();
     }
-    finish(state, std::move(job), failure);
+    finish(state, std::move(job), std::move(failure));
   }
 }
 
 void Background::finish(const std::shared_ptr<State>& state, std::shared_ptr<Job> job,
-                        const std::exception_ptr& failure) {
-  // Under the lock, so that the loop is still there.
+                        std::exception_ptr failure) {
+  // Under the lock, so that the loop is still there. The failure goes over whole: were a reference to it left
+  // here, this thread could be the one that destroys what the loop's thread has read, and that libstdc++
+  // counts references in order is nothing that ThreadSanitizer can see.
   const std::lock_guard lock(state->mutex);
   if (state->loop == nullptr) return;
-  state->loop->post([job = std::move(job), failure, owner = std::weak_ptr(state)] {
+  state->loop->post([job = std::move(job), failure = std::move(failure), owner = std::weak_ptr(state)] {
     const auto alive = owner.lock();
     if (!alive || alive->loop == nullptr) return;  // set on this very thread
     job->done(failure);

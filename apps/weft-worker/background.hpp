@@ -40,7 +40,7 @@ class Background {
   };
   static void serve(const std::shared_ptr<State>& state);
   static void finish(const std::shared_ptr<State>& state, std::shared_ptr<Job> job,
-                     const std::exception_ptr& failure);
+                     std::exception_ptr failure);
 
   std::shared_ptr<State> state_;
 };

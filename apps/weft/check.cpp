@@ -50,7 +50,7 @@ void print_summary(const topology::Plan& plan) {
     const std::string ends =
         format("{}.{} -> {}.{}", link.from_node, link.from_port, link.to_node, link.to_port);
     std::printf("  %-40s %s, %s\n", ends.c_str(), std::string(to_string(link.pattern)).c_str(),
-                std::string(topology::to_string(link.delivery)).c_str());
+                topology::promise_of(link).c_str());
   }
 }
 
@@ -77,6 +77,11 @@ Value summary(const topology::Plan& plan) {
     one["to"] = link.to_node + "." + link.to_port;
     one["pattern"] = to_string(link.pattern);
     one["delivery"] = topology::to_string(link.delivery);
+    for (const auto& [key, text] :
+         {std::pair("journal_from", &link.journal_from), std::pair("journal_to", &link.journal_to),
+          std::pair("dead_letter", &link.dead_letter), std::pair("dead_letters_of", &link.dead_letters_of)}) {
+      if (!text->empty()) one[key] = *text;
+    }
     links.push_back(std::move(one));
   }
   out["links"] = std::move(links);

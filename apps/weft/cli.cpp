@@ -56,6 +56,7 @@ struct All {
   Send send;
   Recv recv;
   Tap tap;
+  Chaos chaos;
   Bench bench;
   BenchPeer bench_peer;
 };
@@ -154,6 +155,31 @@ CLI::App* add_tap(CLI::App& app, Tap& tap) {
   return verb;
 }
 
+CLI::App* add_chaos(CLI::App& app, Chaos& chaos) {
+  auto* verb = app.add_subcommand(
+      "chaos", "Run a topology, kill and stop its nodes meanwhile, and count what became of every record");
+  add_source(*verb, chaos.source);
+  verb->add_option("--kill", chaos.kill, "NODE or NODE/REPLICA whose processes get SIGKILL; may be repeated")
+      ->allow_extra_args(false);
+  add_span(*verb, "--every", chaos.every, "How often one of them is killed (200ms)");
+  verb->add_option("--stop", chaos.stop,
+                   "NODE or NODE/REPLICA whose processes get SIGSTOP, and SIGCONT later; may be repeated")
+      ->allow_extra_args(false);
+  add_span(*verb, "--stop-every", chaos.stop_every, "How often one of them is stopped (5s)");
+  add_span(*verb, "--stop-for", chaos.stop_for, "How long it stays so (2s)");
+  verb->add_flag("--in-turn", chaos.in_turn, "One after the other instead of at random");
+  verb->add_option("--seed", chaos.seed, "Of the choice at random")->capture_default_str();
+  add_span(*verb, "--for", chaos.for_,
+           "Break nodes for so long, then drain; without it: until the main nodes end");
+  verb->add_flag("--ordered", chaos.ordered,
+                 "Records of one source out of their order at a sink are a problem");
+  verb->add_flag("--json", chaos.json, "Print one JSON object: {ledger, report}");
+  verb->add_flag("--verbose", chaos.verbose,
+                 "Show what the nodes write; else it is only in the run directory");
+  verb->add_option("--run-dir", chaos.run_directory, "Folder that holds the runs");
+  return verb;
+}
+
 CLI::App* add_bench(CLI::App& app, Bench& bench) {
   auto* verb =
       app.add_subcommand("bench", "Measure Weft and plain libzmq doing the same work, in pairs of runs");
@@ -209,6 +235,7 @@ Examples:
   weft ps; weft logs -f; weft down
   echo '{"n": 1}' | weft send sink.in
   weft recv source.out --count 10
+  weft chaos topologies/pipeline.yaml --kill relay --every 200ms --for 5s
   weft bench throughput --size 100
 
 Exit codes: 0 done, 1 the run failed, 2 wrong command line or topology file, 3 not found or not in time.)";
@@ -231,6 +258,7 @@ Command parse(int argc, char** argv, int& code) {
   const auto* send = add_send(app, all.send);
   const auto* recv = add_recv(app, all.recv);
   const auto* tap = add_tap(app, all.tap);
+  const auto* chaos = add_chaos(app, all.chaos);
   const auto* bench = add_bench(app, all.bench);
   const auto* bench_peer = add_bench_peer(app, all.bench_peer);
   if (argc > 1 && argv[1][0] != '-' && is_unknown_verb(app, argv[1])) {
@@ -259,6 +287,7 @@ Command parse(int argc, char** argv, int& code) {
   if (*send) return all.send;
   if (*recv) return all.recv;
   if (*tap) return all.tap;
+  if (*chaos) return all.chaos;
   if (*bench) return all.bench;
   if (*bench_peer) return all.bench_peer;
   return {};

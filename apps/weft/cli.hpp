@@ -83,6 +83,23 @@ struct Tap {
   Duration for_ = Duration::zero();
 };
 
+/// A run whose nodes are killed and stopped meanwhile.
+struct Chaos {
+  Source source;
+  std::vector<std::string> kill;  ///< NODE or NODE/REPLICA
+  Duration every = std::chrono::milliseconds(200);
+  std::vector<std::string> stop;
+  Duration stop_every = std::chrono::seconds(5);
+  Duration stop_for = std::chrono::seconds(2);
+  bool in_turn = false;
+  std::uint64_t seed = 1;
+  Duration for_ = Duration::zero();  ///< zero: until the main nodes end
+  bool ordered = false;
+  bool json = false;
+  bool verbose = false;
+  std::string run_directory;
+};
+
 /// Weft and plain libzmq doing the same work, in pairs.
 struct Bench {
   std::string benchmark;          ///< "throughput" or "latency"
@@ -101,8 +118,8 @@ struct BenchPeer {
   std::uint64_t count = 0;
 };
 
-using Command =
-    std::variant<std::monostate, Check, Graph, Up, Ps, Logs, Down, Run, Send, Recv, Tap, Bench, BenchPeer>;
+using Command = std::variant<std::monostate, Check, Graph, Up, Ps, Logs, Down, Run, Send, Recv, Tap, Chaos,
+                             Bench, BenchPeer>;
 
 /// std::monostate when nothing is left to do: `code` is the exit code, and what a person should read was
 /// printed.

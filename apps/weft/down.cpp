@@ -25,14 +25,7 @@ int run_verb(const Down& down) {
   std::printf("%s is down\n", run.id.c_str());
   // A detached run has nobody else to tell.
   const launch::RunInfo after = pick_run(run.id);
-  Table table({"link", ">sent", ">received", ">dropped", ">lost", ">rejected", ">left"});
-  if (after.state.get("links").is_list()) {
-    for (const Value& link : after.state.get("links").as_list()) {
-      table.add({humane(link.get("from")) + " -> " + humane(link.get("to")), humane(link.get("sent")),
-                 humane(link.get("received")), humane(link.get("dropped")), humane(link.get("lost")),
-                 humane(link.get("rejected")), humane(link.get("left"))});
-    }
-  }
+  const Table table = link_table(after.state.get("links"), 0);
   if (!table.empty()) std::printf("\n%s", table.text().c_str());
   if (after.state.get("ok") == Value(true)) return kOk;
   const Value& reason = after.state.get("reason");

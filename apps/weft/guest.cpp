@@ -11,6 +11,7 @@
 #include <weft/core/format.hpp>
 #include <weft/core/text.hpp>
 #include <weft/node/control.hpp>
+#include <weft/topology/plan.hpp>
 
 namespace weft::cli {
 namespace {
@@ -82,6 +83,9 @@ void Guest::read_state(const Value& state) {
       peers_.push_back({name, target_.port, end.get("binds").as_bool(),
                         endpoint.is_string() ? endpoint.as_string() : std::string(),
                         end.get("prefetch").is_int() ? end.get("prefetch").as_uint() : 0});
+      for (const Delivery one : {Delivery::at_least_once, Delivery::exactly_once}) {
+        if (end.get("delivery") == Value(topology::to_string(one))) delivery_ = one;
+      }
       break;  // a port is one block, however many links it has
     }
   }
@@ -94,6 +98,7 @@ void Guest::read_state(const Value& state) {
 
 PortOptions Guest::options(const std::string& verb) const {
   PortOptions out{.name = verb, .node = own_name(), .scope = target_.run.id};
+  out.delivery = delivery_;
   for (const GuestPeer& peer : peers_) {
     // As much credit as the link's own receivers give: with less, a balancing sender would never choose a
     // guest.

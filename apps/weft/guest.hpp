@@ -36,6 +36,8 @@ class Guest {
   [[nodiscard]] const std::string& pattern() const { return pattern_; }
   /// The target's port stands at the `from` of its link.
   [[nodiscard]] bool sends() const { return sends_; }
+  /// What the target's link promises; a guest promises the same.
+  [[nodiscard]] Delivery delivery() const { return delivery_; }
   /// A signal asked this program to end.
   [[nodiscard]] bool stopped() const { return stopped_; }
 
@@ -55,6 +57,7 @@ class Guest {
   Dealer<> control_;
   std::vector<GuestPeer> peers_;
   std::string pattern_;
+  Delivery delivery_ = Delivery::best_effort;
   bool sends_ = false;
   bool stopped_ = false;
   std::vector<std::string> attached_;

@@ -140,6 +140,13 @@ int run_verb(const Recv& recv) {
                 format("{}.{} {}; weft tap watches it", target.node, target.port,
                        guest.sends() ? "asks, and its requests need a real answer" : "receives records"));
   }
+  if (guest.delivery() == Delivery::exactly_once) {
+    throw Error(
+        Errc::invalid_argument,
+        format("{}.{} delivers exactly once, so each of its receivers needs a journal, and weft recv has "
+               "none; weft tap watches it",
+               target.node, target.port));
+  }
   Printer printer(recv.count, recv.with_origin);
   PortOptions options = guest.options("recv");
   // One batch at a time, so that little more is taken away than is shown; and more room than any other

@@ -87,7 +87,12 @@ void Screen::line(const topology::NodeId& node, bool is_stderr, std::string_view
 }
 
 void Screen::state(const topology::NodeId& node, std::string_view state, std::string_view text) {
-  if (!settings_.lines || (state != "failed" && state != "restarting")) return;
+  if (!settings_.lines) return;
+  // That one runs is news only when it has been away.
+  const bool back = state == "running" && restarting_.erase(node.text()) != 0;
+  if (state == "restarting") restarting_.insert(node.text());
+  if (state != "failed" && state != "restarting" && !back) return;
+  if (back) text = "again";
   put(true, prefix(node, err_is_terminal_) + format("{}{}{}", state, text.empty() ? "" : ": ", text));
 }
 

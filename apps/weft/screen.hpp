@@ -41,6 +41,7 @@ class Screen {
   std::size_t width_ = 0;  // of the longest node name
   std::map<std::string, std::size_t> order_;
   std::set<std::string> main_;
+  std::set<std::string> restarting_;
   bool out_is_terminal_;
   bool err_is_terminal_;
   bool shown_ = false;  // a progress line is there

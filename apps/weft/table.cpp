@@ -1,7 +1,10 @@
 #include "table.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <string_view>
+#include <utility>
 
 #include <weft/core/format.hpp>
 #include <weft/core/units.hpp>
@@ -32,6 +35,58 @@ std::string Table::text(const std::string& indent) const {
     out += line + "\n";
   }
   return out;
+}
+
+Table link_table(const Value& links, double seconds) {
+  struct Column {
+    const char* title;
+    const char* key;
+    bool acknowledged = false;  // of acknowledged deliveries alone
+  };
+  static constexpr std::array kColumns{
+      Column{">sent", "sent"},
+      Column{">received", "received"},
+      Column{">processed", "processed", true},
+      Column{">redelivered", "redelivered", true},
+      Column{">duplicates", "duplicates", true},
+      Column{">expired", "expired", true},
+      Column{">dead letters", "dead_lettered", true},
+      Column{">dropped", "dropped"},
+      Column{">lost", "lost"},
+      Column{">rejected", "rejected"},
+      Column{">retained", "retained", true},
+      Column{">left", "left"},
+      Column{">reconnects", "reconnects", true},
+  };
+  static const Value::List none;
+  const Value::List& list = links.is_list() ? links.as_list() : none;
+  const bool acknowledged = std::ranges::any_of(list, [](const Value& link) {
+    return link.get("delivery").is_string() && link.get("delivery").as_string() != "best-effort";
+  });
+  const bool reconnects = std::ranges::any_of(list, [](const Value& link) {
+    const Value& count = link.get("reconnects");
+    return count.is_int() && count.as_double() > 0;
+  });
+  const auto shown = [&](const Column& column) {
+    return !column.acknowledged || acknowledged ||
+           (reconnects && column.key == std::string_view("reconnects"));
+  };
+  std::vector<std::string> titles{"link"};
+  for (const Column& column : kColumns) {
+    if (shown(column)) titles.emplace_back(column.title);
+  }
+  if (seconds > 0) titles.emplace_back(">sent/s");
+  Table table(std::move(titles));
+  for (const Value& link : list) {
+    std::vector<std::string> row{humane(link.get("from")) + " -> " + humane(link.get("to"))};
+    for (const Column& column : kColumns) {
+      if (shown(column)) row.push_back(humane(link.get(column.key)));
+    }
+    const Value& sent = link.get("sent");
+    if (seconds > 0) row.push_back(humane_rate(sent.is_number() ? sent.as_double() / seconds : 0));
+    table.add(std::move(row));
+  }
+  return table;
 }
 
 std::string humane(const Value& value) {

@@ -21,6 +21,10 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
+/// The links of a report's JSON form: counts of acknowledged delivery only when some link promises it, so
+/// that the table of the others stays narrow. `seconds` 0: without the rate.
+Table link_table(const Value& links, double seconds);
+
 /// "received 1,000  rate 2,000": the members of a map, nested ones in braces.
 std::string humane_members(const Value& map);
 /// "12,345" or "3.14": whole numbers from 100 on.

@@ -20,6 +20,7 @@
 #include "programs.hpp"
 #include "runs.hpp"
 #include "screen.hpp"
+#include "summary.hpp"
 #include "table.hpp"
 #include "verbs.hpp"
 
@@ -43,15 +44,8 @@ void print_nodes(const launch::RunReport& report) {
 }
 
 void print_links(const launch::RunReport& report) {
-  if (report.links.empty()) return;
-  Table table({"link", ">sent", ">received", ">dropped", ">lost", ">rejected", ">left", ">sent/s"});
-  for (const launch::LinkReport& link : report.links) {
-    const double rate = report.seconds > 0 ? static_cast<double>(link.sent) / report.seconds : 0;
-    table.add({link.from + " -> " + link.to, humane_count(link.sent), humane_count(link.received),
-               humane_count(link.dropped), humane_count(link.lost), humane_count(link.rejected),
-               humane_count(link.left), humane_rate(rate)});
-  }
-  std::printf("\n%s", table.text().c_str());
+  const Table table = link_table(to_value(report).get("links"), report.seconds);
+  if (!table.empty()) std::printf("\n%s", table.text().c_str());
 }
 
 void print_results(const launch::RunReport& report) {
@@ -72,6 +66,8 @@ void print_failures(const launch::RunReport& report) {
   }
 }
 
+}  // namespace
+
 void print_summary(const launch::RunReport& report) {
   print_nodes(report);
   print_links(report);
@@ -84,6 +80,8 @@ void print_summary(const launch::RunReport& report) {
   std::fprintf(stderr, "weft: %s: %s\n", report.run.c_str(),
                report.reason.empty() ? "the run did not do what it should" : report.reason.c_str());
 }
+
+namespace {
 
 bool reads_stdin(const topology::NodePlan& node) {
   return node.options.get("input") == Value("-");

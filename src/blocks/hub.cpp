@@ -103,6 +103,7 @@ void Hub::remove_peer(Peer& peer, bool linger) {
   const auto at = std::ranges::find_if(peers_, [&](const auto& p) { return p.get() == &peer; });
   if (at == peers_.end()) return;  // a handler was faster
   counts_.lost_records += peer.out.resume(peer.out.last_acknowledged()).records;
+  client_.on_removed(peer);
   if (peer.watch != 0) loop_.unwatch(peer.watch);
   peer.watch = 0;
   if (peer.socket) linger ? peer.socket->close() : peer.socket->close_at_once();
@@ -181,7 +182,8 @@ void Hub::handle(Peer* peer, std::string_view routing_id, transport::Message& me
     }
     return;
   }
-  if (header.kind == wire::Kind::nack) return on_nack(*peer, header);
+  const bool of_a_batch = header.kind == wire::Kind::nack && header.seq != 0 && client_.keeps_streams();
+  if (header.kind == wire::Kind::nack && !of_a_batch) return on_nack(*peer, header);
   apply(*peer, peer->session.on_traffic(loop_.now()));
   // Once met, sequence and epoch say what a message is worth, whether or not the session is being renewed.
   if (peer->session.state() == protocol::PeerState::closed || !peer->met) {
@@ -191,6 +193,10 @@ void Hub::handle(Peer* peer, std::string_view routing_id, transport::Message& me
     case wire::Kind::ack:
       return on_ack(*peer, header);
     case wire::Kind::ping:
+      if (client_.keeps_streams()) {
+        const bool numbered = header.options.has(wire::Options::attempt);
+        return acknowledge_stream(*peer, numbered ? std::optional(header.options.attempt_v) : std::nullopt);
+      }
       return acknowledge(*peer);
     case wire::Kind::bye:
       return on_bye(*peer, header);
@@ -200,6 +206,7 @@ void Hub::handle(Peer* peer, std::string_view routing_id, transport::Message& me
 }
 
 void Hub::on_ack(Peer& peer, const wire::Header& header) {
+  if (client_.keeps_streams()) return client_.on_ack(peer, header);
   if (!identity_.sends) return;  // the answer to our PING
   const protocol::Credit credit =
       header.options.has(wire::Options::credit)
@@ -221,7 +228,11 @@ void Hub::on_bye(Peer& peer, const wire::Header& header) {
   }
   peer.finished = true;
   // It waits for this one to be done with all that it sent, and this end may close any moment.
-  if (identity_.receives && peer.ack.pending()) acknowledge(peer);
+  if (identity_.receives && client_.keeps_streams()) {
+    acknowledge_stream(peer, std::nullopt);
+  } else if (identity_.receives && peer.ack.pending()) {
+    acknowledge(peer);
+  }
   // It acknowledged what it had before it said so, and takes nothing more.
   counts_.lost_records += peer.out.resume(peer.out.last_acknowledged()).records;
   if (!identity_.finish_is_told) emit(peer, PeerEvent::What::finished);
@@ -330,6 +341,28 @@ void Hub::acknowledge(Peer& peer) {
   if (send_header(peer, ack) == transport::SendStatus::sent) peer.ack.sent();
 }
 
+void Hub::acknowledge_stream(Peer& peer, std::optional<std::uint32_t> echo) {
+  wire::Header ack = header(wire::Kind::ack, 0);
+  client_.describe(peer, ack);
+  if (echo) {
+    ack.options.attempt_v = *echo;
+    ack.options.mark(wire::Options::attempt);
+  }
+  if (identity_.receives) {
+    ack.options.credit_bytes = options_.window_bytes;
+    ack.options.credit_batches = options_.window_batches;
+    ack.options.mark(wire::Options::credit);
+  }
+  if (send_header(peer, ack) == transport::SendStatus::sent) peer.ack.sent();
+}
+
+void Hub::probe(Peer& peer, std::uint32_t number) {
+  wire::Header h = header(wire::Kind::ping, 0);
+  h.options.attempt_v = number;
+  h.options.mark(wire::Options::attempt);
+  (void)send_header(peer, h);
+}
+
 void Hub::ping(Peer& peer) {
   (void)send_header(peer, header(wire::Kind::ping, peer.out.last_sent()));
 }
@@ -357,7 +390,9 @@ void Hub::nack_to(std::string_view routing_id, wire::Code code, std::string_view
 }
 
 void Hub::bye(Peer& peer, std::uint32_t flags) {
-  if (peer.ack.pending()) acknowledge(peer);  // so that its counts are exact
+  if (peer.ack.pending()) {  // so that its counts are exact
+    client_.keeps_streams() ? acknowledge_stream(peer, std::nullopt) : acknowledge(peer);
+  }
   wire::Header h = header(wire::Kind::bye, peer.out.last_sent());
   h.options.flags_v = flags;
   h.options.mark(wire::Options::flags);

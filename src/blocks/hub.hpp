@@ -31,6 +31,8 @@ struct PortIdentity {
   bool sends = false;     ///< has an outgoing lane a peer
   bool receives = false;  ///< has an incoming lane a peer, and gives credit
   std::string data_endpoint;
+  /// Peers whose HELLO names another delivery are refused.
+  bool same_delivery = false;
   /// A peer's BYE may overtake its last data, which comes another way: the block says when it has finished.
   bool finish_is_told = false;
 };
@@ -60,9 +62,10 @@ struct Peer {
   protocol::SendLane out;
   protocol::ReceiveLane in;
   protocol::AckPolicy ack;
-  std::uint64_t held_bytes = 0;  // received, and the block is not done with them
-  std::uint64_t settled = 0;     // last sequence that the block is done with
-  std::string lane;              // name of the outgoing stream
+  std::uint64_t held_bytes = 0;    // received, and the block is not done with them
+  std::uint64_t settled = 0;       // last sequence that the block is done with
+  std::string lane;                // name of the outgoing stream
+  std::uint32_t stream_index = 0;  // for a block that keeps its streams itself
   wire::DataHeader header;
 
   Peer(const protocol::SessionOptions& options, TimePoint now, std::uint64_t lane_epoch,
@@ -112,6 +115,18 @@ class HubClient {
   virtual void on_down(Peer&, PeerEvent::What) {}
   /// Credit came, or the peer began to drain.
   virtual void on_room(Peer&) {}
+
+  // ---- acknowledged deliveries: the block keeps the streams, the hub only carries what is said of them ----
+
+  /// True: `out`, `in` and `ack` of the peers are not used; the calls below are.
+  [[nodiscard]] virtual bool keeps_streams() const { return false; }
+  /// Adds what is known of the peer's streams to a HELLO, or an ACK, for it.
+  virtual void describe(Peer&, wire::Header&) {}
+  /// A HELLO was accepted; on_up() follows when the peer was not up. `fresh`: a new connection or a new life.
+  virtual void on_met(Peer&, const wire::Header&, bool /*fresh*/) {}
+  virtual void on_ack(Peer&, const wire::Header&) {}
+  /// The peer is forgotten, by the owner's word or because it was dead for long.
+  virtual void on_removed(Peer&) {}
 };
 
 /// Messages of one peer that break the protocol, before it is shut out.
@@ -155,7 +170,13 @@ class Hub {
   /// The block is done with everything up to (epoch, seq): acknowledges when it is time.
   void settled(Peer& peer, std::uint64_t epoch, std::uint64_t seq, std::uint64_t bytes);
   void acknowledge(Peer& peer);
+  /// An ACK with what the block says of the stream; `echo` is the number of the PING that it answers, if any.
+  void acknowledge_stream(Peer& peer, std::optional<std::uint32_t> echo);
   void ping(Peer& peer);
+  /// A PING whose number the ACK repeats.
+  void probe(Peer& peer, std::uint32_t number);
+  /// Calls the block's on_room for every peer again, not later than then.
+  void tick_at(TimePoint when) { plan_tick(when); }
   void nack(Peer& peer, wire::Code code, std::string_view text);
   /// Says BYE to all peers that are up.
   void bye_all(std::uint32_t flags);
@@ -163,6 +184,8 @@ class Hub {
 
   /// Counts refused bytes; a peer that goes on with it is shut out.
   void reject(wire::Rejection why, Peer* peer);
+  [[nodiscard]] wire::Header header(wire::Kind kind, std::uint64_t seq) const;
+  wire::Buffer& scratch() { return scratch_; }
   void on_peer(std::function<void(const PeerEvent&)> handler) { peer_handler_ = std::move(handler); }
   void fill(PortStats& stats) const;
   PortStats& counts() { return counts_; }
@@ -206,7 +229,6 @@ class Hub {
   void tick();
   void plan_tick(TimePoint when);
   void sweep();
-  wire::Header header(wire::Kind kind, std::uint64_t seq) const;
 
   Loop& loop_;
   PortOptions options_;

@@ -16,6 +16,18 @@ std::string describe(const RecordType& type) {
   return type.is_any() ? "any record" : format("{} ({:016x})", type.name, type.fingerprint);
 }
 
+std::string_view delivery_name(Delivery delivery) {
+  switch (delivery) {
+    case Delivery::best_effort:
+      return "best-effort";
+    case Delivery::at_least_once:
+      return "at-least-once";
+    case Delivery::exactly_once:
+      return "exactly-once";
+  }
+  return "unknown";
+}
+
 RecordType type_of(const wire::Options& o, wire::Options::Key name, std::string_view text,
                    wire::Options::Key fingerprint, std::uint64_t number) {
   if (!o.has(name)) return {};
@@ -71,6 +83,11 @@ void Hub::send_hello(Peer& peer, std::uint32_t attempt, std::uint64_t accepted) 
   // said before it came are late.
   o.attempt_v = attempt;
   o.mark(wire::Options::attempt);
+  if (options_.delivery != Delivery::best_effort) {
+    o.delivery_v = static_cast<std::uint8_t>(options_.delivery);
+    o.mark(wire::Options::delivery);
+  }
+  if (client_.keeps_streams()) client_.describe(peer, h);
   (void)send_header(peer, h);
 }
 
@@ -98,6 +115,14 @@ std::optional<std::pair<wire::Code, std::string>> Hub::refuse_hello(const wire::
     return {
         {wire::Code::denied, format("port {} of {} is a {}, but {} is a {} and needs a {}", quoted(o.port_v),
                                     who, quoted(o.block_v), stream_, identity_.block, identity_.peer_block)}};
+  }
+  const auto delivery =
+      o.has(wire::Options::delivery) ? static_cast<Delivery>(o.delivery_v) : Delivery::best_effort;
+  if (identity_.same_delivery && delivery != options_.delivery) {
+    return {
+        {wire::Code::denied,
+         format("port {} of {} is {}, but {} is {}: both ends of a link promise the same", quoted(o.port_v),
+                who, delivery_name(delivery), stream_, delivery_name(options_.delivery))}};
   }
   const RecordType type =
       type_of(o, wire::Options::name, o.name_v, wire::Options::fingerprint, o.fingerprint_v);
@@ -214,6 +239,7 @@ void Hub::rename(Peer& peer, const wire::Header& h) {
   peer.port = h.options.port_v;
   peer.name_hash = protocol::name_hash(peer.node + "." + peer.port);
   peer.lane = format("{}>{}", stream_, peer.node);
+  peer.stream_index = 0;
   peer.header = wire::DataHeader(identity_.block == "dealer" ? wire::Kind::request : wire::Kind::data,
                                  peer.lane, epoch_);
 }
@@ -275,8 +301,13 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
   if (o.has(wire::Options::heartbeat) && o.heartbeat_v <= 3'600'000) {
     peer.session.peer_heartbeat(std::chrono::milliseconds(o.heartbeat_v));
   }
-  if (identity_.sends) meet_receiver(peer, h, new_connection || restarted || !known);
-  const std::uint64_t accepted = identity_.receives ? meet_sender(peer, h) : 0;
+  std::uint64_t accepted = 0;
+  if (client_.keeps_streams()) {
+    client_.on_met(peer, h, new_connection || restarted || !known);
+  } else {
+    if (identity_.sends) meet_receiver(peer, h, new_connection || restarted || !known);
+    if (identity_.receives) accepted = meet_sender(peer, h);
+  }
   peer.met = true;
   if (peer.inbound) {
     send_hello(peer, o.has(wire::Options::attempt) ? o.attempt_v : 0U, accepted);

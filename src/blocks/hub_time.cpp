@@ -38,7 +38,9 @@ void Hub::tick() {
     if (scope.alive.expired() || closed_) return;
     apply(peer, peer.session.on_tick(now));
     if (scope.alive.expired() || closed_) return;
-    if (peer.up() && peer.ack.pending()) acknowledge(peer);
+    if (peer.up() && peer.ack.pending()) {
+      client_.keeps_streams() ? acknowledge_stream(peer, std::nullopt) : acknowledge(peer);
+    }
     if (peer.up() && identity_.sends) client_.on_room(peer);
     if (scope.alive.expired() || closed_) return;
   }

@@ -18,6 +18,7 @@ bool Inbox::open_next() {
     items_.pop_front();
     reader_.emplace(current_->body.view());
     index_ = 0;
+    if (on_begin) on_begin(*current_);
   }
   return true;
 }
@@ -30,6 +31,7 @@ bool Inbox::hand_out(const Handler& to) {
                   .seq = current_->seq,
                   .index = index_++,
                   .snapshot = current_->snapshot,
+                  .attempt = current_->attempt,
                   .reset = std::exchange(current_->reset, false)};
   if (to(view, meta)) return true;
   if (on_bad_record && current_) on_bad_record(*current_);

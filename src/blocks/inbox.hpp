@@ -24,9 +24,12 @@ struct InboxItem {
   std::uint64_t epoch = 0;
   std::uint64_t seq = 0;
   std::uint64_t bytes = 0;
-  std::uint32_t count = 0;  // Sub: records
+  std::uint32_t count = 0;  // records
   bool snapshot = false;
-  bool reset = false;
+  bool reset = false;  // Sub: does not continue what came before
+  // Acknowledged deliveries.
+  std::string stream;
+  std::uint32_t attempt = 1;
 };
 
 class Inbox {
@@ -35,8 +38,10 @@ class Inbox {
 
   /// Called for each record; false from it means: not of the type.
   Handler handler;
+  /// Called before the first record of a batch is handed out.
+  std::function<void(const InboxItem&)> on_begin;
   /// Called when the last record of a batch has been handled.
-  std::function<void(const InboxItem&)> on_done;
+  std::function<void(InboxItem&)> on_done;
   /// Called for each record that was refused.
   std::function<void(const InboxItem&)> on_bad_record;
 
@@ -52,6 +57,9 @@ class Inbox {
   [[nodiscard]] bool paused() const { return paused_; }
   [[nodiscard]] bool empty() const { return items_.empty() && (!reader_ || reader_->done()); }
   void clear();
+  /// The batch of the record that was handed out last, and its place in it; null before the first.
+  [[nodiscard]] const InboxItem* current() const { return current_.get(); }
+  [[nodiscard]] std::uint32_t index() const { return index_ - 1; }
 
  private:
   bool open_next();

@@ -84,8 +84,26 @@ std::string_view to_string(SendStatus status) {
       return "no peer";
     case SendStatus::too_large:
       return "too large";
+    case SendStatus::no_space:
+      return "no space in the journal";
+    case SendStatus::failed:
+      return "the journal has failed";
     case SendStatus::closed:
       return "closed";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(RecordFate fate) {
+  switch (fate) {
+    case RecordFate::processed:
+      return "processed";
+    case RecordFate::expired:
+      return "expired";
+    case RecordFate::dead_lettered:
+      return "dead-lettered";
+    case RecordFate::dropped:
+      return "dropped";
   }
   return "unknown";
 }

@@ -8,6 +8,7 @@
 #include "blocks/defaults.hpp"
 #include "blocks/hub.hpp"
 #include "blocks/inbox.hpp"
+#include "blocks/pull_reliable.hpp"
 
 namespace weft {
 
@@ -36,6 +37,7 @@ struct PullBase::Impl final : blocks::HubClient {
   std::function<void()> batch_end;
   Tap tap;
   bool draining = false;
+  std::unique_ptr<blocks::ReliablePull> reliable;  // acknowledged deliveries
 
   Impl(Loop& loop, PortOptions given, RecordType record)
       : options(std::move(given)),
@@ -49,8 +51,15 @@ struct PullBase::Impl final : blocks::HubClient {
              .receives = true,
              .data_endpoint = {}},
             *this) {
-    inbox.on_done = [this](const InboxItem& item) { done(item); };
+    inbox.on_done = [this](InboxItem& item) { done(item); };
+    if (options.delivery != Delivery::best_effort) {
+      reliable = std::make_unique<blocks::ReliablePull>(hub, inbox);
+      inbox.on_begin = [this](const InboxItem& item) { reliable->begin(item); };
+    }
     inbox.on_bad_record = [this](const InboxItem& item) {
+      // Trying again would not help.
+      if (reliable)
+        reliable->note(item, inbox.index(), Verdict::reject("not a record of the receiver's type"));
       hub.reject(wire::Rejection::wrong_type, hub.find(item.peer_id));
       --hub.counts().received_records;
     };
@@ -60,7 +69,15 @@ struct PullBase::Impl final : blocks::HubClient {
     if (draining) hub.bye(peer, wire::kDraining);  // it was away when the others were told
   }
 
-  void done(const InboxItem& item) {
+  [[nodiscard]] bool keeps_streams() const override { return reliable != nullptr; }
+  void describe(Peer& peer, wire::Header& header) override { reliable->describe(peer, header); }
+  void on_met(Peer& peer, const wire::Header& header, bool) override { reliable->on_met(peer, header); }
+
+  void done(InboxItem& item) {
+    if (reliable) {
+      if (batch_end) batch_end();  // before the commit: what it flushes belongs to it
+      return reliable->done(item);
+    }
     if (Peer* peer = hub.find(item.peer_id)) {
       peer->held_bytes -= std::min(peer->held_bytes, item.bytes);
       hub.settled(*peer, item.epoch, item.seq, item.bytes);
@@ -72,10 +89,22 @@ struct PullBase::Impl final : blocks::HubClient {
                   std::size_t at) override {
     if (header.kind != wire::Kind::data) return hub.reject(wire::Rejection::unexpected, &peer);
     InboxItem item;
+    const wire::Options& o = header.options;
+    if (reliable && o.has(wire::Options::flags) && (o.flags_v & wire::kTombstone) != 0) {
+      return reliable->on_void(peer, header);
+    }
     if (!checked(header, received, at, item, &peer)) return;
     // A peer that ignores its credit would fill the memory of this one.
     if (peer.held_bytes > 2 * options.window_bytes && peer.held_bytes != 0) {
       return hub.reject(wire::Rejection::too_large, &peer);
+    }
+    item.peer = peer.node;
+    item.peer_id = peer.id;
+    if (reliable) {
+      item.count = static_cast<std::uint32_t>(o.count_v);
+      item.attempt = o.has(wire::Options::attempt) ? o.attempt_v : 1;
+      if (tap) tap(false, item.peer, item.body.view(), o.count_v);
+      return reliable->on_batch(peer, header, std::move(item));
     }
     const auto outcome = peer.in.arrive(header.epoch, header.seq);
     if (!accepted(outcome)) {
@@ -86,8 +115,6 @@ struct PullBase::Impl final : blocks::HubClient {
       }
       return;
     }
-    item.peer = peer.node;
-    item.peer_id = peer.id;
     peer.held_bytes += item.bytes;
     take(std::move(item), header);
   }
@@ -187,6 +214,12 @@ struct PullBase::Impl final : blocks::HubClient {
 
 PullBase::PullBase(Loop& loop, PortOptions options, RecordType type) {
   blocks::fill_defaults(options);
+  if (options.delivery == Delivery::exactly_once && !options.journal) {
+    throw Error(
+        Errc::invalid_argument,
+        format("port {}: exactly-once needs a journal at the receiving end; give PortOptions::journal",
+               options.name));
+  }
   if (options.native && !options.connect.empty()) {
     throw Error(Errc::invalid_argument,
                 format("port {}: a native Pull binds and its Push connects; give `bind`, not `connect`",
@@ -225,6 +258,7 @@ PortStats PullBase::stats() const {
   PortStats stats;
   impl_->hub.fill(stats);
   stats.peers_up = peers_up();
+  if (impl_->reliable) impl_->reliable->fill(stats);
   if (impl_->native && impl_->native->open()) {
     stats.rejected_connections = impl_->native->rejected_connections();
   }
@@ -257,6 +291,20 @@ void PullBase::pause(bool paused) {
   }
 }
 
+void PullBase::judge(Verdict outcome) {
+  const InboxItem* item = impl_->inbox.current();
+  if (impl_->reliable && item) impl_->reliable->note(*item, impl_->inbox.index(), std::move(outcome));
+}
+
+Receipt PullBase::defer() {
+  const InboxItem* item = impl_->inbox.current();
+  return impl_->reliable && item ? impl_->reliable->defer(*item, impl_->inbox.index()) : Receipt{};
+}
+
+bool PullBase::settle(const Receipt& receipt, Verdict outcome) {
+  return impl_->reliable && impl_->reliable->settle(receipt, std::move(outcome));
+}
+
 void PullBase::set_handler(Handler handler) {
   impl_->inbox.handler = std::move(handler);
   impl_->watch_native();
@@ -287,6 +335,7 @@ bool PullBase::drained() const {
   const Impl& impl = *impl_;
   if (impl.hub.closed()) return true;
   if (!impl.draining || !impl.inbox.empty()) return false;
+  if (impl.reliable && !impl.reliable->idle()) return false;
   return !impl.hub.anyone_living();
 }
 
@@ -295,6 +344,7 @@ void PullBase::close() {
   if (impl.hub.closed()) return;
   impl.inbox.finish();  // its sender should know that the last record was taken
   impl.hub.close();
+  if (impl.reliable) impl.reliable->close();
   impl.inbox.clear();
   impl.unwatch_native();
   if (impl.native) impl.native->close();

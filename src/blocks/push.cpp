@@ -1,314 +1,23 @@
+// Push: the calls of its user.
 #include <weft/blocks/push.hpp>
 
 #include <algorithm>
-#include <deque>
-#include <map>
 #include <utility>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
-#include <weft/protocol/choose.hpp>
 
 #include "blocks/defaults.hpp"
-#include "blocks/hub.hpp"
-#include "blocks/push_queue.hpp"
+#include "blocks/push_impl.hpp"
 
 namespace weft {
 
-using namespace blocks;
-using Batch = wire::BatchBuilder::Batch;
-
-struct PushBase::Impl final : blocks::HubClient {
-  PushBase& self;
-  PortOptions options;
-  RecordType type;
-  Hub hub;
-  std::size_t reserve;
-  Queue shared;
-  std::map<std::uint64_t, Queue> queues;  // by peer id
-  std::vector<std::unique_ptr<NativeTarget>> natives;
-  std::vector<protocol::Candidate> candidates;
-  std::size_t last_choice = SIZE_MAX;
-  std::uint64_t queued_bytes = 0;
-  std::uint64_t queued_records = 0;
-  Loop::HookId hook = 0;
-  Loop::TimerId linger_timer = 0;
-  Loop::TimerId native_timer = 0;
-  Duration native_retry = kNativeRetry;
-  std::size_t natives_made = 0;
-  std::function<void()> room_handler;
-  Tap tap;
-  std::vector<std::uint64_t> down;  // peers that take nothing more
-  bool pumping = false;
-  bool room_came = false;
-  bool blocked = false;
-  bool ownerless = false;  // a key had no living receiver
-  bool draining = false;
-  bool said_bye = false;
-
-  Impl(PushBase& owner, Loop& loop, PortOptions given, RecordType record)
-      : self(owner),
-        options(std::move(given)),
-        type(std::move(record)),
-        hub(loop, options,
-            {.block = "push",
-             .peer_block = "pull",
-             .type = type,
-             .reply_type = {},
-             .sends = true,
-             .receives = false,
-             .data_endpoint = {}},
-            *this),
-        reserve(std::min<std::size_t>(options.batch_bytes + options.batch_bytes / 8, 1 << 20)),
-        shared(hub.pool(), reserve) {}
-
-  [[nodiscard]] bool by_peer() const {
-    return options.distribute == Distribute::hash || options.distribute == Distribute::explicit_;
-  }
-
-  // ---- who gets it ----
-
-  void list_candidates(std::uint64_t bytes) {
-    candidates.clear();
-    for (const auto& peer : hub.peers()) {
-      candidates.push_back({.id = peer->name_hash,
-                            .ready = peer->usable() && peer->out.admits(bytes),
-                            .room = peer->out.room()});
-    }
-    for (const auto& native : natives) {
-      candidates.push_back({.id = native->hash, .ready = native->socket.writable(), .room = 1});
-    }
-  }
-
-  /// The receiver that owns a key: among those that live, whether or not they have room now.
-  Peer* owner_of(Bytes key) {
-    candidates.clear();
-    std::vector<Peer*> living;
-    for (const auto& peer : hub.peers()) {
-      if (!peer->living()) continue;
-      living.push_back(peer.get());
-      candidates.push_back({.id = peer->name_hash});
-    }
-    const auto at = protocol::by_key(candidates, protocol::name_hash(as_text(key)));
-    return at ? living[*at] : nullptr;
-  }
-
-  Peer* named(std::string_view name) {
-    for (const auto& peer : hub.peers()) {
-      if (peer->usable() && peer->node == name) return peer.get();
-    }
-    return nullptr;
-  }
-
-  Queue& queue_of(const Peer& peer) {
-    auto found = queues.find(peer.id);
-    if (found == queues.end()) found = queues.emplace(peer.id, Queue(hub.pool(), reserve)).first;
-    return found->second;
-  }
-
-  // ---- queues ----
-
-  void close_batch(Queue& queue) {
-    if (queue.open.empty()) return;
-    queue.ready.push_back(queue.open.take());
-    queued_bytes += queue.ready.back().bytes;
-    queued_records += queue.ready.back().count;
-  }
-
-  void close_all() {
-    close_batch(shared);
-    for (auto& [id, queue] : queues) close_batch(queue);
-  }
-
-  void pop(Queue& queue) {
-    queued_bytes -= queue.ready.front().bytes;
-    queued_records -= queue.ready.front().count;
-    queue.ready.pop_front();
-  }
-
-  void pump() {
-    if (hub.closed() || pumping) return;
-    pumping = true;
-    pump_shared();
-    for (auto at = queues.begin(); at != queues.end();) {
-      Peer* peer = hub.find(at->first);
-      if (peer) {
-        while (!at->second.ready.empty() && peer->usable() && send_one(*peer, at->second)) {
-        }
-      }
-      ++at;
-    }
-    pumping = false;
-    forget_down();
-    update_room();
-    check_drain();
-  }
-
-  void pump_shared() {
-    while (!shared.ready.empty()) {
-      list_candidates(shared.ready.front().bytes);
-      const auto at = options.distribute == Distribute::balance
-                          ? protocol::most_room(candidates, last_choice)
-                          : protocol::round_robin(candidates, last_choice);
-      if (!at) break;
-      last_choice = *at;
-      const std::size_t sessions = hub.peers().size();
-      const bool sent =
-          *at < sessions ? send_one(*hub.peers()[*at], shared) : send_native(*natives[*at - sessions]);
-      if (!sent) break;
-    }
-    if (!natives.empty() && !shared.ready.empty() && native_timer == 0) {
-      native_timer = hub.loop().at(hub.loop().now() + native_retry, [this] {
-        native_timer = 0;
-        native_retry = std::min(2 * native_retry, kNativeLastRetry);
-        pump();
-      });
-    }
-  }
-
-  bool send_one(Peer& peer, Queue& queue) {
-    Batch& batch = queue.ready.front();
-    if (!peer.out.admits(batch.bytes)) return false;
-    if (tap) tap(true, peer.node, batch.body.view(), batch.count);
-    const std::uint64_t bytes = batch.bytes;
-    const std::uint32_t count = batch.count;
-    if (!hub.send_batch(peer, wire::Kind::data, peer.out.last_sent() + 1, batch)) return false;
-    peer.out.send(bytes, count);
-    count_sent(bytes, count);
-    pop(queue);
-    return true;
-  }
-
-  bool send_native(NativeTarget& native) {
-    Batch& batch = shared.ready.front();
-    if (!native.send(batch, type.fingerprint, *hub.pool())) return false;
-    if (tap) tap(true, native.endpoint, batch.body.view(), batch.count);
-    native_retry = kNativeRetry;
-    count_sent(batch.bytes, batch.count);
-    pop(shared);
-    return true;
-  }
-
-  void count_sent(std::uint64_t bytes, std::uint32_t count) {
-    hub.counts().sent_records += count;
-    hub.counts().sent_bytes += bytes;
-    ++hub.counts().sent_batches;
-  }
-
-  /// `open_` is null exactly when send() has to think first.
-  void update_room() {
-    const bool was_blocked = blocked;
-    blocked = queued_bytes >= options.capacity_bytes;
-    self.open_ = blocked || by_peer() || draining || hub.closed() ? nullptr : &shared.open;
-    room_came = room_came || (was_blocked && !blocked);
-  }
-
-  void drop(std::uint64_t records) { hub.counts().dropped_records += records; }
-
-  void drop_oldest() {
-    while (queued_bytes >= options.capacity_bytes) {
-      Queue* fullest = &shared;
-      for (auto& [id, queue] : queues) {
-        if (queue.ready.size() > fullest->ready.size()) fullest = &queue;
-      }
-      if (fullest->ready.empty()) break;
-      drop(fullest->ready.front().count);
-      pop(*fullest);
-    }
-    update_room();
-  }
-
-  // ---- idle, drain ----
-
-  void tell_room() {
-    if (std::exchange(room_came, false) && room_handler) room_handler();
-  }
-
-  void on_idle() {
-    tell_room();
-    if (hub.closed()) return;
-    const bool anything = !shared.open.empty() ||
-                          std::ranges::any_of(queues, [](const auto& q) { return !q.second.open.empty(); });
-    if (!anything) return;
-    if (options.linger == Duration::zero()) {
-      close_all();
-      pump();
-      tell_room();
-    } else if (linger_timer == 0) {
-      linger_timer = hub.loop().at(hub.loop().now() + options.linger, [this] {
-        linger_timer = 0;
-        close_all();
-        pump();
-      });
-    }
-  }
-
-  [[nodiscard]] bool all_settled() const {
-    return queued_records == 0 && std::ranges::all_of(hub.peers(), [](const auto& peer) {
-             // One that is silent for a while is slow, not dead: what it has may still be handled.
-             const auto state = peer->session.state();
-             const bool lives = state == protocol::PeerState::up || state == protocol::PeerState::suspect;
-             return !lives || peer->out.outstanding() == 0;
-           });
-  }
-
-  /// Asks those who have not acknowledged yet to do so now.
-  void ask_for_acks() {
-    for (std::size_t i = 0; i < hub.peers().size(); ++i) {
-      Peer& peer = *hub.peers()[i];
-      if (peer.up() && peer.out.outstanding() != 0) hub.ping(peer);
-    }
-  }
-
-  void check_drain() {
-    if (!draining || said_bye || !all_settled()) return;
-    said_bye = true;
-    hub.bye_all(wire::kLast);
-  }
-
-  // ---- what the hub tells ----
-
-  void on_message(Peer& peer, const wire::Header&, transport::Message&, std::size_t) override {
-    hub.reject(wire::Rejection::unexpected, &peer);
-  }
-  void on_up(Peer&) override {
-    room_came = room_came || std::exchange(ownerless, false);
-    pump();
-  }
-  void on_down(Peer& peer, PeerEvent::What what) override {
-    if (what == PeerEvent::What::restarted) return;  // it is back already, and takes what waits
-    down.push_back(peer.id);
-    if (!pumping) pump();
-  }
-  void on_room(Peer& peer) override {
-    if (peer.draining && !peer.finished) {
-      down.push_back(peer.id);
-      // After what is already on its way it hears that nothing more comes.
-      hub.bye(peer, wire::kLast);
-      peer.finished = true;
-    }
-    pump();
-  }
-
-  /// Batches that wait for a peer that takes nothing more: keys and explicit names cannot be read back from a
-  /// batch, so the records are dropped, and counted. (What waits for any peer is not touched.)
-  void forget_down() {
-    for (const std::uint64_t id : down) {
-      const auto found = queues.find(id);
-      if (found == queues.end()) continue;
-      close_batch(found->second);
-      while (!found->second.ready.empty()) {
-        drop(found->second.ready.front().count);
-        pop(found->second);
-      }
-      queues.erase(found);
-    }
-    down.clear();
-  }
-};
-
 PushBase::PushBase(Loop& loop, PortOptions options, RecordType type) {
   blocks::fill_defaults(options);
+  if (options.journal && options.delivery != Delivery::best_effort) {
+    options.epoch = blocks::journaled_epoch(*options.journal, options.name,
+                                            options.epoch != 0 ? options.epoch : wall_micros());
+  }
   if (options.native && !options.bind.empty()) {
     throw Error(Errc::invalid_argument,
                 format("port {}: a native Push connects and its Pull binds; give `connect`, not `bind`",
@@ -367,6 +76,7 @@ PortStats PushBase::stats() const {
     stats.queued_records += queue.open.count();
     stats.queued_bytes += queue.open.bytes();
   }
+  if (impl_->reliable) impl_->reliable->fill(stats);
   return stats;
 }
 
@@ -377,7 +87,11 @@ void PushBase::on_room(std::function<void()> handler) {
   impl_->room_handler = std::move(handler);
 }
 void PushBase::tap(Tap tap) {
-  impl_->tap = std::move(tap);
+  if (impl_->reliable) {
+    impl_->reliable->tap = std::move(tap);
+  } else {
+    impl_->tap = std::move(tap);
+  }
 }
 bool PushBase::has_room() const {
   return !impl_->blocked && !impl_->ownerless && !impl_->draining && !impl_->hub.closed();
@@ -400,8 +114,13 @@ void PushBase::close() {
   if (impl.hub.closed()) return;
   impl.close_all();
   impl.pump();
-  impl.drop(impl.queued_records);
+  // What a journal has is not dropped: the next life of the port goes on with it.
+  impl.drop(impl.reliable && !impl.options.journal ? impl.reliable->left() : impl.queued_records);
   impl.hub.close();
+  if (impl.reliable) {
+    if (impl.options.journal) impl.options.journal->remove_before_commit(impl.prepare);
+    impl.reliable->close();
+  }
   Loop& loop = impl.hub.loop();
   loop.remove_hook(impl.hook);
   if (impl.linger_timer != 0) loop.cancel(impl.linger_timer);
@@ -419,6 +138,11 @@ wire::BatchBuilder* PushBase::begin(const To& to, SendStatus& why) {
   if (impl.hub.closed() || impl.draining) return nullptr;
   if (impl.blocked) impl.pump();
   if (impl.blocked) {
+    const SendStatus refusal = impl.refusal();
+    if (refusal == SendStatus::no_space || refusal == SendStatus::failed) {
+      why = refusal;
+      return nullptr;
+    }
     switch (impl.options.overflow) {
       case Overflow::block:
         why = SendStatus::would_block;
@@ -432,20 +156,33 @@ wire::BatchBuilder* PushBase::begin(const To& to, SendStatus& why) {
         return nullptr;
       case Overflow::drop_oldest:
         impl.drop_oldest();
+        // All of it is on its way: nothing can be taken back, so the new one goes.
+        if (impl.reliable && impl.blocked) {
+          impl.drop(1);
+          why = SendStatus::dropped;
+          return nullptr;
+        }
         break;
     }
   }
-  if (!impl.by_peer()) return &impl.shared.open;
-  Peer* peer = nullptr;
-  if (impl.options.distribute == Distribute::hash) {
-    peer = impl.owner_of(to.key.value_or(Bytes{}));
-    why = SendStatus::would_block;
-    impl.ownerless = peer == nullptr;
-  } else {
-    peer = impl.named(to.peer);
-    why = SendStatus::no_peer;
+  Queue* queue = &impl.shared;
+  const std::uint64_t key = protocol::name_hash(as_text(to.key.value_or(Bytes{})));
+  if (impl.by_peer()) {
+    const bool by_key = impl.options.distribute == Distribute::hash;
+    std::uint64_t id = 0;
+    if (impl.reliable) {
+      id = by_key ? impl.reliable->owner_of(key) : impl.reliable->named(to.peer);
+    } else if (Peer* peer = by_key ? impl.owner_of(key) : impl.named(to.peer)) {
+      id = peer->id;
+    }
+    impl.ownerless = by_key && id == 0;
+    why = by_key ? SendStatus::would_block : SendStatus::no_peer;
+    if (id == 0) return nullptr;
+    queue = &impl.queue_of(id);
+    queue->lane = static_cast<std::uint32_t>(id);
   }
-  return peer ? &impl.queue_of(*peer).open : nullptr;
+  if (impl.reliable) impl.note(*queue, to, key);
+  return &queue->open;
 }
 
 SendStatus PushBase::full(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark) {
@@ -466,8 +203,12 @@ SendStatus PushBase::full(wire::BatchBuilder& batch, const wire::BatchBuilder::M
 bool PushBase::wait_for_room(Deadline deadline) {
   Impl& impl = *impl_;
   if (impl.options.distribute == Distribute::hash && !impl.blocked) {  // no living peer owns the key
-    return impl.hub.loop().run_until([&] { return impl.hub.closed() || impl.owner_of({}) != nullptr; },
-                                     deadline);
+    return impl.hub.loop().run_until(
+        [&] {
+          return impl.hub.closed() ||
+                 (impl.reliable ? impl.reliable->owner_of(0) != 0 : impl.owner_of(0) != nullptr);
+        },
+        deadline);
   }
   return impl.hub.loop().run_until([&] { return !impl.blocked || impl.hub.closed(); }, deadline);
 }
@@ -476,7 +217,8 @@ bool PushBase::flush(Deadline deadline) {
   Impl& impl = *impl_;
   impl.close_all();
   impl.pump();
-  return impl.hub.loop().run_until([&] { return impl.queued_records == 0; }, deadline);
+  return impl.hub.loop().run_until(
+      [&] { return impl.reliable ? impl.reliable->handed_over() : impl.queued_records == 0; }, deadline);
 }
 
 bool PushBase::settle(Deadline deadline) {
@@ -484,6 +226,32 @@ bool PushBase::settle(Deadline deadline) {
   Impl& impl = *impl_;
   impl.ask_for_acks();
   return impl.hub.loop().run_until([&] { return impl.all_settled(); }, deadline);
+}
+
+bool PushBase::sync(Deadline deadline) {
+  Impl& impl = *impl_;
+  if (!impl.reliable) return true;
+  impl.close_all();
+  impl.pump();
+  (void)impl.hub.loop().run_until(
+      [&] { return impl.reliable->durable() || impl.refusal() == SendStatus::failed; }, deadline);
+  return impl.reliable->durable();
+}
+
+void PushBase::on_outcome(std::function<void(std::uint64_t, RecordFate)> handler) {
+  if (impl_->reliable) impl_->reliable->outcome = std::move(handler);
+}
+
+void PushBase::on_dead_letter(std::function<SendStatus(const DeadLetter&)> handler) {
+  if (impl_->reliable) impl_->reliable->dead_letter = std::move(handler);
+}
+
+std::uint64_t PushBase::purge() {
+  return impl_->reliable ? impl_->reliable->purge() : 0;
+}
+
+std::uint64_t PushBase::accepted_total() const {
+  return impl_->reliable ? impl_->reliable->accepted_total() : impl_->hub.counts().sent_records;
 }
 
 bool PushBase::wait_for_peers(std::size_t count, Deadline deadline) {

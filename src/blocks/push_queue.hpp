@@ -11,6 +11,8 @@
 #include <weft/wire/batch.hpp>
 #include <weft/wire/header.hpp>
 
+#include "blocks/parcel.hpp"
+
 namespace weft::blocks {
 
 constexpr int kNativeHighWater = 100;  // batches a socket; about as many bytes as a session's window
@@ -21,6 +23,11 @@ constexpr Duration kNativeLastRetry = std::chrono::milliseconds(50);
 struct Queue {
   wire::BatchBuilder open;
   std::deque<wire::BatchBuilder::Batch> ready;
+  // Acknowledged deliveries: of the open batch.
+  BatchClass kind;
+  std::uint32_t lane = 0;
+  std::vector<std::uint64_t> keys;
+  std::vector<std::uint64_t> correlations;
   explicit Queue(const std::shared_ptr<wire::BufferPool>& pool, std::size_t reserve) : open(pool, reserve) {}
 };
 

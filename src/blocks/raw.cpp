@@ -73,10 +73,13 @@ void copy_object(wire::BatchBuilder& batch, wire::Buffer& out, wire::Unpack& in,
 
 void add_forwarded(wire::BatchBuilder& batch, const wire::RecordView& record) {
   if (record.tensors.empty()) return batch.add_packed(record.packed);
-  batch.add([&](wire::Buffer& out) {
-    wire::Unpack in(record.packed);
-    copy_object(batch, out, in, record.tensors, wire::kMaxRecordDepth);
-  });
+  batch.add([&](wire::Buffer& out) { write_forwarded(batch, out, record); });
+}
+
+void write_forwarded(wire::BatchBuilder& batch, wire::Buffer& out, const wire::RecordView& record) {
+  if (record.tensors.empty()) return wire::Pack(out).raw(record.packed);
+  wire::Unpack in(record.packed);
+  copy_object(batch, out, in, record.tensors, wire::kMaxRecordDepth);
 }
 
 }  // namespace weft

@@ -37,7 +37,7 @@ SubBase::Impl::Impl(Loop& loop, PortOptions given, RecordType type)
     }
     prefixes.push_back(*frame);
   }
-  inbox.on_done = [this](const InboxItem& item) {
+  inbox.on_done = [this](InboxItem& item) {
     held_bytes -= std::min(held_bytes, item.bytes);
     watch_all();
   };

@@ -10,7 +10,7 @@ namespace weft {
 using blocks::InboxItem;
 using blocks::Peer;
 using blocks::Source;
-using Verdict = Source::Reader::Verdict;
+using Arrived = Source::Reader::Verdict;
 
 namespace {
 
@@ -81,14 +81,14 @@ void SubBase::Impl::on_batch(std::uint64_t id, Source& source, std::string_view 
   std::uint64_t bytes = 0;
   for (std::size_t i = at; i < message.size(); ++i) bytes += message[i].size();
   const auto arrival = source.reader->arrive(topic, header.seq, bytes, replayed, now);
-  if (arrival.verdict == Verdict::duplicate) ++hub.counts().duplicate_batches;
-  if (arrival.verdict == Verdict::no_topic) hub.reject(wire::Rejection::too_large, nullptr);
-  const bool taken = arrival.verdict == Verdict::next || arrival.verdict == Verdict::held;
+  if (arrival.verdict == Arrived::duplicate) ++hub.counts().duplicate_batches;
+  if (arrival.verdict == Arrived::no_topic) hub.reject(wire::Rejection::too_large, nullptr);
+  const bool taken = arrival.verdict == Arrived::next || arrival.verdict == Arrived::held;
   InboxItem item;
   if (taken && checked(header, at, item)) {
     fill(item, id, topic, header);
     item.reset = arrival.reset;
-    if (arrival.verdict == Verdict::held) {
+    if (arrival.verdict == Arrived::held) {
       source.reader->hold(topic, header.seq, bytes, std::move(item), now);
     } else {
       const std::weak_ptr<bool> alive = hub.alive();
@@ -133,8 +133,8 @@ void SubBase::Impl::on_snapshot(std::uint64_t id, Source& source, const wire::He
   InboxItem item;
   if (!checked(header, 0, item)) return;
   const auto arrival = source.reader->snapshot(topic, header.seq);
-  if (arrival.verdict == Verdict::no_topic) hub.reject(wire::Rejection::too_large, nullptr);
-  if (arrival.verdict != Verdict::next) return;
+  if (arrival.verdict == Arrived::no_topic) hub.reject(wire::Rejection::too_large, nullptr);
+  if (arrival.verdict != Arrived::next) return;
   fill(item, id, topic, header);
   item.snapshot = true;
   item.reset = arrival.reset;

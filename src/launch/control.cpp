@@ -101,8 +101,10 @@ void Launcher::Impl::on_report(Managed& node, const Value& message) {
     changed();
   }
   if (now == "ready" || now == "running") {
+    const bool is_back = go && !node.ready;
     node.ready = true;
     check_ready();
+    if (is_back) loop.post([this] { check_over(); });
   }
   answer_taps(node);
   if (!news) return;

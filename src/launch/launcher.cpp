@@ -22,8 +22,6 @@ namespace weft::launch {
 namespace {
 
 constexpr std::size_t kLastLines = 20;
-constexpr Duration kFirstBackOff = std::chrono::milliseconds(200);
-constexpr Duration kLastBackOff = std::chrono::seconds(10);
 constexpr Duration kStable =
     std::chrono::seconds(30);  // an incarnation that lived so long starts the back-off anew
 constexpr Duration kStartMargin = std::chrono::seconds(2);  // that nodes have on top of the start limit
@@ -74,6 +72,11 @@ std::string how(const Ending& ending) {
 Launcher::Launcher(Loop& loop, topology::Plan plan, LaunchOptions options) {
   if (!options.resolve)
     throw Error(Errc::invalid_argument, "a launcher needs `resolve`, which finds programs");
+  if (options.first_back_off < Duration::zero() || options.last_back_off > std::chrono::hours(1)) {
+    throw Error(Errc::invalid_argument,
+                format("first_back_off is {} and last_back_off {}, but they have to be 0s to 1h",
+                       format_duration(options.first_back_off), format_duration(options.last_back_off)));
+  }
   if (!options.run.empty()) check_run_id(options.run);
   std::string run = options.run.empty() ? make_run_id(plan.name) : options.run;
   impl_ = std::make_unique<Impl>(loop, std::move(plan), std::move(options), std::move(run));
@@ -106,6 +109,12 @@ void Launcher::drain() {
 void Launcher::stop_now() {
   impl_->fail("stopped at once");
   impl_->kill_all();
+}
+bool Launcher::signal(const topology::NodeId& node, int number) {
+  const Managed* managed = impl_->find(node.text());
+  if (!managed || !managed->process) return false;
+  managed->process->signal_group(number);
+  return true;
 }
 Value Launcher::state() const {
   return impl_->state();
@@ -215,6 +224,7 @@ void Launcher::Impl::start(Managed& node) {
     state_of(node, "failed", node.reason);
     fail(format("{}: {}", plan_of.id.text(), error.what()));
   }
+  if (go && node.ready) loop.post([this] { check_over(); });
 }
 
 void Launcher::Impl::on_line(Managed& node, bool is_stderr, std::string_view line) {
@@ -260,8 +270,8 @@ void Launcher::Impl::on_end(Managed& node, const Ending& ending) {
 }
 
 void Launcher::Impl::start_again(Managed& node, const std::string& how_it_ended) {
-  const Duration wait =
-      std::min<Duration>(kLastBackOff, kFirstBackOff * (1LL << std::min(node.failures, 10U)));
+  const Duration wait = std::min<Duration>(options.last_back_off,
+                                           options.first_back_off * (1LL << std::min(node.failures, 10U)));
   ++node.failures;
   ++node.restarts;
   event(format("{} {}; starting it again in {} ({} of {})", node.plan->id.text(), how_it_ended,
@@ -355,13 +365,17 @@ void Launcher::Impl::check_over() {
   const bool any_main = std::ranges::any_of(nodes, [](const auto& node) { return node->plan->main; });
   const bool mains_done =
       std::ranges::all_of(nodes, [&](const auto& node) { return !node->plan->main || has_ended(node); });
-  if (any_main && mains_done) drain("the main nodes have ended");
+  if (!any_main || !mains_done) return;
+  const auto is_back = [&](const auto& node) { return has_ended(node) || node->ready; };
+  if (options.wait_for_restarts && go && !std::ranges::all_of(nodes, is_back)) return;
+  drain("the main nodes have ended");
 }
 
 void Launcher::Impl::drain(const std::string& why) {
   if (draining) return;
   draining = true;
   event("draining: " + why);
+  if (options.on_drain) options.on_drain();
   if (start_timer != 0) loop.cancel(start_timer);
   start_timer = 0;
   for (const auto& node : nodes) {

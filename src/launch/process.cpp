@@ -160,8 +160,8 @@ void Process::terminate() {
   if (!reaped_ && pid_ > 0) kill(pid_, SIGTERM);
 }
 
-void Process::kill_group() {
-  if (pid_ > 0 && !reaped_) kill(-pid_, SIGKILL);
+void Process::signal_group(int number) {
+  if (pid_ > 0 && !reaped_) kill(-pid_, number);
 }
 
 void Process::watch_stream(Stream& stream, int& read_end) {

@@ -1,6 +1,7 @@
 // Process: one child in a process group of its own, its output line by line, its end with what it used.
 #pragma once
 
+#include <csignal>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -47,7 +48,8 @@ class Process {
   /// To the process itself, which knows how to drain.
   void terminate();
   /// To the whole group.
-  void kill_group();
+  void kill_group() { signal_group(SIGKILL); }
+  void signal_group(int number);
 
  private:
   /// One of the two streams that the child writes.

@@ -36,6 +36,7 @@ Value to_value(const RunReport& report) {
     v["from"] = link.from;
     v["to"] = link.to;
     v["pattern"] = topology::to_string(link.pattern);
+    v["delivery"] = topology::to_string(link.delivery);
     v["sent"] = link.sent;
     v["received"] = link.received;
     v["dropped"] = link.dropped;
@@ -43,6 +44,13 @@ Value to_value(const RunReport& report) {
     v["missed"] = link.missed;
     v["duplicates"] = link.duplicates;
     v["rejected"] = link.rejected;
+    v["processed"] = link.processed;
+    v["redelivered"] = link.redelivered;
+    v["retransmitted"] = link.retransmitted;
+    v["expired"] = link.expired;
+    v["dead_lettered"] = link.dead_lettered;
+    v["retained"] = link.retained;
+    v["reconnects"] = link.reconnects;
     v["left"] = link.left;
     v["shared"] = link.shared;
     v["exact"] = link.exact;

@@ -31,12 +31,19 @@ void add_port(LinkReport& report, std::uint64_t& wrong_type, const Value& counts
     report.dropped += count(counts, link.from_port, "dropped_records");
     report.lost += count(counts, link.from_port, "lost_records");
     report.rejected += refused(link.from_port);
+    report.processed += count(counts, link.from_port, "processed_records");
+    report.redelivered += count(counts, link.from_port, "redelivered_records");
+    report.retransmitted += count(counts, link.from_port, "retransmitted_batches");
+    report.expired += count(counts, link.from_port, "expired_records");
+    report.dead_lettered += count(counts, link.from_port, "dead_lettered_records");
+    report.reconnects += count(counts, link.from_port, "returns");
   }
   if (takes) {
     report.received += count(counts, link.to_port, "received_records");
     report.missed += count(counts, link.to_port, "missed_batches");
     report.duplicates += count(counts, link.to_port, "duplicate_batches");
     report.rejected += refused(link.to_port);
+    report.reconnects += count(counts, link.to_port, "returns");
     const auto why = wire::to_string(wire::Rejection::wrong_type);
     wrong_type += count_of(counts.get(link.to_port).get("rejections").get(why));
   }
@@ -85,6 +92,8 @@ LinkReport Launcher::Impl::link_report(const topology::LinkPlan& link) const {
   report.from = link.from_node + "." + link.from_port;
   report.to = link.to_node + "." + link.to_port;
   report.pattern = link.pattern;
+  report.delivery = link.delivery;
+  const bool acknowledged = link.delivery != topology::Delivery::best_effort;
   std::uint64_t wrong_type = 0;
   for (const auto& node : nodes) {
     const bool sends = node->plan->id.name == link.from_node;
@@ -93,6 +102,11 @@ LinkReport Launcher::Impl::link_report(const topology::LinkPlan& link) const {
     // A program that describes nothing counts nothing.
     if (!node->exact || !node->program.describes) report.exact = false;
     if (node->life == Managed::Life::ended && !node->last_word) report.exact = false;
+    // Of the present incarnation alone: an earlier one left nothing behind but its journal.
+    if (sends && acknowledged) {
+      report.retained += count(node->counts, link.from_port, "queued_records") +
+                         count(node->counts, link.from_port, "outstanding_records");
+    }
     for (const Value* counts : {&node->counts, &node->earlier_counts}) {
       add_port(report, wrong_type, *counts, link, sends, takes);
       if ((sends && count(*counts, link.from_port, "guests") != 0) ||
@@ -105,7 +119,9 @@ LinkReport Launcher::Impl::link_report(const topology::LinkPlan& link) const {
                     return (other.from_node == link.from_node && other.from_port == link.from_port) ||
                            (other.to_node == link.to_node && other.to_port == link.to_port);
                   }) > 1;
-  if (link.pattern != topology::Pattern::pub_sub && !report.shared) {
+  if (acknowledged) {
+    report.left = report.retained;
+  } else if (link.pattern != topology::Pattern::pub_sub && !report.shared) {
     const std::uint64_t settled = report.received + report.lost + wrong_type;
     report.left = report.sent > settled ? report.sent - settled : 0;
   }
@@ -117,6 +133,8 @@ LinkReport Launcher::Impl::link_report(const topology::LinkPlan& link) const {
 std::string Launcher::Impl::lost_in_silence() const {
   for (const auto& link : plan.links) {
     if (link.pattern != topology::Pattern::push_pull || link.wire == topology::WireMode::native) continue;
+    // A sender that still has records says so itself when it ends.
+    if (link.delivery != topology::Delivery::best_effort) continue;
     const LinkReport report = link_report(link);
     if (!report.exact || report.left == 0) continue;
     return format("link {}: {} of {} records were sent and have not arrived", link.id, report.left,
@@ -154,6 +172,7 @@ Value Launcher::Impl::state() const {
         if (link.id != end.link) continue;
         e["pattern"] = to_string(link.pattern);
         e["prefetch"] = link.prefetch_bytes;
+        e["delivery"] = topology::to_string(link.delivery);
       }
       ends.push_back(std::move(e));
     }

@@ -34,6 +34,11 @@ Value to_value(const PortStats& s) {
   put("rejected_peers", s.rejected_peers);
   put("late_replies", s.late_replies);
   put("timed_out_requests", s.timed_out_requests);
+  put("processed_records", s.processed_records);
+  put("redelivered_records", s.redelivered_records);
+  put("retransmitted_batches", s.retransmitted_batches);
+  put("expired_records", s.expired_records);
+  put("dead_lettered_records", s.dead_lettered_records);
   put("reconnects", s.reconnects);
   put("peers_up", s.peers_up);
   put("queued_records", s.queued_records);

@@ -63,6 +63,7 @@ Node::Node(Loop& loop, topology::NodePlan plan, NodeOptions options)
       port = impl.ports.back().get();
       port->name = end.port;
     }
+    port->letters = port->letters || (end.sender && !impl.link(end.link).dead_letters_of.empty());
     port->ends.push_back(&end);
   }
 }
@@ -99,7 +100,8 @@ const Logger& Node::log() const {
   return impl_->options.log;
 }
 bool Node::linked(std::string_view port) const {
-  return impl_->find(port) != nullptr;
+  const NodePort* found = impl_->find(port);
+  return found != nullptr && !found->letters;
 }
 void Node::on_start(std::function<void()> handler) {
   impl_->start_handler = std::move(handler);
@@ -139,7 +141,9 @@ void Node::finish(Value result) {
 
 std::vector<std::string> Node::ports() const {
   std::vector<std::string> names;
-  for (const auto& port : impl_->ports) names.push_back(port->name);
+  for (const auto& port : impl_->ports) {
+    if (!port->letters) names.push_back(port->name);
+  }
   return names;
 }
 
@@ -152,8 +156,8 @@ std::vector<const topology::LinkPlan*> Node::links_of(std::string_view port) con
 }
 
 PortOptions Node::port_options(std::string_view name) const {
-  const Impl& impl = *impl_;
-  const NodePort* port = impl_->find(name);
+  Impl& impl = *impl_;
+  const NodePort* port = impl.find(name);
   if (!port)
     throw Error(Errc::not_found,
                 format("node {} has no port {} in this topology", impl.plan.id.text(), weft::quoted(name)));
@@ -175,6 +179,16 @@ PortOptions Node::port_options(std::string_view name) const {
     out.heartbeat = std::min<Duration>(out.heartbeat, link.dead_after / 4);
     out.keep_last = link.keep_last;
     out.native = link.wire == topology::WireMode::native;
+    out.delivery = link.delivery;
+    out.priority = static_cast<std::uint8_t>(link.priority);
+    out.ttl = link.ttl;
+    out.delay = link.delay;
+    out.max_attempts = link.max_attempts;
+    out.capacity_records = link.capacity_records;
+    out.retain_bytes = link.retain_bytes;
+    out.from = link.replay;
+    out.from_sequence = link.replay_sequence;
+    if (!end->journal.empty()) out.journal = impl.journal_of(port->name, end->journal);
   }
   return out;
 }
@@ -192,6 +206,7 @@ void Node::adopt(const std::string& name, std::unique_ptr<Block> block) {
   port->bound = block->endpoints();
   block->on_peer([&impl, port](const PeerEvent& event) { impl.on_event(*port, event); });
   port->block = std::move(block);
+  impl.open_dead_letters(*port);
 }
 
 int Node::run() {
@@ -330,32 +345,34 @@ void Node::Impl::begin_drain() {
 }
 
 void Node::Impl::drain_step() {
-  const auto all_drained = [this](bool receivers) {
-    return std::ranges::all_of(
-        ports, [&](const auto& p) { return p->receives != receivers || p->block->drained(); });
+  const auto all_drained = [this](auto&& which) {
+    return std::ranges::all_of(ports, [&](const auto& p) { return !which(*p) || p->block->drained(); });
   };
-  if (!draining_senders && all_drained(true) && !(busy && busy())) {
+  const auto receiver = [](const NodePort& p) { return p.receives; };
+  const auto sender = [](const NodePort& p) { return !p.receives && !p.letters; };
+  const auto drain_all = [this](auto&& which) {
+    for (const auto& port : ports) {
+      if (which(*port)) port->block->begin_drain();
+    }
+  };
+  if (!draining_senders && all_drained(receiver) && !(busy && busy())) {
     // What the receivers' last handlers sent is in the senders by now.
     draining_senders = true;
-    for (const auto& port : ports) {
-      if (!port->receives) port->block->begin_drain();
-    }
+    drain_all(sender);
   }
   if (!draining_senders) return;
-  if (all_drained(false)) return stop(0);
+  // A sender gives up records until it is empty.
+  if (!draining_letters && all_drained(sender)) {
+    draining_letters = true;
+    drain_all([](const NodePort& p) { return p.letters; });
+  }
+  if (all_drained([](const NodePort&) { return true; }) && draining_letters) return stop(0);
   // Whoever could take what is left has ended for good: waiting for the limit would change nothing.
   if (std::ranges::all_of(ports, [this](const auto& p) { return p->block->drained() || deserted(*p); })) {
     reason = format("nobody is left to receive: {}", left());
     options.log.error(reason);
     stop(4);
   }
-}
-
-bool Node::Impl::deserted(const NodePort& port) const {
-  return port.block->peers_up() == 0 && std::ranges::all_of(port.ends, [this](const auto* end) {
-           const auto over = gone.find(end->link);
-           return over != gone.end() && over->second >= end->peers.size();
-         });
 }
 
 void Node::Impl::stop(int code) {
@@ -382,84 +399,6 @@ void Node::Impl::on_signal() {
     }
     begin_drain();
   }
-}
-
-void Node::Impl::on_event(NodePort& port, const PeerEvent& event) {
-  std::string& last = port.peers[event.node];
-  // That the connection of a peer goes after its BYE is as it should be.
-  const bool had_ended = last == to_string(PeerEvent::What::finished);
-  last = std::string(to_string(event.what)) + (event.text.empty() ? "" : ": " + event.text);
-  if ((event.what == PeerEvent::What::dead && !had_ended) || event.what == PeerEvent::What::restarted) {
-    options.log.warn(format("port {}: {} is {}{}", port.name, event.node, to_string(event.what),
-                            event.text.empty() ? "" : " (" + event.text + ")"));
-  }
-  const bool ours = event.code == wire::Code::type_mismatch || event.code == wire::Code::unsupported ||
-                    event.code == wire::Code::denied;
-  // A peer that refused us before it said HELLO is known by its endpoint only.
-  const bool promised =
-      port.peers_at.contains(event.node) || std::ranges::any_of(port.ends, [&](const auto* end) {
-        return std::ranges::any_of(end->peers,
-                                   [&](const auto& peer) { return peer.node.text() == event.node; });
-      });
-  if (event.what == PeerEvent::What::up && !promised) ++port.guests;
-  // A promised peer that cannot be one will not become one by waiting.
-  if (event.what == PeerEvent::What::refused && ours && promised && !started) {
-    fail(format("port {}: {}", port.name, event.text));
-    return;
-  }
-  if (peer_handler) peer_handler(port.name, event);
-}
-
-bool Node::Impl::all_peers_up() const {
-  return std::ranges::all_of(ports, [this](const auto& port) {
-    std::size_t expected = 0;
-    for (const auto* end : port->ends) {
-      // The receiving end of plain PUSH/PULL sockets cannot see who is there.
-      if (link(end->link).wire == topology::WireMode::native && !end->sender) continue;
-      const auto over = gone.find(end->link);
-      const std::size_t ended = over == gone.end() ? 0 : over->second;
-      expected += end->peers.size() - std::min(ended, end->peers.size());
-    }
-    return port->block->peers_up() >= expected;
-  });
-}
-
-std::string Node::Impl::missing() const {
-  std::vector<std::string> parts;
-  for (const auto& port : ports) {
-    std::vector<std::string> who;
-    for (const auto* end : port->ends) {
-      for (const auto& peer : end->peers) {
-        const auto seen = port->peers.find(peer.node.text());
-        if (seen == port->peers.end()) {
-          who.push_back(format("{} ({})", peer.node.text(), why_missing(*end, peer)));
-        } else if (seen->second != "up") {
-          who.push_back(format("{} ({})", peer.node.text(), seen->second));
-        }
-      }
-    }
-    if (!who.empty()) parts.push_back(format("port {} waits for {}", port->name, join_words(who)));
-  }
-  if (parts.empty()) return "all own ports have their peers, and the others of the run are not ready";
-  return join_words(parts);
-}
-
-std::string Node::Impl::why_missing(const topology::EndPlan& end, const topology::PeerPlan& peer) const {
-  if (link(end.link).wire == topology::WireMode::native) return "no connection yet";
-  if (end.binds) return "has not connected";
-  if (!peer.endpoint.empty()) return "no HELLO from " + peer.endpoint;
-  return state == NodeState::bound ? "the launcher does not know where it is yet" : "no HELLO from it yet";
-}
-
-std::string Node::Impl::left() const {
-  std::vector<std::string> parts;
-  for (const auto& port : ports) {
-    if (!port->block || port->block->drained()) continue;
-    const PortStats stats = port->block->stats();
-    parts.push_back(format("port {} has {} records queued, {} on their way and {} peers", port->name,
-                           stats.queued_records, stats.outstanding_records, stats.peers_up));
-  }
-  return parts.empty() ? "nothing was left" : join_words(parts);
 }
 
 }  // namespace weft

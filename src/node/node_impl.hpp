@@ -21,10 +21,14 @@ struct NodePort {
   std::set<std::string> connected;           // endpoints that the block was told to connect to
   std::set<std::string> peers_at;            // those among them that promised peers are at
   std::map<std::string, std::string> peers;  // node -> last event, for those who ask what is missing
-  std::uint64_t guests = 0;                  // peers that the plan does not name, as often as they came
+  std::map<std::string, bool>
+      away;                   // peers that were told to be silent (false) or gone (true), and are not back
+  std::uint64_t returns = 0;  // peers that were gone and came back
+  std::uint64_t guests = 0;   // peers that the plan does not name, as often as they came
   std::unique_ptr<Pub<>> tap;
   std::string tap_error;  // why there is none although somebody asked
   bool receives = false;  // drains first
+  bool letters = false;   // carries the dead letters of another port: no business of the program, drains last
 };
 
 struct Node::Impl {
@@ -33,6 +37,7 @@ struct Node::Impl {
   topology::NodePlan plan;
   NodeOptions options;
   NodeState state = NodeState::created;
+  std::map<std::string, std::shared_ptr<Journal>> journals;  // by absolute path
   std::vector<std::unique_ptr<NodePort>> ports;
   std::unique_ptr<Dealer<>> control;
   std::uint64_t version = 0;
@@ -40,7 +45,9 @@ struct Node::Impl {
   bool watching = false;
   bool go = false;
   bool launcher_lost = false;
+  bool obeying = false;  // a peer is left on the launcher's word
   bool draining_senders = false;
+  bool draining_letters = false;
   bool start_posted = false;
   bool started = false;
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);  // for calls that come later
@@ -80,11 +87,17 @@ struct Node::Impl {
   void fail(std::string sentence, int code = 1);
   void on_signal();
   void on_event(NodePort& port, const PeerEvent& event);
+  void tell_of(NodePort& port, const PeerEvent& event);
   [[nodiscard]] bool all_peers_up() const;
   [[nodiscard]] bool deserted(const NodePort& port) const;
   [[nodiscard]] std::string missing() const;
   [[nodiscard]] std::string why_missing(const topology::EndPlan& end, const topology::PeerPlan& peer) const;
   [[nodiscard]] std::string left() const;
+
+  // journals.cpp, dead_letters.cpp: what acknowledged links need
+  /// Throws Error that names node, port and path.
+  std::shared_ptr<Journal> journal_of(std::string_view port, const std::string& path);
+  void open_dead_letters(const NodePort& port);
 
   // rendezvous.cpp: what the launcher hears and says
   void open_control();

@@ -67,6 +67,7 @@ Value Node::Impl::snapshot() const {
     }
     Value& mine = counts[port->name] = control::to_value(port->block->stats());
     mine["guests"] = port->guests;
+    mine["returns"] = port->returns;
     if (port->tap) mine["tap"] = port->tap->endpoints().at(0);
     if (!port->tap_error.empty()) mine["tap_error"] = port->tap_error;
   }
@@ -183,7 +184,9 @@ void Node::Impl::set_peers(NodePort& port, std::set<std::string> promised,
       promised.insert(endpoint);
       continue;
     }
+    obeying = true;
     port.block->disconnect(endpoint);
+    obeying = false;
     port.connected.erase(endpoint);
   }
   port.peers_at = std::move(promised);

@@ -59,7 +59,7 @@ class Ports {
     const auto [at, fresh] = used_.emplace(std::pair(ref.node, ref.port), Use{block, ref.at});
     if (fresh) return;
     const Use& first = at->second;
-    const std::string name = quoted(ref.at->text);
+    const std::string name = quoted(ref.node + "." + ref.port);
     if (first.block != block) {
       problems_.add(*ref.at,
                     format("the port {} is a {} here and a {} {}; a port opens one block, so use two ports",
@@ -81,11 +81,6 @@ class Ports {
   Problems& problems_;
   std::map<std::pair<std::string, std::string>, Use> used_;
 };
-
-void refuse(const Tree* at, const LinkSpec& link, std::string_view key, std::string_view why,
-            Problems& problems) {
-  problems.add(*at, format("{}.{} does not fit here: {}", link.path, key, why));
-}
 
 void check_pub_sub(LinkSpec& link, Problems& problems) {
   if (link.distribute) {
@@ -143,6 +138,7 @@ void check_settings(LinkSpec& link, Problems& problems) {
            "only a publisher keeps the last value of each key, so the pattern must be pub-sub", problems);
   }
   if (link.plan.wire == WireMode::native && link.pattern) check_native(link, problems);
+  check_promises(link, problems);
 }
 
 // Fills what depends on both nodes. By default the end with fewer replicas binds, then `to`.
@@ -167,7 +163,9 @@ class Cycles {
  public:
   Cycles(const Model& model, Problems& problems) : problems_(problems) {
     for (const LinkSpec& link : model.links) {
-      const bool blocks = link.pattern == Pattern::push_pull && link.plan.overflow == Overflow::block;
+      // A dead letter that finds no room stays where it is; its sender goes on.
+      const bool blocks = link.pattern == Pattern::push_pull && link.plan.overflow == Overflow::block &&
+                          link.plan.dead_letters_of.empty();
       if (blocks && !link.plan.id.empty()) leaving_[link.plan.from_node].push_back(&link);
     }
   }
@@ -248,8 +246,9 @@ void check_connections(const Model& model, Problems& problems) {
 void check_links(Model& model, Problems& problems) {
   Ends ends(model, problems);
   Ports ports(problems);
+  add_dead_letter_links(model, problems);
   for (LinkSpec& link : model.links) {
-    if (link.from) ends.check(*link.from);
+    if (link.from && link.plan.dead_letters_of.empty()) ends.check(*link.from);
     if (link.to) ends.check(*link.to);
     check_settings(link, problems);
     if (link.from && link.to) resolve(link, model);
@@ -262,6 +261,8 @@ void check_links(Model& model, Problems& problems) {
     ports.use(*link.from, from_block(*link.pattern));
     ports.use(*link.to, to_block(*link.pattern));
   }
+  check_shared_promises(model, problems);
+  check_journals(model, problems);
   Cycles(model, problems).report();
   check_connections(model, problems);
 }

@@ -68,6 +68,16 @@ void check_records(const Model& model, const LinkSpec& link, const PortDescripti
   }
 }
 
+// A dead letter is a map around the record, so it fits no port that takes records of one type.
+void check_letters(const Model& model, const LinkSpec& link, const PortDescription& to, Problems& problems) {
+  if (to.record == "any") return;
+  problems.add(
+      *link.to->at,
+      format("dead letters are maps that hold the record and why it died, and {} takes {}; name a port "
+             "that takes any record",
+             describe_port(*link.to, *model.node(link.to->node)), quoted(to.record)));
+}
+
 void check_required_ports(const NodeSpec& node, const std::set<std::string>& linked, Problems& problems) {
   for (const PortDescription& port : node.description->ports) {
     if (!port.required || linked.contains(node.name + "." + port.name)) continue;
@@ -106,8 +116,11 @@ void check_programs(Model& model, Problems& problems) {
     if (!link.from || !link.to) continue;
     const auto from_kind = link.pattern ? std::optional(from_block(*link.pattern)) : std::nullopt;
     const auto to_kind = link.pattern ? std::optional(to_block(*link.pattern)) : std::nullopt;
-    const PortDescription* from = check_port(model, *link.from, from_kind, link, problems);
+    const bool letters = !link.plan.dead_letters_of.empty();
     const PortDescription* to = check_port(model, *link.to, to_kind, link, problems);
+    if (letters && to) check_letters(model, link, *to, problems);
+    if (letters) continue;  // the node opens its end itself
+    const PortDescription* from = check_port(model, *link.from, from_kind, link, problems);
     if (from && to) check_records(model, link, *from, *to, problems);
   }
   for (const NodeSpec& node : model.nodes) {

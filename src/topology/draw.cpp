@@ -22,7 +22,7 @@ std::string title(const NodePlan& node) {
 }
 
 std::string label(const LinkPlan& link) {
-  std::string text = format("{}, {}", to_string(link.pattern), to_string(link.delivery));
+  std::string text = format("{}, {}", to_string(link.pattern), promise_of(link));
   if (link.pattern != Pattern::pub_sub) text += format(", {}", to_string(link.distribute));
   if (link.keep_last) text += ", keep last";
   if (link.wire == WireMode::native) text += ", native";
@@ -138,6 +138,19 @@ std::string draw_ascii(const Plan& plan) {
 }
 
 }  // namespace
+
+std::string promise_of(const LinkPlan& link) {
+  std::string text(to_string(link.delivery));
+  if (!link.dead_letters_of.empty())
+    text += ", dead letters of " + link.from_node + "." +
+            link.from_port.substr(0, link.from_port.size() - dead_letter_port("").size());
+  const bool from = !link.journal_from.empty();
+  const bool to = !link.journal_to.empty();
+  if (from || to)
+    text += from && to ? ", journal at both ends" : from ? ", journal at from" : ", journal at to";
+  if (!link.dead_letter.empty()) text += ", dead letters to " + link.dead_letter;
+  return text;
+}
 
 std::string draw(const Plan& plan, GraphFormat format) {
   switch (format) {

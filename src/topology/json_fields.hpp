@@ -50,6 +50,11 @@ class Fields {
     }
     return static_cast<unsigned>(v.as_uint());
   }
+  [[nodiscard]] std::uint64_t count(std::string_view key) const {
+    const Value& v = value_.get(key);
+    if (!v.is_int() || v.as_double() < 0) fail(name(key), "a whole number from 0", v);
+    return v.as_uint();
+  }
   [[nodiscard]] Duration duration(std::string_view key) const {
     const auto span = parse_duration(text(key));
     if (!span) fail(name(key), "a time with its unit", value_.get(key));

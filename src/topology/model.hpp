@@ -11,6 +11,7 @@
 #include <weft/topology/plan.hpp>
 
 #include "problems.hpp"
+#include "reader.hpp"
 #include "tree.hpp"
 
 namespace weft::topology {
@@ -63,7 +64,11 @@ struct LinkSpec {
   LinkPlan plan;
   std::optional<bool> from_binds;
   const Tree *distribute = nullptr, *bind = nullptr, *wire = nullptr, *keep = nullptr, *prefetch = nullptr,
-             *transport = nullptr, *overflow = nullptr, *dead_after = nullptr;
+             *transport = nullptr, *overflow = nullptr, *dead_after = nullptr, *delivery = nullptr,
+             *journal = nullptr, *journal_from = nullptr, *journal_to = nullptr, *priority = nullptr,
+             *ttl = nullptr, *delay = nullptr, *max_attempts = nullptr, *dead_letter = nullptr,
+             *capacity_records = nullptr, *retain = nullptr, *replay = nullptr;
+  std::optional<PortRef> dead_letter_port;
   std::vector<Located> endpoints;
   const Tree* endpoint = nullptr;
   /// What each binding replica binds and its peers are told; empty without explicit addresses.
@@ -97,11 +102,30 @@ struct Model {
 void read_model(Model& model, Problems& problems);
 /// One entry of `links:`. `index` counts from 0.
 LinkSpec read_link(const Tree& tree, std::size_t index, Problems& problems);
+/// "node.port", or nullopt after reporting.
+std::optional<PortRef> read_port(const Tree& tree, const std::string& path, Problems& problems);
+/// The keys of a link that say what is promised: delivery, journal, priority, ttl, delay, max-attempts,
+/// dead-letter, retain, replay.
+void read_promises(MapReader& map, LinkSpec& link, Problems& problems);
 /// One entry of `nodes:`.
 NodeSpec read_node(const Member& member, Problems& problems);
 
 /// Checks that need more than one part of the file: ports, patterns, cycles, who binds. Fills the link plans.
 void check_links(Model& model, Problems& problems);
+/// What one link promises, against its pattern and wire.
+void check_promises(const LinkSpec& link, Problems& problems);
+/// Adds the link that each `dead-letter:` stands for, behind those of the file, after checking where it
+/// leads.
+void add_dead_letter_links(Model& model, Problems& problems);
+/// Links that share a port promise the same there. For links with filled plans.
+void check_shared_promises(const Model& model, Problems& problems);
+/// No two processes open one journal. For links with filled plans.
+void check_journals(const Model& model, Problems& problems);
+/// What `path` of the file is for one replica.
+std::string journal_of(const std::string& path, const std::string& node, unsigned replica, unsigned replicas);
+/// Reports that a key does not fit the rest of the link: `links[2].ttl does not fit here: <why>`.
+void refuse(const Tree* at, const LinkSpec& link, std::string_view key, std::string_view why,
+            Problems& problems);
 /// Holds nodes and links against the programs' own descriptions.
 void check_programs(Model& model, Problems& problems);
 /// `with:` against the options of a program.

@@ -87,6 +87,12 @@ const Names<Restart>& restart_names() {
   return names;
 }
 
+const Names<From>& replay_names() {
+  static const Names<From> names{
+      {From::latest, "latest"}, {From::earliest, "earliest"}, {From::sequence, "sequence"}};
+  return names;
+}
+
 std::string_view to_string(BlockKind kind) {
   return name_of(kind, block_names());
 }
@@ -116,6 +122,10 @@ std::string_view to_string(WireMode v) {
 }
 std::string_view to_string(Restart v) {
   return name_of(v, restart_names());
+}
+
+std::string_view to_string(From v) {
+  return name_of(v, replay_names());
 }
 
 BlockKind from_block(Pattern pattern) {

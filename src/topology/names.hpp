@@ -25,6 +25,7 @@ const Names<Overflow>& overflow_names();
 const Names<Transport>& transport_names();
 const Names<WireMode>& wire_names();
 const Names<Restart>& restart_names();
+const Names<From>& replay_names();
 
 template <class Enum>
 std::optional<Enum> parse_name(std::string_view text, const Names<Enum>& names) {

@@ -19,6 +19,20 @@ Value to_value(const LinkPlan& link) {
   v["capacity"] = format_size(link.capacity_bytes);
   v["prefetch"] = format_size(link.prefetch_bytes);
   v["dead_after"] = format_duration(link.dead_after);
+  v["capacity_records"] = link.capacity_records;
+  v["priority"] = link.priority;
+  v["ttl"] = format_duration(link.ttl);
+  v["delay"] = format_duration(link.delay);
+  v["max_attempts"] = link.max_attempts;
+  v["retain"] = format_size(link.retain_bytes);
+  v["replay"] = to_string(link.replay);
+  v["replay_sequence"] = link.replay_sequence;
+  // What most links have not stays out of the way of those who read the file.
+  for (const auto& [key, text] :
+       {std::pair("journal_from", &link.journal_from), std::pair("journal_to", &link.journal_to),
+        std::pair("dead_letter", &link.dead_letter), std::pair("dead_letters_of", &link.dead_letters_of)}) {
+    if (!text->empty()) v[key] = *text;
+  }
   v["from_node"] = link.from_node;
   v["from_port"] = link.from_port;
   v["from_replicas"] = link.from_replicas;
@@ -46,6 +60,7 @@ Value to_value(const EndPlan& end) {
   v["binds"] = end.binds;
   if (!end.endpoint.empty()) v["endpoint"] = end.endpoint;
   if (!end.data_endpoint.empty()) v["data_endpoint"] = end.data_endpoint;
+  if (!end.journal.empty()) v["journal"] = end.journal;
   Value::List peers;
   for (const PeerPlan& peer : end.peers) peers.push_back(to_value(peer));
   v["peers"] = std::move(peers);
@@ -66,6 +81,18 @@ LinkPlan link_from(const Value& value, const std::string& path) {
   link.capacity_bytes = fields.size("capacity");
   link.prefetch_bytes = fields.size("prefetch");
   link.dead_after = fields.duration("dead_after");
+  link.capacity_records = fields.count("capacity_records");
+  link.priority = fields.number("priority");
+  link.ttl = fields.duration("ttl");
+  link.delay = fields.duration("delay");
+  link.max_attempts = fields.number("max_attempts");
+  link.retain_bytes = fields.size("retain");
+  link.replay = fields.word("replay", replay_names());
+  link.replay_sequence = fields.count("replay_sequence");
+  link.journal_from = fields.text_or_empty("journal_from");
+  link.journal_to = fields.text_or_empty("journal_to");
+  link.dead_letter = fields.text_or_empty("dead_letter");
+  link.dead_letters_of = fields.text_or_empty("dead_letters_of");
   link.from_node = fields.text("from_node");
   link.from_port = fields.text("from_port");
   link.from_replicas = fields.number("from_replicas");
@@ -94,6 +121,7 @@ EndPlan end_from(const Value& value, const std::string& path) {
   end.binds = fields.boolean("binds");
   end.endpoint = fields.text_or_empty("endpoint");
   end.data_endpoint = fields.text_or_empty("data_endpoint");
+  end.journal = fields.text_or_empty("journal");
   for (const Value& peer : fields.list("peers")) {
     end.peers.push_back(peer_from(peer, format("{}.peers[{}]", path, end.peers.size())));
   }

@@ -139,9 +139,22 @@ class Substitution {
     if (tree.is_text() && tree.text.find("${") != std::string::npos) replace(tree);
   }
 
+  // In the path of a journal ${node} and ${replica} are those of each process, and no params.
+  void walk_links(Tree& links) {
+    for (Tree& link : links.items) {
+      for (Member& member : link.members) {
+        of_process_ = member.key == "journal";
+        walk(member.value);
+      }
+      of_process_ = false;
+      if (!link.is_map()) walk(link);
+    }
+  }
+
  private:
   void replace(Tree& tree) {
     if (const auto name = sole_name(tree.text)) {
+      if (is_of_process(*name)) return;
       const Tree* param = look_up(*name, tree);
       if (!param || !spend(param->text.size(), tree)) return;
       Tree fresh = *param;
@@ -158,6 +171,10 @@ class Substitution {
     Tree fresh = make_scalar(std::move(out), true, tree.place);
     fresh.note = tree.note;
     tree = std::move(fresh);
+  }
+
+  [[nodiscard]] bool is_of_process(std::string_view name) const {
+    return of_process_ && (name == "node" || name == "replica");
   }
 
   static std::optional<std::string> sole_name(std::string_view text) {
@@ -181,7 +198,13 @@ class Substitution {
           tree.broken = true;
           return false;
         }
-        const Tree* param = look_up(std::string(rest.substr(2, end - 2)), tree);
+        const std::string name(rest.substr(2, end - 2));
+        if (is_of_process(name)) {
+          out += rest.substr(0, end + 1);
+          rest.remove_prefix(end + 1);
+          continue;
+        }
+        const Tree* param = look_up(name, tree);
         if (!param || !spend(param->text.size(), tree)) return false;
         out += param->text;
         rest.remove_prefix(end + 1);
@@ -219,6 +242,7 @@ class Substitution {
   std::vector<std::string> names_;
   std::size_t spent_ = 0;
   bool said_ = false;
+  bool of_process_ = false;
 };
 
 void check_params(Tree& params, Problems& problems) {
@@ -269,7 +293,11 @@ void substitute_params(Tree& root, Problems& problems) {
   const Tree known = params && params->is_map() ? *params : make_map({});
   Substitution substitution(&known, problems);
   for (Member& member : root.members) {
-    if (member.key != "params" && member.key != "weft") substitution.walk(member.value);
+    if (member.key == "links" && member.value.is_list()) {
+      substitution.walk_links(member.value);
+    } else if (member.key != "params" && member.key != "weft") {
+      substitution.walk(member.value);
+    }
   }
 }
 

@@ -26,6 +26,8 @@ EndPlan make_end(const LinkSpec& link, bool sender, unsigned replica) {
     end.endpoint = endpoint->to_bind().text();
     if (link.pattern == Pattern::pub_sub) end.data_endpoint = endpoint->data().to_bind().text();
   }
+  end.journal = sender ? journal_of(plan.journal_from, plan.from_node, replica, plan.from_replicas)
+                       : journal_of(plan.journal_to, plan.to_node, replica, plan.to_replicas);
   const std::string& other = sender ? plan.to_node : plan.from_node;
   const unsigned others = sender ? plan.to_replicas : plan.from_replicas;
   for (unsigned i = 0; i < others; ++i) {

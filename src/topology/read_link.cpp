@@ -1,6 +1,5 @@
 // One entry of `links:`.
 #include <weft/core/text.hpp>
-#include <weft/core/units.hpp>
 
 #include "model.hpp"
 #include "reader.hpp"
@@ -10,94 +9,43 @@ namespace {
 
 constexpr Duration kShortestSilence = std::chrono::milliseconds(100);
 constexpr Duration kLongestSilence = std::chrono::hours(1);
-
-std::optional<PortRef> read_port(const Tree& tree, const std::string& path, Problems& problems) {
-  if (tree.broken) return std::nullopt;
-  if (tree.is_text()) {
-    const std::vector<std::string> parts = split(tree.text, '.');
-    if (parts.size() == 2 && is_name(parts[0]) && is_name(parts[1]))
-      return PortRef{parts[0], parts[1], &tree};
-  }
-  report_wrong(tree, path, "a node and its port with a dot between, such as worker.updates", problems);
-  return std::nullopt;
-}
-
-// Settings of deliveries that this version does not make: they are held to their types, then refused, so that
-// a file written for a later version fails at once and not at run time.
-void refuse_later_keys(MapReader& map, Problems& problems) {
-  const auto refuse = [&](const Tree& at, std::string_view key, std::string_view what) {
-    problems.add(at, format("{} is not available in this version: {}; remove the key", map.path(key), what));
-  };
-  constexpr std::string_view kNeedsDelivery =
-      "it belongs to acknowledged delivery, and delivery is best-effort only";
-  if (const Tree* journal = map.take("journal")) {
-    if (expect_map(*journal, map.path("journal"), problems)) refuse(*journal, "journal", kNeedsDelivery);
-  }
-  if (const Tree* priority = map.take("priority")) {
-    if (read_integer(*priority, 0, 9, map.path("priority"), problems)) {
-      refuse(*priority, "priority", "records leave in the order in which they came");
-    }
-  }
-  for (const char* key : {"ttl", "delay"}) {
-    const Tree* span = map.take(key);
-    if (span && read_duration(*span, map.path(key), problems))
-      refuse(*span, key, "records carry no times of their own");
-  }
-  if (const Tree* attempts = map.take("max-attempts")) {
-    if (read_integer(*attempts, 1, 1'000'000, map.path("max-attempts"), problems)) {
-      refuse(*attempts, "max-attempts", kNeedsDelivery);
-    }
-  }
-  if (const Tree* letters = map.take("dead-letter")) {
-    if (read_port(*letters, map.path("dead-letter"), problems))
-      refuse(*letters, "dead-letter", kNeedsDelivery);
-  }
-}
-
-void read_delivery(MapReader& map, Problems& problems) {
-  const Tree* tree = map.take("delivery");
-  if (!tree) return;
-  const auto delivery = read_word(*tree, delivery_names(), map.path("delivery"), problems);
-  if (delivery && *delivery != Delivery::best_effort) {
-    problems.add(*tree,
-                 format("{}: {} is not available in this version: links are best-effort; leave the key out",
-                        map.path("delivery"), quoted(tree->text)));
-  }
-}
-
 // The bounds are those of the blocks, so that a file that passes can be run.
-void read_size_within(const Tree& tree, const std::string& path, std::uint64_t least, std::uint64_t most,
-                      std::uint64_t& out, Problems& problems) {
-  const auto size = read_size(tree, path, problems);
-  if (size && (*size < least || *size > most)) {
-    problems.add(tree, format("{} must be from {} to {}, found {}", path, format_size(least),
-                              format_size(most), quoted(tree.text)));
-  } else if (size) {
-    out = *size;
-  }
-}
+constexpr std::uint64_t kLeastQueue = 1ULL << 10;
+constexpr std::uint64_t kMostQueue = 64ULL << 30;
+constexpr std::uint64_t kLeastCredit = 4ULL << 10;
+constexpr std::uint64_t kMostCredit = 4ULL << 30;
+constexpr std::int64_t kMostQueued = 1'000'000'000;
 
-void read_silence(const Tree& tree, const std::string& path, Duration& out, Problems& problems) {
-  const auto span = read_duration(tree, path, problems);
-  if (span && (*span < kShortestSilence || *span > kLongestSilence)) {
-    problems.add(tree, format("{} must be from {} to {}, found {}", path, format_duration(kShortestSilence),
-                              format_duration(kLongestSilence), quoted(tree.text)));
-  } else if (span) {
-    out = *span;
+// `64MiB`, or {bytes: 64MiB, records: 10000}.
+void read_capacity(const Tree& tree, const std::string& path, LinkSpec& link, Problems& problems) {
+  const auto read_bytes = [&](const Tree& at, const std::string& name) {
+    link.plan.capacity_bytes =
+        read_size_within(at, kLeastQueue, kMostQueue, name, problems).value_or(link.plan.capacity_bytes);
+  };
+  if (!tree.is_map()) return read_bytes(tree, path);
+  MapReader map(tree, path, problems);
+  if (const Tree* bytes = map.take("bytes")) read_bytes(*bytes, map.path("bytes"));
+  if ((link.capacity_records = map.take("records"))) {
+    const auto records = read_integer(*link.capacity_records, 1, kMostQueued, map.path("records"), problems);
+    link.plan.capacity_records = static_cast<std::uint64_t>(records.value_or(0));
   }
+  if (tree.members.empty()) report_wrong(tree, path, "a size, or a map with bytes and records", problems);
+  map.finish();
 }
 
 void read_bounds(MapReader& map, LinkSpec& link, Problems& problems) {
   LinkPlan& plan = link.plan;
-  if (const Tree* capacity = map.take("capacity")) {
-    read_size_within(*capacity, map.path("capacity"), 1ULL << 10, 64ULL << 30, plan.capacity_bytes, problems);
-  }
+  if (const Tree* capacity = map.take("capacity"))
+    read_capacity(*capacity, map.path("capacity"), link, problems);
   if ((link.prefetch = map.take("prefetch"))) {
-    read_size_within(*link.prefetch, map.path("prefetch"), 4ULL << 10, 4ULL << 30, plan.prefetch_bytes,
-                     problems);
+    plan.prefetch_bytes =
+        read_size_within(*link.prefetch, kLeastCredit, kMostCredit, map.path("prefetch"), problems)
+            .value_or(plan.prefetch_bytes);
   }
   if ((link.dead_after = map.take("dead-after"))) {
-    read_silence(*link.dead_after, map.path("dead-after"), plan.dead_after, problems);
+    plan.dead_after = read_duration_within(*link.dead_after, kShortestSilence, kLongestSilence,
+                                           map.path("dead-after"), problems)
+                          .value_or(plan.dead_after);
   }
   if ((link.overflow = map.take("overflow"))) {
     const auto overflow = read_word(*link.overflow, overflow_names(), map.path("overflow"), problems);
@@ -144,6 +92,17 @@ void read_addressing(MapReader& map, LinkSpec& link, Problems& problems) {
 
 }  // namespace
 
+std::optional<PortRef> read_port(const Tree& tree, const std::string& path, Problems& problems) {
+  if (tree.broken) return std::nullopt;
+  if (tree.is_text()) {
+    const std::vector<std::string> parts = split(tree.text, '.');
+    if (parts.size() == 2 && is_name(parts[0]) && is_name(parts[1]))
+      return PortRef{parts[0], parts[1], &tree};
+  }
+  report_wrong(tree, path, "a node and its port with a dot between, such as worker.updates", problems);
+  return std::nullopt;
+}
+
 LinkSpec read_link(const Tree& tree, std::size_t index, Problems& problems) {
   LinkSpec link;
   link.place = tree.place;
@@ -160,7 +119,7 @@ LinkSpec read_link(const Tree& tree, std::size_t index, Problems& problems) {
     link.pattern = read_word(*pattern, pattern_names(), map.path("pattern"), problems);
   }
   link.plan.pattern = link.pattern.value_or(Pattern::push_pull);
-  read_delivery(map, problems);
+  read_promises(map, link, problems);
   if ((link.distribute = map.take("distribute"))) {
     const auto how = read_word(*link.distribute, distribute_names(), map.path("distribute"), problems);
     link.plan.distribute = how.value_or(Distribute::balance);
@@ -175,7 +134,6 @@ LinkSpec read_link(const Tree& tree, std::size_t index, Problems& problems) {
   }
   read_bounds(map, link, problems);
   read_addressing(map, link, problems);
-  refuse_later_keys(map, problems);
   map.finish();
   return link;
 }

@@ -69,6 +69,24 @@ std::optional<std::uint64_t> read_size(const Tree& tree, const std::string& path
   return std::nullopt;
 }
 
+std::optional<Duration> read_duration_within(const Tree& tree, Duration least, Duration most,
+                                             const std::string& path, Problems& problems) {
+  const auto span = read_duration(tree, path, problems);
+  if (!span || (*span >= least && *span <= most)) return span;
+  problems.add(tree, format("{} must be from {} to {}, found {}", path, format_duration(least),
+                            format_duration(most), quoted(tree.text)));
+  return std::nullopt;
+}
+
+std::optional<std::uint64_t> read_size_within(const Tree& tree, std::uint64_t least, std::uint64_t most,
+                                              const std::string& path, Problems& problems) {
+  const auto size = read_size(tree, path, problems);
+  if (!size || (*size >= least && *size <= most)) return size;
+  problems.add(tree, format("{} must be from {} to {}, found {}", path, format_size(least), format_size(most),
+                            quoted(tree.text)));
+  return std::nullopt;
+}
+
 bool expect_map(const Tree& tree, const std::string& path, Problems& problems) {
   if (tree.is_map()) return true;
   report_wrong(tree, path, "a map of keys and values", problems);

@@ -25,6 +25,11 @@ std::optional<std::int64_t> read_integer(const Tree& tree, std::int64_t least, s
                                          const std::string& path, Problems& problems);
 std::optional<Duration> read_duration(const Tree& tree, const std::string& path, Problems& problems);
 std::optional<std::uint64_t> read_size(const Tree& tree, const std::string& path, Problems& problems);
+/// With bounds, both inclusive.
+std::optional<Duration> read_duration_within(const Tree& tree, Duration least, Duration most,
+                                             const std::string& path, Problems& problems);
+std::optional<std::uint64_t> read_size_within(const Tree& tree, std::uint64_t least, std::uint64_t most,
+                                              const std::string& path, Problems& problems);
 bool expect_map(const Tree& tree, const std::string& path, Problems& problems);
 bool expect_list(const Tree& tree, const std::string& path, Problems& problems);
 

@@ -124,6 +124,7 @@ class OptionsDecoder {
   Rejection decode() {
     out_.present = 0;
     out_.range_count = 0;
+    out_.missing_count = 0;
     const auto pairs = in_.map();
     if (!pairs) return Rejection::malformed;
     if (*pairs > kMaxOptions) return Rejection::malformed;

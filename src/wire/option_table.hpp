@@ -7,7 +7,7 @@
 
 namespace weft::wire {
 
-inline constexpr unsigned kLastOption = Options::scope;
+inline constexpr unsigned kLastOption = Options::missing;
 inline constexpr std::uint64_t kKnownOptions =
     ((std::uint64_t{1} << (kLastOption + 1)) - 1) & ~std::uint64_t{1};
 inline constexpr std::size_t kTraceBytes = 25;
@@ -94,6 +94,12 @@ bool visit_option(Opts& o, unsigned key, Visitor&& v) {
       return v.numbers(o.sequences_v);
     case Options::scope:
       return v.text(o.scope_v);
+    case Options::delivery:
+      return v.number(o.delivery_v, 2);
+    case Options::seen:
+      return v.number(o.seen_v, any);
+    case Options::missing:
+      return v.ranges(o.missing_count, o.missing_v);
     default:
       return false;
   }

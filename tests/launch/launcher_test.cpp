@@ -193,6 +193,44 @@ TEST_CASE("a killed node is started again, its peer finds it, and the run goes o
   CHECK_FALSE(report.links[0].exact);
 }
 
+TEST_CASE(
+    "a run whose main nodes have ended waits for one that is being started again, where it is told to") {
+  for (const bool wait : {true, false}) {
+    Watched run;
+    const auto plan =
+        scripts("lifetime: finite, args: [-c, \"trap 'exit 0' USR1; echo armed; tail -f /dev/null & wait\"]",
+                "lifetime: service, restart: on-failure, args: [-c, '" + kWait + "']");
+    Loop loop;
+    Launcher* launcher = nullptr;
+    LaunchOptions options = run.options();
+    options.first_back_off = wait ? 100ms : 20s;
+    options.wait_for_restarts = wait;
+    bool drained = false;
+    options.on_drain = [&] { drained = true; };
+    const auto note_line = options.on_line;
+    options.on_line = [&](const topology::NodeId& id, bool errors, std::string_view line) {
+      note_line(id, errors, line);
+      CHECK(launcher->signal({"sink", 0}, SIGKILL));
+    };
+    const auto note_state = options.on_state;
+    options.on_state = [&](const topology::NodeId& id, std::string_view state, std::string_view text) {
+      note_state(id, state, text);
+      if (state != "restarting") return;
+      CHECK_FALSE(launcher->signal(id, SIGKILL));
+      CHECK(launcher->signal({"source", 0}, SIGUSR1));
+    };
+    Launcher made(loop, plan, std::move(options));
+    launcher = &made;
+
+    const RunReport report = made.run();
+
+    CHECK(drained);
+    CHECK(report.ok == wait);
+    CHECK(node_of(report, "sink/0").restarts == 1);
+    CHECK(std::ranges::count(run.states, "sink/0 started") == (wait ? 2 : 1));
+  }
+}
+
 TEST_CASE("a peer that never speaks is named when the start limit is over") {
   Watched run;
   const auto plan = plan_of(

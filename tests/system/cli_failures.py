@@ -60,6 +60,25 @@ def a_killed_node_is_started_again():
         equal(weft("tap", "sink.in", "--count", "5").code, 0, "exit code of tap after the restart")
 
 
+def a_death_and_a_return_are_shown_and_counted():
+    text = (PAIR % ("rate: 200", "quiet: true", "")).replace("sink: {", "sink: {restart: on-failure, ")
+    running = start("weft", "up", file("returns.yaml", text), "--json")
+    run = wait_for(lambda: [one for one in live_runs() if one["running"] == 2], "a live run")[0]
+    os.kill(wait_for(lambda: node(state(run["directory"]), "sink/0").get("pid"), "its process"), signal.SIGKILL)
+
+    def back():
+        found = state(run["directory"])
+        return found and [one for one in found["links"] if one["reconnects"] == 1]
+    wait_for(back, "the return of the sink")
+    interrupt(running)
+    result = finish(running)
+
+    contains(result.err, "port out: sink/0 is dead", "the output of weft up")
+    contains(result.err, "port out: sink/0 is back", "the output of weft up")
+    contains(result.err, "running: again", "the output of weft up")
+    equal(link(result.json(), "source.out")["reconnects"], 1, "reconnects")
+
+
 def a_killed_node_without_restart_fails_the_run():
     running = start("weft", "up", _pair(source="rate: 100"), "--json")
     run = wait_for(lambda: [one for one in live_runs() if one["running"] == 2], "a live run")[0]

@@ -70,6 +70,55 @@ def svg_is_drawn_or_its_missing_tool_named():
         contains(result.err, "install graphviz", "the sentence")
 
 
+PROMISES = """weft: 1
+name: promises
+nodes:
+  source: {run: weft-source, replicas: 2}
+  relay: {run: weft-relay}
+  sink: {run: weft-sink}
+  morgue: {run: weft-sink}
+links:
+  - {from: source.out, to: relay.in, pattern: push-pull, %s}
+  - {from: relay.out, to: sink.in, pattern: push-pull, %s}
+"""
+DURABLE = ("delivery: at-least-once, journal: {from: out.j}, dead-letter: morgue.in, ttl: 1h, max-attempts: 3",
+           "delivery: exactly-once, journal: {from: \"${node}.j\", to: \"${node}.j\"}, capacity: {records: 100}")
+
+
+def a_file_that_promises_is_summed_up_and_drawn():
+    path = file("promises.yaml", PROMISES % DURABLE)
+
+    result = weft("check", path)
+    equal(result.code, 0, "exit code (%s)" % result.err)
+    contains(result.out, "4 nodes, 5 processes, 3 links", "the summary")
+    contains(result.out, "push-pull, at-least-once, journal at from, dead letters to morgue.in", "the first link")
+    contains(result.out, "source.out-dead -> morgue.in", "the link of the dead letters")
+    contains(result.out, "push-pull, exactly-once, journal at both ends", "the last link")
+    links = weft("check", path, "--json").json()["links"]
+    equal([one["delivery"] for one in links], ["at-least-once", "exactly-once", "at-least-once"], "deliveries")
+    equal(links[2]["dead_letters_of"], "source.out>relay.in", "whose dead letters")
+    contains(weft("graph", path, "--format", "dot").out, '"source" -> "morgue"', "the drawing")
+    again = weft("check", file("promises-expanded.yaml", weft("check", path, "--expand").out))
+    equal(again.out.splitlines()[1:], result.out.splitlines()[1:], "the expanded file")
+
+
+def a_promise_that_cannot_be_kept_is_refused_with_its_place():
+    def refused(first, second, place, part):
+        path = file("refused.yaml", PROMISES % (first, second))
+        result = weft("check", path)
+        equal(result.code, 2, "exit code of " + first + " and " + second)
+        contains(result.err, "%s:%s: " % (path, place), "the place")
+        contains(result.err, part, "the reason")
+
+    refused("delivery: exactly-once, dead-letter: morgue.in", DURABLE[1], "9:68", "add journal: {to: path}")
+    refused("priority: 3, dead-letter: morgue.in", DURABLE[1], "9:68", "set delivery: at-least-once")
+    refused(DURABLE[0].replace("morgue.in", "morge.in"), DURABLE[1], "9:120", 'did you mean "morgue"?')
+    refused(DURABLE[0].replace("morgue.in", "source.dead"), DURABLE[1], "9:120", "would get its own dead letters")
+    refused(DURABLE[0].replace("from: out.j", "from: x, to: y"), DURABLE[1].replace("${node}.j", "y"), "10:105",
+            "would be opened by two processes")
+    refused(DURABLE[0], DURABLE[1] + ", replay: earliest", "10:161", "the pattern must be pub-sub")
+
+
 def wrong_command_lines_say_what_is_right():
     result = weft("chek")
     equal(result.code, 2, "exit code of an unknown verb")

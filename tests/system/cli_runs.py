@@ -125,7 +125,8 @@ def the_json_report_has_its_shape():
         check(key in report, "the report has no " + key)
     for key in ("name", "state", "exit_code", "restarts", "cpu_seconds", "peak_memory"):
         check(key in report["nodes"][0], "a node has no " + key)
-    for key in ("from", "to", "sent", "received", "dropped", "rejected", "left"):
+    for key in ("from", "to", "delivery", "sent", "received", "dropped", "rejected", "left", "processed", "redelivered",
+                "expired", "dead_lettered", "retained", "reconnects"):
         check(key in report["links"][0], "a link has no " + key)
 
 

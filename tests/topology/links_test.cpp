@@ -81,22 +81,6 @@ TEST_CASE("settings that a pattern cannot honour are refused with the reason") {
   refused(", pattern: push-pull, transport: inproc", "nodes are processes of their own");
 }
 
-TEST_CASE("settings of later versions are held to their types, then refused") {
-  const auto problem = [](const std::string& keys) {
-    return problem_of(two_nodes(", pattern: push-pull, " + keys));
-  };
-
-  CHECK(problem("delivery: best-effort") == "");
-  CHECK(problem("delivery: exactly-once").find("not available in this version") != std::string::npos);
-  CHECK(problem("priority: 9").find("not available in this version") != std::string::npos);
-  CHECK(problem("priority: 10").find("must be a whole number from 0 to 9") != std::string::npos);
-  CHECK(problem("ttl: 5").find("a time with its unit") != std::string::npos);
-  CHECK(problem("delay: 5s").find("not available in this version") != std::string::npos);
-  CHECK(problem("max-attempts: 3").find("not available in this version") != std::string::npos);
-  CHECK(problem("dead-letter: b.dead").find("not available in this version") != std::string::npos);
-  CHECK(problem("journal: {to: x}").find("not available in this version") != std::string::npos);
-}
-
 TEST_CASE("a path of a unix socket may have 107 bytes, five fewer for a publisher") {
   const auto with_path = [](const std::string& pattern, std::size_t bytes) {
     return problem_of(

@@ -193,11 +193,12 @@ TEST_CASE("the reference numbers the options as the code does") {
       {"25", "port"},           {"26", "deadline"},    {"27", "block"},
       {"28", "data_endpoint"},  {"29", "reply_name"},  {"30", "reply_fingerprint"},
       {"31", "processed"},      {"32", "oldest"},      {"33", "topics"},
-      {"34", "sequences"},      {"35", "scope"},
+      {"34", "sequences"},      {"35", "scope"},       {"36", "delivery"},
+      {"37", "seen"},           {"38", "missing"},
   };
   static_assert(Options::count == 1 && Options::trace == 8 && Options::credit == 12 && Options::name == 19);
   static_assert(Options::version == 23 && Options::deadline == 26 && Options::processed == 31 &&
-                Options::scope == 35);
+                Options::scope == 35 && Options::missing == 38);
 
   CHECK(table("| key | name | type |") == expected);
   CHECK(expected.size() == kLastOption);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <weft/core/time.hpp>
+#include <weft/wire/batch.hpp>
 #include <weft/wire/header.hpp>
 
 namespace weft {
@@ -23,13 +24,20 @@ struct PortStats {
   std::uint64_t duplicate_batches = 0;
   std::uint64_t replayed_batches = 0;  ///< Pub: sent again to who missed them; Sub: got so
   std::uint64_t gaps_filled = 0;       ///< Sub: by replay
-  std::uint64_t snapshots = 0;         ///< Pub: asked for; Sub: topics that began with or were replaced by one
-  std::uint64_t fenced_batches = 0;        ///< of an old epoch
+  std::uint64_t snapshots = 0;       ///< Pub: asked for; Sub: topics that began with or were replaced by one
+  std::uint64_t fenced_batches = 0;  ///< of an old epoch
   std::uint64_t rejected_messages = 0;     ///< sum of `rejections`
   std::uint64_t rejected_connections = 0;  ///< broke off before their handshake (random bytes, port scans)
   std::uint64_t rejected_peers = 0;        ///< HELLO refused: record type, block, version, scope
   std::uint64_t late_replies = 0;          ///< Dealer: after the deadline; Router: to an asker that is gone
   std::uint64_t timed_out_requests = 0;
+  // Acknowledged deliveries. At the sender: what became of records; at the receiver: redelivered and
+  // processed.
+  std::uint64_t processed_records = 0;      ///< acknowledged: every one has been processed
+  std::uint64_t redelivered_records = 0;    ///< offered again after a receiver was lost or refused them
+  std::uint64_t retransmitted_batches = 0;  ///< sent again to the same receiver
+  std::uint64_t expired_records = 0;        ///< waited longer than their time to live
+  std::uint64_t dead_lettered_records = 0;  ///< tried too often, or refused
   std::uint64_t reconnects = 0;
   std::uint64_t peers_up = 0;
   std::uint64_t queued_records = 0, queued_bytes = 0;  ///< waiting here
@@ -56,6 +64,21 @@ struct PeerEvent {
   std::string text;
 };
 std::string_view to_string(PeerEvent::What what);
+
+/// What became of a record that was sent with a correlation (acknowledged deliveries).
+enum class RecordFate { processed, expired, dead_lettered, dropped };
+std::string_view to_string(RecordFate fate);
+
+/// A record that could not be delivered. Views, valid while the handler runs.
+struct DeadLetter {
+  wire::RecordView record;
+  std::string_view reason;            ///< "expired", "max-attempts", or what the receiver said
+  std::uint32_t attempts = 0;         ///< receivers that it was offered to
+  std::string_view receiver;          ///< the last one, "worker/2"; empty when there was none
+  std::uint64_t accepted_micros = 0;  ///< wall clock: when it was sent
+  std::uint64_t died_micros = 0;      ///< wall clock: when it was given up
+  std::uint64_t correlation = 0;
+};
 
 /// Base of the blocks. Owned and used by the loop's thread; the loop must outlive it.
 class Block {
@@ -100,6 +123,8 @@ enum class [[nodiscard]] SendStatus{
     timed_out,    ///< there was still no room at the deadline
     no_peer,      ///< explicit: no such peer is up
     too_large,    ///< one record is larger than a frame may be
+    no_space,     ///< the journal has no room, on its disk or within its bound; goes on when there is some
+    failed,       ///< the journal cannot be written any more: Journal::failure() says why
     closed,
 };
 std::string_view to_string(SendStatus status);
@@ -109,11 +134,13 @@ struct Meta {
   std::string_view peer;   ///< "worker/2"
   std::string_view topic;  ///< Sub only
   std::uint64_t epoch = 0;
-  std::uint64_t seq = 0;    ///< of the batch
-  std::uint32_t index = 0;  ///< in the batch
-  bool snapshot = false;    ///< Sub: a kept last value or part of a snapshot, not live
+  std::uint64_t seq = 0;      ///< of the batch
+  std::uint32_t index = 0;    ///< in the batch
+  bool snapshot = false;      ///< Sub: a kept last value or part of a snapshot, not live
+  std::uint32_t attempt = 1;  ///< acknowledged deliveries: 1, or more when it was offered before
   /// Sub, at_least_once: does not continue what came of its topic before, because batches between were lost,
-  /// or the publisher is a new one. With `snapshot`, this and the records of the snapshot behind it replace it.
+  /// or the publisher is a new one. With `snapshot`, this and the records of the snapshot behind it replace
+  /// it.
   bool reset = false;
 };
 

@@ -14,13 +14,6 @@ namespace weft {
 
 class Journal;
 
-/// Sub: where a subscriber of a journaled publisher begins.
-enum class From {
-  latest,    ///< with what comes next (after the kept values, where it asked for them)
-  earliest,  ///< with the oldest batch that the publisher retains
-  sequence,  ///< behind PortOptions::from_sequence, in each topic
-};
-
 struct PortOptions {
   /// Name of the port, unique in its node; part of the stream's name. 1-100 bytes of letters, digits, "_",
   /// "-", ".".
@@ -84,7 +77,7 @@ struct PortOptions {
   std::uint64_t capacity_records = 0;
   /// Pub: bytes of past batches that are retained for subscribers that missed some. 0 - 64 GiB.
   std::uint64_t retain_bytes = 16ULL << 20;
-  /// Sub: where to begin.
+  /// Sub: where to begin; `from_sequence` is the number of From::sequence.
   From from = From::latest;
   std::uint64_t from_sequence = 0;
 

@@ -29,6 +29,29 @@ struct Received {
   std::uint64_t seq = 0;
 };
 
+/// What a receiver says of a record (acknowledged deliveries). A handler that returns has processed its
+/// record, unless it said otherwise.
+struct Verdict {
+  enum class What { processed, requeue, reject };
+  What what = What::processed;
+  Duration delay = Duration::zero();  ///< requeue: not before
+  std::string text = {};              ///< why; a dead letter has it as its reason
+  /// Offered again, to this or another receiver, as a further attempt.
+  static Verdict requeue(Duration delay = Duration::zero(), std::string why = {}) {
+    return {What::requeue, delay, std::move(why)};
+  }
+  /// Never offered again: a dead letter.
+  static Verdict reject(std::string why) { return {What::reject, Duration::zero(), std::move(why)}; }
+};
+
+/// A record whose outcome comes later: see PullBase::defer().
+struct Receipt {
+  std::string stream;
+  std::uint64_t epoch = 0;
+  std::uint64_t seq = 0;
+  std::uint32_t index = 0;
+};
+
 /// What Pull does without knowing the type of its records. A sender's credit comes back when its records have
 /// been handled, so a slow receiver slows its senders instead of growing.
 class PullBase : public Block {
@@ -52,6 +75,16 @@ class PullBase : public Block {
   void pause(bool paused);
   [[nodiscard]] bool paused() const;
   [[nodiscard]] bool wait_for_peers(std::size_t count, Deadline deadline);
+
+  // ---- acknowledged deliveries (PortOptions::delivery); else without an effect ----
+
+  /// Inside a handler: the outcome of the record at hand, in place of processed.
+  void judge(Verdict verdict);
+  /// Inside a handler: the outcome of the record at hand comes later, by settle(). Its sender keeps it until
+  /// then, and the batch that it came in counts against the sender's credit.
+  [[nodiscard]] Receipt defer();
+  /// False: no such record waits (its sender was replaced since, or it has an outcome).
+  bool settle(const Receipt& receipt, Verdict verdict = {});
 
   struct Impl;
 

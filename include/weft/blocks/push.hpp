@@ -39,13 +39,18 @@ class PushBase : public Block {
   void close() override;
   void tap(Tap tap) override;
 
-  /// Where the next record goes. Key: for Distribute::hash. Peer: for Distribute::explicit_, "server/1".
+  /// Where the next record goes. Key: for Distribute::hash. Peer: for Distribute::explicit_, "server/1". The
+  /// rest is for acknowledged deliveries.
   struct To {
-    std::optional<Bytes> key;
-    std::string_view peer;
-    static To with_key(Bytes k) { return {.key = k, .peer = {}}; }
-    static To with_key(std::string_view k) { return {.key = as_bytes(k), .peer = {}}; }
-    static To with_peer(std::string_view p) { return {.key = std::nullopt, .peer = p}; }
+    std::optional<Bytes> key = std::nullopt;
+    std::string_view peer = {};
+    std::optional<std::uint8_t> priority = std::nullopt;  ///< 0-9; else the port's
+    std::optional<Duration> ttl = std::nullopt;           ///< else the port's
+    std::optional<Duration> delay = std::nullopt;         ///< else the port's
+    std::uint64_t correlation = 0;                        ///< given back by on_outcome(); 0: not told
+    static To with_key(Bytes k) { return {.key = k}; }
+    static To with_key(std::string_view k) { return {.key = as_bytes(k)}; }
+    static To with_peer(std::string_view p) { return {.peer = p}; }
   };
 
   /// True when send() would take a record (for hash and explicit: to whatever peer is worst off).
@@ -55,6 +60,20 @@ class PushBase : public Block {
   void on_room(std::function<void()> handler);
   /// Runs the loop until everything has been handed to the network. False: the deadline came first.
   [[nodiscard]] bool flush(Deadline deadline);
+  // ---- acknowledged deliveries (PortOptions::delivery) ----
+
+  /// Called on the loop's thread when a record that was sent with a correlation has its fate.
+  void on_outcome(std::function<void(std::uint64_t correlation, RecordFate fate)> handler);
+  /// Takes records that could not be delivered. would_block and no_space: it is asked again later.
+  void on_dead_letter(std::function<SendStatus(const DeadLetter&)> handler);
+  /// Runs the loop until all that was sent is in the journal, synced. False: the deadline came first, or the
+  /// journal has failed. True at once without a journal.
+  [[nodiscard]] bool sync(Deadline deadline);
+  /// Drops what waits for a receiver (not what is on its way), counted as dropped. Returns how many records.
+  std::uint64_t purge();
+  /// Records accepted since the port's journal began (without one: since the port was opened).
+  [[nodiscard]] std::uint64_t accepted_total() const;
+
   /// Runs the loop until every peer has acknowledged everything that it was sent. False: the deadline came
   /// first.
   [[nodiscard]] bool settle(Deadline deadline);

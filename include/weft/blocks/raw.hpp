@@ -39,5 +39,7 @@ class RawRecord {
 void add_raw(wire::BatchBuilder& batch, Bytes payload, std::span<const Tensor> tensors);
 /// Appends a received record to another batch; its tensor references are renumbered.
 void add_forwarded(wire::BatchBuilder& batch, const wire::RecordView& record);
+/// The same inside of a record that is being added to `batch`, whose buffer is `out`: writes one object.
+void write_forwarded(wire::BatchBuilder& batch, wire::Buffer& out, const wire::RecordView& record);
 
 }  // namespace weft

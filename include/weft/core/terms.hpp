@@ -10,6 +10,13 @@ enum class Delivery {
   exactly_once,   ///< the receiver's journal commits it once, however often it comes
 };
 
+/// Where a subscriber of a journaled publisher begins.
+enum class From {
+  latest,    ///< with what comes next (after the kept values, where it asked for them)
+  earliest,  ///< with the oldest batch that the publisher retains
+  sequence,  ///< behind a given sequence number, in each topic
+};
+
 /// Which receiver gets a batch (push-pull) or a request (dealer-router).
 enum class Distribute {
   round_robin,  ///< one batch each, in turn

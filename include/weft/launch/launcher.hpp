@@ -49,6 +49,12 @@ struct LaunchOptions {
   std::function<bool(const topology::NodePlan&)> wants_stdin = {};
   /// Added to the environment of every node, before its own `env:`.
   std::vector<std::pair<std::string, std::string>> environment = {};
+  /// How long a node that failed is away before it is started again: the first time, and, doubling, at most.
+  Duration first_back_off = std::chrono::milliseconds(200);
+  Duration last_back_off = std::chrono::seconds(10);
+  /// A run whose main nodes have ended drains once those that are being started again are ready: they may
+  /// hold records of others. False: at once, and they count as failed.
+  bool wait_for_restarts = false;
   /// Directories of earlier runs that are kept; older ones that are over are removed at the start.
   unsigned keep_runs = 50;
   /// SIGINT and SIGTERM drain the run, a second one kills it. They stay blocked in the calling thread while
@@ -65,6 +71,8 @@ struct LaunchOptions {
   std::function<void(std::string_view sentence)> on_event = {};
   /// All nodes are ready and sources start; once.
   std::function<void()> on_ready = {};
+  /// The run begins to drain: from here on a node that dies is not started again.
+  std::function<void()> on_drain = {};
   /// Once a second: see Launcher::state().
   std::function<void(const Value& state)> on_progress = {};
   Logger log = {};
@@ -91,10 +99,12 @@ class Launcher {
   void drain();
   /// Kills all process groups.
   void stop_now();
+  /// Sends a signal to a node's process group, to break it on purpose. False: it has no process now.
+  bool signal(const topology::NodeId& node, int number);
 
   /// to_value(RunReport), and {file, pid, started: seconds since 1970, state: starting|running|draining|over,
   /// control_rejected}; each node has also {pid, progress, missing, ports: {port: counts}, endpoints: {link:
-  /// address}, ends: [{port, link, sender, binds, pattern, endpoint}]}.
+  /// address}, ends: [{port, link, sender, binds, pattern, delivery, prefetch, endpoint}]}.
   [[nodiscard]] Value state() const;
 
   struct Impl;

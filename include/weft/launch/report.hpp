@@ -30,6 +30,7 @@ struct NodeReport {
 struct LinkReport {
   std::string id, from, to;  ///< "worker.params>server.params", "worker.params", "server.params"
   topology::Pattern pattern = topology::Pattern::push_pull;
+  topology::Delivery delivery = topology::Delivery::best_effort;
   std::uint64_t sent = 0;      ///< records handed to the network (dealer-router: requests)
   std::uint64_t received = 0;  ///< records that arrived
   std::uint64_t dropped = 0;   ///< by overflow, or without a receiver at the end
@@ -37,7 +38,17 @@ struct LinkReport {
   std::uint64_t missed = 0;    ///< batches: gaps that receivers saw
   std::uint64_t duplicates = 0;
   std::uint64_t rejected = 0;  ///< messages, connections and peers that an end refused
-  std::uint64_t left = 0;      ///< push-pull: sent, and neither received nor counted as lost; never negative
+  // Acknowledged deliveries; the first four are what became of the records that the sender accepted.
+  std::uint64_t processed = 0;      ///< records that a receiver has processed, by its acknowledgement
+  std::uint64_t expired = 0;        ///< records that waited longer than their time to live
+  std::uint64_t dead_lettered = 0;  ///< records that were tried too often, or refused
+  std::uint64_t retained = 0;       ///< records that still wait here, or for an acknowledgement
+  std::uint64_t redelivered = 0;    ///< records offered again after a receiver was lost or refused them
+  std::uint64_t retransmitted = 0;  ///< batches sent again to the same receiver
+  std::uint64_t reconnects = 0;     ///< peers that were dead or restarted and came back, as each end saw it
+  /// Push-pull: sent, and neither received nor counted as lost; never negative. Of an acknowledged link:
+  /// `retained`.
+  std::uint64_t left = 0;
   bool shared = false;
   /// False when an end died without its last word, or extra peers took part: sent and received need not
   /// agree.
@@ -56,8 +67,9 @@ struct RunReport {
 };
 
 /// {run, topology, directory, ok, ready, seconds, reason, nodes: [{name, state, exit_code, signal, restarts,
-/// cpu_seconds, peak_memory, reason, last_lines}], links: [{id, from, to, pattern, sent, received, dropped,
-/// lost, missed, duplicates, rejected, left, shared, exact}], result: {node: ...}}
+/// cpu_seconds, peak_memory, reason, last_lines}], links: [{id, from, to, pattern, delivery, sent, received,
+/// dropped, lost, missed, duplicates, rejected, processed, redelivered, retransmitted, expired,
+/// dead_lettered, retained, reconnects, left, shared, exact}], result: {node: ...}}
 Value to_value(const RunReport& report);
 
 }  // namespace weft::launch

@@ -16,6 +16,7 @@ namespace weft::topology {
 enum class Pattern { push_pull, pub_sub, dealer_router };
 using weft::Delivery;
 using weft::Distribute;
+using weft::From;
 using weft::Overflow;
 enum class Transport { automatic, tcp, ipc, inproc };
 enum class WireMode { session, native };
@@ -29,6 +30,7 @@ std::string_view to_string(Overflow v);
 std::string_view to_string(Transport v);
 std::string_view to_string(WireMode v);
 std::string_view to_string(Restart v);
+std::string_view to_string(From v);
 
 /// One process of a topology.
 struct NodeId {
@@ -38,6 +40,11 @@ struct NodeId {
   [[nodiscard]] std::string text() const { return name + "/" + std::to_string(replica); }
   bool operator==(const NodeId&) const = default;
 };
+
+/// Name of the port that sends the dead letters of `port`.
+[[nodiscard]] inline std::string dead_letter_port(std::string_view port) {
+  return std::string(port) + "-dead";
+}
 
 /// Settings of a link that both ends share.
 struct LinkPlan {
@@ -51,7 +58,20 @@ struct LinkPlan {
   bool keep_last = false;
   std::uint64_t capacity_bytes = 64ULL << 20;  ///< bound of a sender's queue
   std::uint64_t prefetch_bytes = 4ULL << 20;   ///< credit a receiver gives each sender
+  std::uint64_t capacity_records = 0;          ///< bound of the same queue; 0: by its bytes alone
   Duration dead_after = std::chrono::seconds(10);
+  unsigned priority = 4;            ///< of records that name none
+  Duration ttl = Duration::zero();  ///< zero: for ever
+  Duration delay = Duration::zero();
+  unsigned max_attempts = 0;                 ///< 0: no bound
+  std::uint64_t retain_bytes = 16ULL << 20;  ///< pub-sub: past batches for subscribers that missed some
+  From replay = From::latest;                ///< pub-sub: where subscribers begin
+  std::uint64_t replay_sequence = 0;         ///< ... with From::sequence
+  std::string journal_from, journal_to;      ///< as in the file; EndPlan::journal is what one process opens
+  std::string dead_letter;                   ///< "morgue.in": what gets the records that nobody could process
+  /// Id of the link whose dead letters this one carries: it is not in the file, and its sender opens it
+  /// itself. Empty: a link of the file.
+  std::string dead_letters_of;
   std::string from_node, from_port, to_node, to_port;
   unsigned from_replicas = 1, to_replicas = 1;
   bool from_binds = false;  ///< which end binds
@@ -76,6 +96,9 @@ struct EndPlan {
   /// Pub-sub, publisher: `endpoint` is where subscribers say HELLO, this is where the data socket binds,
   /// which HELLO's answer tells them. Empty when `endpoint` is.
   std::string data_endpoint;
+  /// Path of the journal that makes this end durable; empty: none. Ends of one process with equal paths share
+  /// one journal.
+  std::string journal;
   std::vector<PeerPlan> peers;
 };
 

@@ -56,6 +56,9 @@ std::vector<Problem> check_text(const std::string& text, const std::string& path
 /// The file as it will run (`weft check --expand`): YAML with parameters and `extends:` resolved.
 std::string expand_yaml(const std::string& path, const LoadOptions& options = {});
 
+/// What a link promises and how, in words: "at-least-once, journal at both ends, dead letters to morgue.in".
+std::string promise_of(const LinkPlan& link);
+
 enum class GraphFormat { mermaid, dot, ascii };
 std::string draw(const Plan& plan, GraphFormat format);
 

@@ -107,6 +107,9 @@ struct Options {
     topics = 33,             // array of str (SYNC: prefixes; PING: lanes)
     sequences = 34,          // array of uint, parallel to topics
     scope = 35,              // str: name of the topology
+    delivery = 36,           // uint: 0 best-effort, 1 at-least-once, 2 exactly-once
+    seen = 37,               // uint: highest sequence that has arrived
+    missing = 38,            // flat array first, last, ...: below `seen`, and has not arrived
   };
 
   std::uint64_t present = 0;
@@ -116,7 +119,8 @@ struct Options {
   std::uint64_t count_v, wall_time_v, ttl_v, not_before_v, checksum_v, fingerprint_v, first_retained_v,
       deadline_v, reply_fingerprint_v, processed_v, oldest_v, heartbeat_v, credit_bytes, credit_batches;
   std::uint32_t flags_v, attempt_v, chunk_index, chunk_count, version_low, version_high;
-  std::uint8_t priority_v;
+  std::uint64_t seen_v;
+  std::uint8_t priority_v, delivery_v;
   Code code_v;
   Bytes key_v, correlation_v, trace_v;
   std::string_view text_v, group_v, from_v, name_v, node_v, port_v, block_v, data_endpoint_v, reply_name_v,
@@ -125,6 +129,8 @@ struct Options {
   Bytes sequences_v;            ///< the packed array, checked
   std::size_t range_count = 0;  ///< pairs in `ranges_v`
   std::array<std::uint64_t, 2 * kMaxRanges> ranges_v;
+  std::size_t missing_count = 0;  ///< pairs in `missing_v`
+  std::array<std::uint64_t, 2 * kMaxRanges> missing_v;
 
   // Setters for what is sent; the strings must live until the header is encoded.
   Options() {}  // fields are only defined when marked

@@ -1,0 +1,271 @@
+// Outbox: batches of an acknowledging sender, from acceptance to their one fate. Pure: no sockets, clocks,
+// threads.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <weft/core/terms.hpp>
+#include <weft/core/time.hpp>
+#include <weft/protocol/choose.hpp>
+#include <weft/protocol/lane.hpp>
+#include <weft/protocol/sequence_set.hpp>
+
+namespace weft::protocol {
+
+/// What became of a batch. Each accepted batch has exactly one.
+enum class Fate {
+  processed,
+  expired,        ///< waited longer than its time to live
+  dead_lettered,  ///< tried as often as it may be
+  dropped,        ///< by `overflow: drop-oldest`, or purged
+  orphaned,       ///< hash: its receiver is gone, and its records have owners of their own: accept them anew
+};
+std::string_view to_string(Fate fate);
+
+struct OutboxOptions {
+  Delivery delivery = Delivery::at_least_once;  ///< or exactly_once
+  Distribute distribute = Distribute::balance;
+  std::uint32_t max_attempts = 0;  ///< receivers that a batch is offered to; 0: no bound
+  Duration first_probe =
+      std::chrono::milliseconds(200);  ///< silence after which a receiver is asked; doubles
+  Duration last_probe = std::chrono::seconds(5);
+  Duration hole_age = std::chrono::milliseconds(20);  ///< a hole younger than this may be mere reordering
+};
+
+/// A batch that is handed over. The owner keeps its bytes under `id` until take_done() names it.
+struct OutboxEntry {
+  std::uint64_t id = 0;  ///< rising: the order of acceptance
+  std::uint64_t bytes = 0;
+  std::uint32_t records = 0;
+  /// 0-9, higher first: a batch overtakes at most 1,024 of each lower class for each class between them, so
+  /// that none starves.
+  std::uint8_t priority = 4;
+  std::uint32_t attempts = 0;  ///< receivers that it was offered to so far
+  std::uint32_t lane = 0;      ///< index + 1 of the one lane that it belongs to (hash, explicit); 0: any
+  TimePoint not_before = TimePoint::min();
+  TimePoint expires = TimePoint::max();
+};
+
+/// One acknowledged stream to one receiver, which is known by name over all its connections and lives.
+class OutboxLane {
+ public:
+  [[nodiscard]] const std::string& receiver() const { return receiver_; }
+  [[nodiscard]] std::uint64_t next() const { return base_ + flights_.size(); }
+  [[nodiscard]] std::uint64_t last_sent() const { return last_sent_; }
+  /// The lowest sequence that still matters: what HELLO and an empty DATA say as first retained. With a
+  /// journal, everything before it has durably ended.
+  [[nodiscard]] std::uint64_t first_retained() const { return retained_; }
+  [[nodiscard]] std::uint64_t outstanding_bytes() const { return bytes_; }
+  [[nodiscard]] std::uint64_t outstanding_records() const { return records_; }
+  [[nodiscard]] std::uint64_t outstanding() const { return count_; }
+  [[nodiscard]] std::uint32_t probe() const { return probe_; }
+  [[nodiscard]] bool usable() const { return usable_; }
+  [[nodiscard]] bool admits(std::uint64_t bytes) const;
+  [[nodiscard]] std::uint64_t room() const;
+
+ private:
+  friend class Outbox;
+  struct Flight {
+    std::uint64_t id = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t gate = 0;  // leaves (done: may be called empty) when this is durable
+    TimePoint sent_at = TimePoint::min();
+    std::uint32_t records = 0;
+    std::uint32_t probe = 0;  // the lane's probe number when it was sent
+    std::uint32_t sends = 0;
+    std::uint64_t order = 0;  // the lane's count of departures when it was sent last
+    bool sent = false;        // in this connection and life of the receiver
+    bool ever_sent = false;
+    bool done = false;
+  };
+  Flight* flight(std::uint64_t seq) {
+    return seq < base_ || seq >= next() ? nullptr : &flights_[seq - base_];
+  }
+
+  std::string receiver_;
+  std::uint64_t hash_ = 0;
+  std::uint64_t receiver_epoch_ = 0;
+  bool met_ = false;     // has said HELLO in this life of the sender
+  bool usable_ = false;  // up, and takes new work
+  bool up_ = false;      // connected: what is bound to it may be sent again
+  Credit credit_;
+  std::uint64_t base_ = 1;  // sequence of flights_.front()
+  std::uint64_t retained_ = 1;
+  std::deque<std::pair<std::uint64_t, std::uint64_t>> retaining_;  // (commit, base_ that it makes retained_)
+  std::deque<Flight> flights_;
+  std::uint64_t count_ = 0, bytes_ = 0, records_ = 0;  // not done
+  std::uint64_t last_sent_ = 0;
+  std::uint64_t departures_ = 0;
+  std::uint64_t seen_order_ = 0;   // of what was sent once, the latest departure that has arrived
+  std::uint64_t cursor_ = 1;       // nothing before it waits to be sent, but for `again_`
+  std::set<std::uint64_t> again_;  // before the cursor, to be sent again
+  std::uint32_t probe_ = 1;
+  TimePoint progress_ = TimePoint::min();  // when something was sent or acknowledged last
+  unsigned silent_probes_ = 0;
+  bool skip_ = false;  // the receiver misses what lies before skip_to_: tell it that nothing comes
+  std::uint64_t skip_to_ = 0;
+  std::set<std::pair<std::int64_t, std::uint64_t>> bound_;  // waiting for this lane only
+};
+
+class Outbox {
+ public:
+  explicit Outbox(const OutboxOptions& options) : options_(options) {}
+
+  // ---- batches ----
+
+  /// Takes a batch over: `entry.id` 0 gets the next number. Returns the id.
+  std::uint64_t accept(OutboxEntry entry);
+  /// A batch that had a place in a lane when the sender ended (journal): it keeps it.
+  void restore(const OutboxEntry& entry, std::uint32_t lane, std::uint64_t seq);
+  /// The lane goes on behind `next` - 1 although nothing before is left (journal).
+  void restore_next(std::uint32_t lane, std::uint64_t next);
+  /// Receivers that a batch was offered to, the present one included; 0: no such batch.
+  [[nodiscard]] std::uint32_t attempts(std::uint64_t id) const {
+    const auto found = entries_.find(id);
+    return found == entries_.end() ? 0 : found->second.attempts;
+  }
+  /// Ends the oldest batch that waits (not one on its way) as dropped. False: none waits.
+  bool drop_oldest();
+  /// Ends all that waits. Returns how many records.
+  std::uint64_t purge();
+
+  // ---- lanes ----
+
+  enum class Ack { ok, beyond };
+  /// The lane of that receiver, made when it is new.
+  std::uint32_t lane(std::string_view receiver);
+  [[nodiscard]] std::optional<std::uint32_t> find(std::string_view receiver) const;
+  [[nodiscard]] OutboxLane& at(std::uint32_t lane) { return *lanes_[lane - 1]; }
+  [[nodiscard]] const OutboxLane& at(std::uint32_t lane) const { return *lanes_[lane - 1]; }
+  [[nodiscard]] std::size_t lane_count() const { return lanes_.size(); }
+
+  /// The receiver said HELLO: what it has and has not decides what is sent again. A new epoch of it, under
+  /// at-least-once, frees what it had not acknowledged for any receiver.
+  /// `beyond`: it claims what was never sent, which breaks the protocol and changes nothing.
+  Ack meet(std::uint32_t lane, std::uint64_t receiver_epoch, const AckView& view, Credit credit,
+           TimePoint now);
+  /// Takes new work (or not: suspect, draining). One that is not connected takes none.
+  void set_usable(std::uint32_t lane, bool usable) { at(lane).usable_ = usable && at(lane).up_; }
+  /// The connection is gone, the receiver may come back: nothing moves, all is sent again after meet().
+  void cut(std::uint32_t lane);
+  /// The receiver is dead or gone for good. At-least-once: its batches go to others (round-robin, balance),
+  /// are orphaned (hash), or wait for its return (explicit). Exactly-once: all wait for its return.
+  void give_up(std::uint32_t lane);
+
+  Ack acknowledge(std::uint32_t lane, const AckView& view, std::optional<Credit> credit,
+                  std::optional<std::uint32_t> probe, TimePoint now);
+  /// The receiver refuses (part of) a batch: it is the owner's again, who ends it or accepts what is to be
+  /// tried anew. The next departure() tells the receiver that nothing more comes in its place, and does so
+  /// again when the receiver asks again. nullopt: that has happened before.
+  std::optional<OutboxEntry> reject(std::uint32_t lane, std::uint64_t seq);
+
+  // ---- what to do ----
+
+  struct Assignment {
+    std::uint64_t id = 0;
+    std::uint32_t lane = 0;
+    std::uint64_t seq = 0;
+    std::uint32_t attempts = 0;
+  };
+  /// Gives the next waiting batch a place in a lane, when some lane admits it.
+  std::optional<Assignment> assign(TimePoint now);
+  /// With a journal: all that changes from here on becomes durable with that commit. A place is not used
+  /// before its assignment is durable, and no receiver hears that nothing comes in a place before the batch's
+  /// end (or its loss of the place) is durable: it would count the place as settled, and say so to a
+  /// restarted sender that still has the batch there. Without a journal this is never called.
+  void committing(std::uint64_t number) { commit_ = number; }
+  void durable(std::uint64_t number);
+  /// The place is not used before `durable(number)`; committing() says the same of all places.
+  void gate(std::uint32_t lane, std::uint64_t seq, std::uint64_t number);
+  /// Batches that have lost their place since the last call and wait again: a journal has to forget where
+  /// they were, before it learns (by assign()) where they are.
+  std::vector<std::uint64_t> take_released() { return std::exchange(released_, {}); }
+
+  struct Departure {
+    std::uint64_t id = 0;  ///< 0: an empty place
+    std::uint64_t seq = 0;
+    bool again = false;
+  };
+  /// What is to be sent next on the lane.
+  std::optional<Departure> departure(std::uint32_t lane);
+  void departed(std::uint32_t lane, std::uint64_t seq, TimePoint now);
+
+  struct Tick {
+    std::vector<std::uint32_t>
+        probe;  ///< lanes whose receiver is to be asked (PING with OutboxLane::probe())
+  };
+  Tick on_tick(TimePoint now);
+  [[nodiscard]] TimePoint next_tick() const;
+
+  struct Done {
+    OutboxEntry entry;
+    Fate fate = Fate::processed;
+    std::string receiver;  ///< where it was last, if anywhere
+  };
+  /// What has ended since the last call.
+  std::vector<Done> take_done() { return std::exchange(done_, {}); }
+
+  // ---- counts ----
+
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }      ///< accepted and without a fate
+  [[nodiscard]] std::uint64_t records() const { return records_; }  ///< the same
+  [[nodiscard]] std::uint64_t waiting_records() const { return waiting_records_; }
+  [[nodiscard]] std::uint64_t retransmitted() const { return retransmitted_; }
+  [[nodiscard]] std::uint64_t redelivered_records() const { return redelivered_; }
+  [[nodiscard]] bool empty() const { return records_ == 0; }
+
+ private:
+  using Flight = OutboxLane::Flight;
+  void wait(const OutboxEntry& entry);
+  void unwait(const OutboxEntry& entry);
+  void end(std::uint64_t id, Fate fate, const std::string& receiver);
+  void settle(OutboxLane& lane, Flight& flight) const;
+  void trim(OutboxLane& lane);
+  void advance(OutboxLane& lane, std::uint64_t base);
+  bool refresh(OutboxLane& lane) const;
+  void skip(OutboxLane& lane);
+  void wake(TimePoint now);
+  static void send_again(OutboxLane& lane, std::uint64_t seq, Flight& flight);
+  static void see(OutboxLane& lane, const AckView& view);
+  void mention_skipped(OutboxLane& lane, const AckView& view);
+  [[nodiscard]] static bool claims_unsent(const OutboxLane& lane, const AckView& view);
+  void free_flights(OutboxLane& lane, bool gone);
+  void release(OutboxLane& lane, const Flight& flight, bool gone);
+  bool finish_processed(OutboxLane& lane, const AckView& view);
+  void resend_all_unseen(OutboxLane& lane, const AckView& view, bool restarted, TimePoint now);
+  [[nodiscard]] bool hole_is_loss(const OutboxLane& lane, const Flight& flight, TimePoint now) const;
+  bool resend_lost(OutboxLane& lane, const AckView& view, std::optional<std::uint32_t> probe, TimePoint now);
+  std::optional<std::uint32_t> choose(const OutboxEntry& entry);
+  Assignment place(OutboxEntry& entry, std::uint32_t lane, TimePoint now);
+  [[nodiscard]] Duration probe_after(const OutboxLane& lane) const;
+
+  OutboxOptions options_;
+  std::vector<std::unique_ptr<OutboxLane>> lanes_;
+  std::unordered_map<std::string, std::uint32_t> by_name_;
+  std::unordered_map<std::uint64_t, OutboxEntry> entries_;
+  std::set<std::pair<std::int64_t, std::uint64_t>> shared_;  // waiting for any lane: (rank, id)
+  std::set<std::pair<TimePoint, std::uint64_t>> delayed_;    // not to leave yet
+  std::set<std::pair<TimePoint, std::uint64_t>> expiring_;   // of those that wait
+  std::set<std::uint64_t> waiting_;                          // all that wait, by age
+  std::vector<Candidate> candidates_;
+  std::size_t last_choice_ = SIZE_MAX;
+  std::uint64_t next_id_ = 1;
+  std::uint64_t durable_ = UINT64_MAX;
+  std::uint64_t commit_ = 0;
+  std::set<OutboxLane*> unretained_;  // lanes whose first_retained() waits for a commit
+  std::vector<std::uint64_t> released_;
+  std::uint64_t bytes_ = 0, records_ = 0, waiting_records_ = 0;
+  std::uint64_t retransmitted_ = 0, redelivered_ = 0;
+  std::vector<Done> done_;
+};
+
+}  // namespace weft::protocol

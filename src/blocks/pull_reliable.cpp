@@ -1,0 +1,348 @@
+#include "blocks/pull_reliable.hpp"
+
+#include <algorithm>
+
+#include <weft/core/format.hpp>
+#include <weft/wire/pack.hpp>
+
+#include "blocks/parcel.hpp"
+#include "blocks/push_reliable.hpp"
+
+namespace weft::blocks {
+namespace {
+
+constexpr Duration kAckDelay = std::chrono::milliseconds(50);
+
+void pack_refusal(const std::vector<std::pair<std::uint32_t, bool>>& records, wire::Buffer& out) {
+  wire::Pack pack(out);
+  pack.array(2 * records.size());
+  for (const auto& [index, for_good] : records) {
+    pack.uint(index);
+    pack.uint(for_good ? 1 : 0);
+  }
+}
+
+}  // namespace
+
+ReliablePull::ReliablePull(Hub& hub, Inbox& inbox)
+    : hub_(hub),
+      inbox_(inbox),
+      options_(hub.options()),
+      journal_(hub.loop(), options_.journal, [this] { on_news(); }),
+      marks_space_("in/" + options_.name),
+      refused_space_("in-refused/" + options_.name) {
+  if (journal_.on()) load();
+}
+
+// What a handler sent for a batch that it has not finished goes with it: a hold that is on is never released,
+// so that none of it is committed.
+void ReliablePull::close() {
+  journal_.stop();
+}
+
+// ---- senders ----
+
+ReliablePull::Stream& ReliablePull::stream_of(Peer& peer) {
+  const auto [found, fresh] = streams_.try_emplace(
+      stream_name(peer), protocol::InboundStream::Limits{options_.window_bytes, options_.window_batches});
+  found->second.peer = peer.id;
+  return found->second;
+}
+
+void ReliablePull::load() {
+  journal_->for_each(marks_space_, [&](Bytes key, Bytes value) {
+    std::uint64_t epoch = 0;
+    protocol::SequenceSet processed;
+    if (!protocol::decode_marks(value, epoch, processed)) {
+      options_.log.error(
+          format("{}: the marks of {} in journal {} cannot be read: its records may come twice",
+                 hub_.stream(), as_text(key), journal_->path()));
+      return;
+    }
+    const auto at =
+        streams_.try_emplace(std::string(as_text(key)),
+                             protocol::InboundStream::Limits{options_.window_bytes, options_.window_batches});
+    at.first->second.in.restore(epoch, processed);
+  });
+  journal_->for_each(refused_space_, [&](Bytes key, Bytes value) {
+    if (key.size() < 9) return;
+    const auto stream = streams_.find(std::string(as_text(key.first(key.size() - 8))));
+    const auto seq = number_of(key.last(8));
+    wire::Unpack in(value);
+    const auto numbers = in.array();
+    if (stream == streams_.end() || !seq || !numbers) return;
+    Refusal refusal;
+    refusal.text = "refused before a restart";
+    for (std::uint32_t i = 0; i + 1 < *numbers; i += 2) {
+      const auto index = in.uint(), for_good = in.uint();
+      if (index && for_good) refusal.records.emplace_back(static_cast<std::uint32_t>(*index), *for_good != 0);
+    }
+    stream->second.refused.emplace(*seq, std::move(refusal));
+  });
+}
+
+void ReliablePull::describe(Peer& peer, wire::Header& header) {
+  if (peer.node.empty()) return;  // whose streams these are is not known yet
+  write_ack(stream_of(peer).in.ack(), header);
+}
+
+void ReliablePull::on_met(Peer& peer, const wire::Header& header) {
+  Stream& stream = stream_of(peer);
+  const wire::Options& o = header.options;
+  bool restarted = false;
+  const bool known =
+      stream.in.begin(header.epoch, o.has(wire::Options::first_retained) ? o.first_retained_v : 0, restarted);
+  if (!known) return;
+  if (restarted) {
+    stream.held.clear();
+    stream.refused.clear();
+  }
+  drop_void(stream);
+  deliver_due(stream, peer);
+  // A connecting end did not know whom it would meet: what it has of this stream is said now.
+  if (!peer.inbound) hub_.acknowledge_stream(peer, std::nullopt);
+  for (const auto& [seq, refusal] : stream.refused) send_refusal(peer, seq, refusal);
+}
+
+// Batches that waited for one that never comes, and that others have got instead.
+void ReliablePull::drop_void(Stream& stream) {
+  std::erase_if(stream.held, [&](const auto& held) { return stream.in.processed().contains(held.first); });
+}
+
+void ReliablePull::on_batch(Peer& peer, const wire::Header& header, InboxItem item) {
+  Stream& stream = stream_of(peer);
+  const bool restarts = stream.in.started() && header.epoch > stream.in.epoch();
+  const auto arrival = stream.in.arrive(header.epoch, header.seq, item.bytes);
+  if (restarts) {
+    stream.held.clear();
+    stream.refused.clear();
+  }
+  using Arrived = protocol::InboundStream::Verdict;
+  const auto refused = stream.refused.find(header.seq);
+  switch (arrival.verdict) {
+    case Arrived::fenced:
+      ++hub_.counts().fenced_batches;
+      return hub_.nack(peer, wire::Code::fenced, "this epoch has been replaced by a later one");
+    case Arrived::duplicate:
+      ++hub_.counts().duplicate_batches;
+      if (refused != stream.refused.end()) return send_refusal(peer, header.seq, refused->second);
+      return hub_.acknowledge_stream(peer, std::nullopt);
+    case Arrived::no_room:
+      return hub_.acknowledge_stream(peer, std::nullopt);
+    case Arrived::hold:
+      if (refused == stream.refused.end()) stream.held.emplace(header.seq, std::move(item));
+      break;
+    case Arrived::deliver:
+      if (refused == stream.refused.end()) {
+        deliver(peer, std::move(item));
+      } else {
+        send_refusal(peer, header.seq, refused->second);
+      }
+      break;
+  }
+  if (hub_.closed()) return;
+  deliver_due(stream, peer);
+  if (arrival.gap && !hub_.closed()) hub_.acknowledge_stream(peer, std::nullopt);
+}
+
+// Nothing comes in this place any more: its records have another one, or an end.
+void ReliablePull::on_void(Peer& peer, const wire::Header& header) {
+  Stream& stream = stream_of(peer);
+  const wire::Options& o = header.options;
+  bool restarted = false;
+  const bool known =
+      stream.in.begin(header.epoch, o.has(wire::Options::first_retained) ? o.first_retained_v : 0, restarted);
+  if (!known) return;
+  if (restarted) {
+    stream.held.clear();
+    stream.refused.clear();
+  }
+  (void)stream.in.arrive(header.epoch, header.seq, 0);
+  const std::string name = stream_name(peer);
+  if (stream.in.settle(header.epoch, header.seq)) {
+    if (journal_.on()) {
+      write_marks(name, stream);
+      if (stream.refused.contains(header.seq)) {
+        const std::string key = name + std::string(as_text(NumberKey(header.seq).view()));
+        journal_->change().erase(refused_space_, as_bytes(key));
+      }
+      pending_.push_back({journal_->next(), name, header.epoch, header.seq, 0, false});
+      refused_ = journal_->submit() != CommitStatus::ok;
+    } else {
+      stream.in.publish(header.epoch, header.seq);
+    }
+  }
+  stream.refused.erase(header.seq);
+  stream.held.erase(header.seq);
+  drop_void(stream);
+  deliver_due(stream, peer);
+  if (!hub_.closed()) acknowledge_soon(stream, 0);
+}
+
+void ReliablePull::deliver_due(Stream& stream, Peer& peer) {
+  while (!hub_.closed()) {
+    const auto seq = stream.in.due();
+    if (!seq) return;
+    const auto held = stream.held.find(*seq);
+    if (held == stream.held.end()) continue;
+    InboxItem item = std::move(held->second);
+    stream.held.erase(held);
+    deliver(peer, std::move(item));
+  }
+}
+
+void ReliablePull::deliver(Peer& peer, InboxItem item) {
+  hub_.counts().received_records += item.count;
+  hub_.counts().received_bytes += item.bytes;
+  ++hub_.counts().received_batches;
+  if (item.attempt > 1) redelivered_ += item.count;
+  item.stream = stream_name(peer);
+  peer.held_bytes += item.bytes;
+  open_[{item.stream, item.seq}] = {.epoch = item.epoch, .bytes = item.bytes, .refusal = {}};
+  inbox_.add(std::move(item));
+  inbox_.deliver();
+}
+
+// ---- records ----
+
+void ReliablePull::begin(const InboxItem&) {
+  if (!journal_.on() || holding_) return;
+  holding_ = true;
+  journal_->hold();
+}
+
+void ReliablePull::done(InboxItem& item) {
+  if (Peer* peer = hub_.find(item.peer_id)) peer->held_bytes -= std::min(peer->held_bytes, item.bytes);
+  const auto found = open_.find({item.stream, item.seq});
+  if (found != open_.end() && found->second.epoch == item.epoch) {
+    found->second.handed_out = true;
+    if (found->second.waiting == 0) {
+      Open open = std::move(found->second);
+      open_.erase(found);
+      finish(item.stream, item.seq, open);
+    }
+  }
+  if (!holding_) return;
+  holding_ = false;
+  refused_ = journal_->release() != CommitStatus::ok;
+}
+
+void ReliablePull::note(const InboxItem& item, std::uint32_t index, Verdict outcome) {
+  const auto found = open_.find({item.stream, item.seq});
+  if (found == open_.end() || outcome.what == Verdict::What::processed) return;
+  Refusal& refusal = found->second.refusal;
+  refusal.records.emplace_back(index, outcome.what == Verdict::What::reject);
+  if (!outcome.text.empty()) refusal.text = std::move(outcome.text);
+  refusal.delay = std::max(refusal.delay, outcome.delay);
+}
+
+Receipt ReliablePull::defer(const InboxItem& item, std::uint32_t index) {
+  const auto found = open_.find({item.stream, item.seq});
+  if (found == open_.end()) return {};
+  ++found->second.waiting;
+  return {item.stream, item.epoch, item.seq, index};
+}
+
+bool ReliablePull::settle(const Receipt& receipt, Verdict outcome) {
+  const auto found = open_.find({receipt.stream, receipt.seq});
+  if (found == open_.end() || found->second.epoch != receipt.epoch || found->second.waiting == 0)
+    return false;
+  Open& open = found->second;
+  if (outcome.what != Verdict::What::processed) {
+    open.refusal.records.emplace_back(receipt.index, outcome.what == Verdict::What::reject);
+    if (!outcome.text.empty()) open.refusal.text = std::move(outcome.text);
+    open.refusal.delay = std::max(open.refusal.delay, outcome.delay);
+  }
+  if (--open.waiting != 0 || !open.handed_out) return true;
+  Open ended = std::move(open);
+  open_.erase(found);
+  finish(receipt.stream, receipt.seq, ended);
+  if (journal_.on() && !journal_->held()) refused_ = journal_->submit() != CommitStatus::ok;
+  return true;
+}
+
+// Every record of the batch has an outcome.
+void ReliablePull::finish(const std::string& name, std::uint64_t seq, Open& open) {
+  const auto at = streams_.find(name);
+  if (at == streams_.end() || at->second.in.epoch() != open.epoch)
+    return;  // of a sender that was replaced since
+  Stream& stream = at->second;
+  Pending news{0, name, open.epoch, seq, open.bytes, !open.refusal.records.empty()};
+  if (news.refused) {
+    std::ranges::sort(open.refusal.records);
+    stream.refused[seq] = std::move(open.refusal);
+  } else if (!stream.in.settle(open.epoch, seq)) {
+    return;
+  }
+  if (!journal_.on()) return publish(news);
+  if (news.refused) {
+    wire::Buffer value;
+    pack_refusal(stream.refused[seq].records, value);
+    const std::string key = name + std::string(as_text(NumberKey(seq).view()));
+    journal_->change().put(refused_space_, as_bytes(key), value.view());
+  }
+  write_marks(name, stream);
+  news.commit = journal_->next();
+  pending_.push_back(std::move(news));
+}
+
+void ReliablePull::write_marks(const std::string& name, const Stream& stream) {
+  const auto value = protocol::encode_marks(stream.in.epoch(), stream.in.processed());
+  journal_->change().put(marks_space_, as_bytes(name), Bytes(value));
+}
+
+// The sender may know.
+void ReliablePull::publish(const Pending& news) {
+  const auto at = streams_.find(news.stream);
+  if (at == streams_.end() || at->second.in.epoch() != news.epoch) return;
+  Stream& stream = at->second;
+  if (news.refused) {
+    Peer* peer = hub_.find(stream.peer);
+    const auto refused = stream.refused.find(news.seq);
+    if (peer && refused != stream.refused.end()) send_refusal(*peer, news.seq, refused->second);
+    return;
+  }
+  stream.in.publish(news.epoch, news.seq);
+  acknowledge_soon(stream, news.bytes);
+}
+
+void ReliablePull::acknowledge_soon(Stream& stream, std::uint64_t bytes) {
+  Peer* peer = hub_.find(stream.peer);
+  if (!peer || !peer->met) return;
+  if (peer->ack.settled(bytes) || peer->finished) return hub_.acknowledge_stream(*peer, std::nullopt);
+  hub_.tick_at(hub_.loop().now() + kAckDelay);
+}
+
+void ReliablePull::send_refusal(Peer& peer, std::uint64_t seq, const Refusal& refusal) {
+  wire::Header header = hub_.header(wire::Kind::nack, seq);
+  header.options.code_v = wire::Code::retry;
+  header.options.mark(wire::Options::code);
+  header.options.text_v = refusal.text;
+  header.options.mark(wire::Options::text);
+  if (refusal.delay > Duration::zero()) {
+    header.options.not_before_v =
+        static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(refusal.delay).count());
+    header.options.mark(wire::Options::not_before);
+  }
+  wire::Buffer head, body;
+  wire::encode(header, head);
+  pack_refusal(refusal.records, body);
+  transport::Frame frames[2] = {transport::Frame(head.view()), transport::Frame(body.view())};
+  (void)hub_.send(peer, frames);
+}
+
+void ReliablePull::on_news() {
+  if (refused_ && !journal_->held()) refused_ = journal_->submit() != CommitStatus::ok;
+  const std::uint64_t durable = journal_->durable();
+  while (!pending_.empty() && pending_.front().commit <= durable) {
+    const Pending news = std::move(pending_.front());
+    pending_.pop_front();
+    publish(news);
+  }
+}
+
+void ReliablePull::fill(PortStats& stats) const {
+  stats.redelivered_records += redelivered_;
+}
+
+}  // namespace weft::blocks

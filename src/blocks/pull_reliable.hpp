@@ -1,0 +1,102 @@
+// ReliablePull: the acknowledged side of a Pull. Puts the batches of each sender in order, tells copies from
+// news, and acknowledges what has been processed, with a journal only once that is durable.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <weft/blocks/pull.hpp>
+#include <weft/protocol/inbound.hpp>
+
+#include "blocks/durable.hpp"
+#include "blocks/hub.hpp"
+#include "blocks/inbox.hpp"
+
+namespace weft::blocks {
+
+class ReliablePull {
+ public:
+  ReliablePull(Hub& hub, Inbox& inbox);
+  void close();
+
+  // ---- what the hub tells ----
+
+  void describe(Peer& peer, wire::Header& header);
+  void on_met(Peer& peer, const wire::Header& header);
+  /// `item` has the checked frames of the message; empty for a place in which nothing comes.
+  void on_batch(Peer& peer, const wire::Header& header, InboxItem item);
+  void on_void(Peer& peer, const wire::Header& header);
+
+  // ---- records ----
+
+  /// The inbox begins a batch, or is done with it.
+  void begin(const InboxItem& item);
+  void done(InboxItem& item);
+  /// Of the record that the handler has at the moment.
+  void note(const InboxItem& item, std::uint32_t index, Verdict outcome);
+  Receipt defer(const InboxItem& item, std::uint32_t index);
+  bool settle(const Receipt& receipt, Verdict outcome);
+  /// Batches that are not settled: handed out, deferred, or not yet durable.
+  [[nodiscard]] bool idle() const { return open_.empty() && pending_.empty(); }
+  void fill(PortStats& stats) const;
+
+ private:
+  struct Refusal {
+    std::vector<std::pair<std::uint32_t, bool>> records;  // (place in the batch, refused for good)
+    std::string text;
+    Duration delay = Duration::zero();
+  };
+  struct Stream {
+    explicit Stream(protocol::InboundStream::Limits limits) : in(limits) {}
+    protocol::InboundStream in;
+    std::map<std::uint64_t, InboxItem> held;   // wait for an earlier one
+    std::map<std::uint64_t, Refusal> refused;  // told to the sender until it answers
+    std::uint64_t peer = 0;                    // id
+  };
+  using Key = std::pair<std::string, std::uint64_t>;  // stream, sequence
+  struct Open {
+    std::uint64_t epoch = 0;
+    std::uint64_t bytes = 0;
+    std::uint32_t waiting = 0;  // deferred records without an outcome
+    bool handed_out = false;    // the inbox is done with it
+    Refusal refusal;
+  };
+  struct Pending {
+    std::uint64_t commit = 0;
+    std::string stream;
+    std::uint64_t epoch = 0, seq = 0, bytes = 0;
+    bool refused = false;
+  };
+
+  static std::string stream_name(const Peer& peer) { return peer.node + "." + peer.port; }
+  Stream& stream_of(Peer& peer);
+  void load();
+  void deliver_due(Stream& stream, Peer& peer);
+  void deliver(Peer& peer, InboxItem item);
+  void drop_void(Stream& stream);
+  void finish(const std::string& name, std::uint64_t seq, Open& open);
+  void write_marks(const std::string& name, const Stream& stream);
+  void publish(const Pending& pending);
+  void acknowledge_soon(Stream& stream, std::uint64_t bytes);
+  void send_refusal(Peer& peer, std::uint64_t seq, const Refusal& refusal);
+  void on_news();
+
+  Hub& hub_;
+  Inbox& inbox_;
+  const PortOptions& options_;
+  Durable journal_;
+  std::string marks_space_, refused_space_;
+  std::map<std::string, Stream> streams_;
+  std::map<Key, Open> open_;
+  std::deque<Pending> pending_;
+  std::uint64_t redelivered_ = 0;
+  bool holding_ = false;
+  bool refused_ = false;
+};
+
+}  // namespace weft::blocks

@@ -1,0 +1,368 @@
+// What becomes of the parcels of an acknowledging Push: counted, told, buried, and kept in its journal.
+#include <algorithm>
+
+#include <weft/core/format.hpp>
+
+#include "blocks/push_reliable.hpp"
+
+namespace weft::blocks {
+namespace {
+
+constexpr Duration kRetryLetter = std::chrono::milliseconds(20);
+
+RecordFate fate_of(protocol::Fate fate) {
+  switch (fate) {
+    case protocol::Fate::processed:
+      return RecordFate::processed;
+    case protocol::Fate::expired:
+      return RecordFate::expired;
+    case protocol::Fate::dead_lettered:
+      return RecordFate::dead_lettered;
+    default:
+      return RecordFate::dropped;
+  }
+}
+
+}  // namespace
+
+std::uint64_t journaled_epoch(Journal& journal, const std::string& port, std::uint64_t fresh) {
+  const std::string space = "port/" + port;
+  if (const auto kept = journal.read(space, as_bytes("epoch"))) {
+    if (const auto epoch = number_of(*kept)) return *epoch;
+  }
+  journal.change().put(space, as_bytes("epoch"), NumberKey(fresh).view());
+  (void)journal.submit();
+  return fresh;
+}
+
+// ---- journal ----
+
+// What was not settled when the former life of this port ended: waiting, or on its way.
+void ReliablePush::load() {
+  struct Placed {
+    ParcelPlace place;
+    protocol::OutboxEntry entry;
+  };
+  std::vector<Placed> placed;
+  const auto entry_of = [](std::uint64_t id, const Parcel& parcel) {
+    return protocol::OutboxEntry{
+        .id = id, .bytes = parcel.bytes, .records = parcel.count, .priority = parcel.kind.priority};
+  };
+  const std::uint64_t wall = wall_micros();
+  outbox_.durable(journal_->durable());
+  outbox_.committing(journal_->next());
+  journal_->for_each(entries_space_, [&](Bytes key, Bytes value) {
+    const auto id = number_of(key);
+    auto parcel = decode_parcel(value);
+    if (!id || !parcel) {
+      options_.log.error(format("{}: an entry of journal {} cannot be read and is left out", hub_.stream(),
+                                journal_->path()));
+      return;
+    }
+    protocol::OutboxEntry entry = entry_of(*id, *parcel);
+    if (!parcel->bound.empty()) entry.lane = outbox_.lane(parcel->bound);
+    const auto left = [&](Duration span) {
+      const auto until =
+          std::chrono::microseconds(parcel->accepted_micros) + span - std::chrono::microseconds(wall);
+      return hub_.loop().now() + std::chrono::duration_cast<Duration>(until);
+    };
+    if (parcel->kind.ttl != Duration::zero()) entry.expires = left(parcel->kind.ttl);
+    if (parcel->kind.delay != Duration::zero()) entry.not_before = left(parcel->kind.delay);
+    if (const auto at = journal_->read(places_space_, key)) {
+      if (auto place = decode_place(*at)) {
+        entry.attempts = place->attempts;
+        entry.not_before = TimePoint::min();
+        placed.push_back({std::move(*place), entry});
+      }
+    } else {
+      outbox_.accept(entry);
+    }
+    parcels_.emplace(*id, std::move(*parcel));
+  });
+  std::ranges::sort(placed, {}, [](const Placed& p) { return p.place.seq; });
+  for (const Placed& p : placed) outbox_.restore(p.entry, outbox_.lane(p.place.receiver), p.place.seq);
+  journal_->for_each(next_space_, [&](Bytes key, Bytes value) {
+    if (const auto next = number_of(value)) outbox_.restore_next(outbox_.lane(as_text(key)), *next);
+  });
+  if (const auto total = journal_->read(info_space_, as_bytes("accepted"))) {
+    accepted_total_ = number_of(*total).value_or(0);
+  }
+  // Exactly-once, and keys, stay with the receiver that they were given to.
+  for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
+    state(lane).given_up = false;
+    if (options_.delivery == Delivery::exactly_once) continue;
+    state(lane).give_up_at = hub_.loop().now() + options_.dead_after;
+    plan(state(lane).give_up_at);
+  }
+}
+
+void ReliablePush::journal_put(std::uint64_t id, const Parcel& parcel) {
+  if (!journal_.on()) return;
+  head_.clear();
+  encode_parcel_head(parcel, head_);
+  std::vector<Bytes> parts{head_.view(), parcel.body.view()};
+  for (const Tensor& tensor : parcel.tensors) parts.push_back(tensor.data);
+  journal_->change().put(entries_space_, NumberKey(id).view(), parts);
+  last_commit_ = journal_->next();
+}
+
+void ReliablePush::journal_erase(std::uint64_t id) {
+  if (!journal_.on()) return;
+  journal_->change().erase(entries_space_, NumberKey(id).view());
+  journal_->change().erase(places_space_, NumberKey(id).view());
+}
+
+void ReliablePush::submit() {
+  if (!journal_.on() || journal_->change().empty()) return;
+  refused_ = journal_->submit() != CommitStatus::ok;
+}
+
+bool ReliablePush::durable() const {
+  return !journal_.on() || journal_->durable() >= last_commit_;
+}
+
+// ---- acceptance ----
+
+SendStatus ReliablePush::room(std::uint64_t open_bytes, std::uint64_t open_records) const {
+  if (journal_.on()) {
+    if (journal_->failure()) return SendStatus::failed;
+    if (refused_ || journal_->no_space()) return SendStatus::no_space;
+  }
+  const bool records_full =
+      options_.capacity_records != 0 && outbox_.records() + open_records >= options_.capacity_records;
+  return records_full || outbox_.bytes() + open_bytes >= options_.capacity_bytes ? SendStatus::would_block
+                                                                                 : SendStatus::ok;
+}
+
+bool ReliablePush::drop_oldest() {
+  if (!box().drop_oldest()) return false;
+  settle_done();
+  return true;
+}
+
+std::uint64_t ReliablePush::purge() {
+  const std::uint64_t records = box().purge();
+  settle_done();
+  return records;
+}
+
+bool ReliablePush::handed_over() const {
+  if (outbox_.waiting_records() != 0) return false;
+  for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
+    if (outbox_.at(lane).next() != outbox_.at(lane).last_sent() + 1) return false;
+  }
+  return true;
+}
+
+void ReliablePush::accept(wire::BatchBuilder::Batch batch, const BatchClass& kind, std::uint32_t lane,
+                          std::vector<std::uint64_t> keys, std::vector<std::uint64_t> correlations) {
+  Parcel parcel;
+  // A small body would pin a large pooled block for as long as it waits for its acknowledgement: copy it.
+  const bool copy = batch.body.size() * 4 < batch.body.capacity();
+  parcel.body = copy ? transport::Frame(batch.body.view()) : transport::Frame(std::move(batch.body));
+  parcel.tensors = std::move(batch.tensors);
+  parcel.count = batch.count;
+  parcel.bytes = batch.bytes;
+  parcel.kind = kind;
+  parcel.accepted_micros = wall_micros();
+  parcel.keys = std::move(keys);
+  parcel.correlations = std::move(correlations);
+  if (lane != 0) parcel.bound = outbox_.at(lane).receiver();
+  accepted_total_ += parcel.count;
+  if (journal_.on()) {
+    journal_->change().put(info_space_, as_bytes("accepted"), NumberKey(accepted_total_).view());
+  }
+  admit(std::move(parcel), lane, 0, Duration::zero());
+}
+
+std::uint64_t ReliablePush::admit(Parcel parcel, std::uint32_t lane, std::uint32_t attempts, Duration delay) {
+  protocol::OutboxEntry entry{.bytes = parcel.bytes,
+                              .records = parcel.count,
+                              .priority = parcel.kind.priority,
+                              .attempts = attempts,
+                              .lane = lane};
+  const TimePoint now = hub_.loop().now();
+  if (parcel.kind.ttl != Duration::zero()) {
+    const auto age = std::chrono::microseconds(wall_micros() - parcel.accepted_micros);
+    entry.expires = now + parcel.kind.ttl - age;
+  }
+  if (attempts == 0) delay = parcel.kind.delay;
+  if (delay != Duration::zero()) entry.not_before = now + delay;
+  const std::uint64_t id = box().accept(entry);
+  journal_put(id, parcel);
+  parcels_.emplace(id, std::move(parcel));
+  return id;
+}
+
+// ---- fates ----
+
+void ReliablePush::settle_done() {
+  forget_places();
+  for (;;) {
+    const auto done = outbox_.take_done();
+    if (done.empty()) break;
+    for (const auto& one : done) finish(one);
+  }
+  submit();
+  hand_over_letters();
+}
+
+void ReliablePush::finish(const protocol::Outbox::Done& done) {
+  const auto found = parcels_.find(done.entry.id);
+  if (found == parcels_.end()) return;
+  Parcel parcel = std::move(found->second);
+  parcels_.erase(found);
+  PortStats& counts = hub_.counts();
+  switch (done.fate) {
+    case protocol::Fate::orphaned:
+      return split_by_owner(parcel, done.entry);
+    case protocol::Fate::processed:
+      counts.processed_records += parcel.count;
+      break;
+    case protocol::Fate::dropped:
+      counts.dropped_records += parcel.count;
+      break;
+    case protocol::Fate::expired:
+      if (dead_letter) {
+        return bury(std::move(parcel), done.entry.attempts, "expired", done.receiver, done.entry.id);
+      }
+      counts.expired_records += parcel.count;
+      break;
+    case protocol::Fate::dead_lettered:
+      return bury(std::move(parcel), done.entry.attempts, "max-attempts", done.receiver, done.entry.id);
+  }
+  journal_erase(done.entry.id);
+  tell(parcel, 0, parcel.count, fate_of(done.fate));
+}
+
+// With a journal the news waits until it is durable: after a crash the records would have another fate.
+void ReliablePush::tell(const Parcel& parcel, std::uint32_t first, std::uint32_t count, RecordFate fate) {
+  if (!outcome || parcel.correlations.empty()) return;
+  for (std::uint32_t i = first; i < first + count; ++i) {
+    if (parcel.correlations[i] == 0) continue;
+    if (!journal_.on()) {
+      outcome(parcel.correlations[i], fate);
+    } else {
+      ended_.push_back({journal_->next(), parcel.correlations[i], fate});
+    }
+  }
+}
+
+void ReliablePush::tell_ended() {
+  while (!ended_.empty() && ended_.front().commit <= journal_->durable()) {
+    const Ended news = ended_.front();
+    ended_.pop_front();
+    if (outcome) outcome(news.correlation, news.fate);
+  }
+}
+
+// What lost its place waits for another one: the journal forgets the old one first.
+void ReliablePush::forget_places() {
+  for (const std::uint64_t id : outbox_.take_released()) {
+    if (journal_.on()) journal_->change().erase(places_space_, NumberKey(id).view());
+  }
+}
+
+// The outbox, for a change that the journal's open commit makes durable.
+protocol::Outbox& ReliablePush::box() {
+  if (journal_.on()) outbox_.committing(journal_->next());
+  return outbox_;
+}
+
+Parcel ReliablePush::take_records(const Parcel& parcel, const std::vector<std::uint32_t>& indexes) {
+  wire::BatchBuilder builder(hub_.pool(), 256);
+  Parcel out;
+  wire::BatchReader reader(parcel.body.view());
+  std::size_t next = 0;
+  for (std::uint32_t i = 0; i < parcel.count && next < indexes.size(); ++i) {
+    const Bytes record = reader.next();
+    if (indexes[next] != i) continue;
+    ++next;
+    add_forwarded(builder, wire::RecordView{record, parcel.tensors});
+    if (!parcel.keys.empty()) out.keys.push_back(parcel.keys[i]);
+    if (!parcel.correlations.empty()) out.correlations.push_back(parcel.correlations[i]);
+  }
+  auto batch = builder.take();
+  out.body = transport::Frame(batch.body.view());
+  out.tensors = std::move(batch.tensors);
+  out.count = batch.count;
+  out.bytes = batch.bytes;
+  out.kind = parcel.kind;
+  out.accepted_micros = parcel.accepted_micros;
+  out.bound = parcel.bound;
+  return out;
+}
+
+// The receiver of these keys is gone: each record goes on to the one that owns its key now, in order.
+void ReliablePush::split_by_owner(const Parcel& parcel, const protocol::OutboxEntry& entry) {
+  std::vector<std::pair<std::uint32_t, std::vector<std::uint32_t>>> parts;
+  for (std::uint32_t i = 0; i < parcel.count; ++i) {
+    const std::uint32_t owner = owner_of(i < parcel.keys.size() ? parcel.keys[i] : 0);
+    auto part = std::ranges::find_if(parts, [&](const auto& p) { return p.first == owner; });
+    if (part == parts.end()) part = parts.insert(parts.end(), {owner, {}});
+    part->second.push_back(i);
+  }
+  for (const auto& [owner, indexes] : parts) {
+    Parcel part = take_records(parcel, indexes);
+    // Nobody is left: it waits for the one that it was for, until another one comes.
+    const std::uint32_t lane = owner != 0 ? owner : entry.lane;
+    part.bound = outbox_.at(lane).receiver();
+    admit(std::move(part), lane, entry.attempts, Duration::zero());
+  }
+  journal_erase(entry.id);
+}
+
+// ---- dead letters ----
+
+void ReliablePush::bury(Parcel parcel, std::uint32_t attempts, std::string reason,
+                        const std::string& receiver, std::uint64_t id) {
+  letters_.push_back({std::move(parcel), attempts, std::move(reason), receiver, 0, id});
+}
+
+void ReliablePush::hand_over_letters() {
+  while (!letters_.empty()) {
+    Letter letter = std::move(letters_.front());
+    letters_.erase(letters_.begin());
+    wire::BatchReader reader(letter.parcel.body.view());
+    for (std::uint32_t i = 0; i < letter.parcel.count; ++i) {
+      const Bytes record = reader.next();
+      if (i < letter.next) continue;
+      if (dead_letter) {
+        const DeadLetter view{
+            .record = {record, letter.parcel.tensors},
+            .reason = letter.reason,
+            .attempts = letter.attempts,
+            .receiver = letter.receiver,
+            .accepted_micros = letter.parcel.accepted_micros,
+            .died_micros = wall_micros(),
+            .correlation = letter.parcel.correlations.empty() ? 0 : letter.parcel.correlations[i]};
+        const SendStatus status = dead_letter(view);
+        if (status == SendStatus::would_block || status == SendStatus::no_space) {
+          letter.next = i;
+          letters_.insert(letters_.begin(), std::move(letter));
+          return plan(hub_.loop().now() + kRetryLetter);
+        }
+      }
+      ++hub_.counts().dead_lettered_records;
+      tell(letter.parcel, i, 1, RecordFate::dead_lettered);
+    }
+    if (!dead_letter) {
+      options_.log.warn(format("{}: {} records are dead letters ({}; {} attempts) and nobody takes them",
+                               hub_.stream(), letter.parcel.count, letter.reason, letter.attempts));
+    }
+    if (letter.id != 0) {
+      journal_erase(letter.id);
+      submit();
+    }
+  }
+}
+
+void ReliablePush::fill(PortStats& stats) const {
+  stats.queued_records += outbox_.waiting_records();
+  stats.outstanding_records = outbox_.records() - outbox_.waiting_records();
+  stats.queued_bytes += outbox_.bytes();
+  stats.retransmitted_batches = outbox_.retransmitted();
+  stats.redelivered_records += outbox_.redelivered_records();
+}
+
+}  // namespace weft::blocks

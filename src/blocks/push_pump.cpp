@@ -1,0 +1,208 @@
+// What a Push does with its batches when there is room, when it is idle, and when a peer comes or goes.
+#include "blocks/push_impl.hpp"
+
+namespace weft {
+
+void PushBase::Impl::list_candidates(std::uint64_t bytes) {
+  candidates.clear();
+  for (const auto& peer : hub.peers()) {
+    candidates.push_back({.id = peer->name_hash,
+                          .ready = peer->usable() && peer->out.admits(bytes),
+                          .room = peer->out.room()});
+  }
+  for (const auto& native : natives) {
+    candidates.push_back({.id = native->hash, .ready = native->socket.writable(), .room = 1});
+  }
+}
+
+Peer* PushBase::Impl::owner_of(std::uint64_t key) {
+  candidates.clear();
+  std::vector<Peer*> living;
+  for (const auto& peer : hub.peers()) {
+    if (!peer->living()) continue;
+    living.push_back(peer.get());
+    candidates.push_back({.id = peer->name_hash});
+  }
+  const auto at = protocol::by_key(candidates, key);
+  return at ? living[*at] : nullptr;
+}
+
+void PushBase::Impl::hand_over(Queue& queue) {
+  const std::uint32_t count = queue.open.count();
+  // A record that turned out too large was taken back, what was noted of it was not.
+  if (!queue.keys.empty()) queue.keys.resize(count);
+  if (!queue.correlations.empty()) queue.correlations.resize(count);
+  reliable->accept(queue.open.take(), queue.kind, queue.lane, std::exchange(queue.keys, {}),
+                   std::exchange(queue.correlations, {}));
+  queue.kind = default_kind();
+}
+
+void PushBase::Impl::note(Queue& queue, const To& to, std::uint64_t key) {
+  const BatchClass kind{to.priority.value_or(options.priority), to.ttl.value_or(options.ttl),
+                        to.delay.value_or(options.delay)};
+  if (queue.kind != kind) close_batch(queue);
+  queue.kind = kind;
+  const std::uint32_t at = queue.open.count();
+  if (options.distribute == Distribute::hash) {
+    queue.keys.resize(at);
+    queue.keys.push_back(key);
+  }
+  if (to.correlation != 0) {
+    queue.correlations.resize(at);
+    queue.correlations.push_back(to.correlation);
+  }
+  if (&queue == &shared) update_room();
+}
+
+void PushBase::Impl::pump() {
+  if (hub.closed() || pumping) return;
+  if (reliable) {
+    pumping = true;
+    reliable->pump();
+    pumping = false;
+    update_room();
+    return check_drain();
+  }
+  pumping = true;
+  pump_shared();
+  for (auto at = queues.begin(); at != queues.end();) {
+    Peer* peer = hub.find(at->first);
+    if (peer) {
+      while (!at->second.ready.empty() && peer->usable() && send_one(*peer, at->second)) {
+      }
+    }
+    ++at;
+  }
+  pumping = false;
+  forget_down();
+  update_room();
+  check_drain();
+}
+
+void PushBase::Impl::pump_shared() {
+  while (!shared.ready.empty()) {
+    list_candidates(shared.ready.front().bytes);
+    const auto at = options.distribute == Distribute::balance
+                        ? protocol::most_room(candidates, last_choice)
+                        : protocol::round_robin(candidates, last_choice);
+    if (!at) break;
+    last_choice = *at;
+    const std::size_t sessions = hub.peers().size();
+    const bool sent =
+        *at < sessions ? send_one(*hub.peers()[*at], shared) : send_native(*natives[*at - sessions]);
+    if (!sent) break;
+  }
+  if (!natives.empty() && !shared.ready.empty() && native_timer == 0) {
+    native_timer = hub.loop().at(hub.loop().now() + native_retry, [this] {
+      native_timer = 0;
+      native_retry = std::min(2 * native_retry, kNativeLastRetry);
+      pump();
+    });
+  }
+}
+
+bool PushBase::Impl::send_one(Peer& peer, Queue& queue) {
+  Batch& batch = queue.ready.front();
+  if (!peer.out.admits(batch.bytes)) return false;
+  if (tap) tap(true, peer.node, batch.body.view(), batch.count);
+  const std::uint64_t bytes = batch.bytes;
+  const std::uint32_t count = batch.count;
+  if (!hub.send_batch(peer, wire::Kind::data, peer.out.last_sent() + 1, batch)) return false;
+  peer.out.send(bytes, count);
+  count_sent(bytes, count);
+  pop(queue);
+  return true;
+}
+
+bool PushBase::Impl::send_native(NativeTarget& native) {
+  Batch& batch = shared.ready.front();
+  if (!native.send(batch, type.fingerprint, *hub.pool())) return false;
+  if (tap) tap(true, native.endpoint, batch.body.view(), batch.count);
+  native_retry = kNativeRetry;
+  count_sent(batch.bytes, batch.count);
+  pop(shared);
+  return true;
+}
+
+void PushBase::Impl::update_room() {
+  const bool was_blocked = blocked;
+  blocked = refusal() != SendStatus::ok;
+  const bool special = reliable && shared.kind != default_kind();
+  self.open_ = blocked || special || by_peer() || draining || hub.closed() ? nullptr : &shared.open;
+  room_came = room_came || (was_blocked && !blocked);
+}
+
+void PushBase::Impl::drop_oldest() {
+  if (reliable) {
+    while (refusal() == SendStatus::would_block && reliable->drop_oldest()) {
+    }
+    return update_room();
+  }
+  while (queued_bytes >= options.capacity_bytes) {
+    Queue* fullest = &shared;
+    for (auto& [id, queue] : queues) {
+      if (queue.ready.size() > fullest->ready.size()) fullest = &queue;
+    }
+    if (fullest->ready.empty()) break;
+    drop(fullest->ready.front().count);
+    pop(*fullest);
+  }
+  update_room();
+}
+
+void PushBase::Impl::on_idle() {
+  tell_room();
+  if (hub.closed()) return;
+  const bool anything = !shared.open.empty() ||
+                        std::ranges::any_of(queues, [](const auto& q) { return !q.second.open.empty(); });
+  if (!anything) return;
+  if (options.linger == Duration::zero()) {
+    close_all();
+    pump();
+    tell_room();
+  } else if (linger_timer == 0) {
+    linger_timer = hub.loop().at(hub.loop().now() + options.linger, [this] {
+      linger_timer = 0;
+      close_all();
+      pump();
+    });
+  }
+}
+
+void PushBase::Impl::on_down(Peer& peer, PeerEvent::What what) {
+  if (reliable) return reliable->on_down(peer, what);
+  if (what == PeerEvent::What::restarted) return;  // it is back already, and takes what waits
+  down.push_back(peer.id);
+  if (!pumping) pump();
+}
+
+void PushBase::Impl::on_room(Peer& peer) {
+  if (reliable) {
+    reliable->on_room(peer);
+    update_room();
+    return check_drain();
+  }
+  if (peer.draining && !peer.finished) {
+    down.push_back(peer.id);
+    // After what is already on its way it hears that nothing more comes.
+    hub.bye(peer, wire::kLast);
+    peer.finished = true;
+  }
+  pump();
+}
+
+void PushBase::Impl::forget_down() {
+  for (const std::uint64_t id : down) {
+    const auto found = queues.find(id);
+    if (found == queues.end()) continue;
+    close_batch(found->second);
+    while (!found->second.ready.empty()) {
+      drop(found->second.ready.front().count);
+      pop(found->second);
+    }
+    queues.erase(found);
+  }
+  down.clear();
+}
+
+}  // namespace weft

@@ -1,0 +1,407 @@
+// How an acknowledging Push meets its receivers, sends, and hears what they have processed.
+#include "blocks/push_reliable.hpp"
+
+#include <algorithm>
+
+#include <weft/core/format.hpp>
+
+namespace weft::blocks {
+namespace {
+
+constexpr Duration kRetrySend = std::chrono::milliseconds(10);
+// A receiver whose connection broke may be back at once; its batches go elsewhere when it is not.
+constexpr Duration kReconnectGrace = std::chrono::seconds(1);
+
+std::string receiver_name(const Peer& peer) {
+  return peer.node + "." + peer.port;
+}
+
+protocol::OutboxOptions outbox_options(const PortOptions& options) {
+  return {
+      .delivery = options.delivery, .distribute = options.distribute, .max_attempts = options.max_attempts};
+}
+
+}  // namespace
+
+protocol::AckView read_ack(const wire::Header& header) {
+  const wire::Options& o = header.options;
+  protocol::AckView view;
+  view.seq = header.seq;
+  if (o.has(wire::Options::ranges)) {
+    view.processed_count = std::min(o.range_count, protocol::AckView::kMostRanges);
+    for (std::size_t i = 0; i < view.processed_count; ++i) {
+      view.processed[i] = {o.ranges_v[2 * i], o.ranges_v[2 * i + 1]};
+    }
+  }
+  // Who does not say what has arrived has at least what it has processed.
+  view.seen = o.has(wire::Options::seen) ? o.seen_v : header.seq;
+  if (o.has(wire::Options::missing)) {
+    view.missing_count = std::min(o.missing_count, protocol::AckView::kMostRanges);
+    for (std::size_t i = 0; i < view.missing_count; ++i) {
+      view.missing[i] = {o.missing_v[2 * i], o.missing_v[2 * i + 1]};
+    }
+  }
+  return view;
+}
+
+void write_ack(const protocol::AckView& view, wire::Header& header) {
+  wire::Options& o = header.options;
+  header.seq = view.seq;
+  if (view.processed_count != 0) {
+    o.range_count = view.processed_count;
+    for (std::size_t i = 0; i < view.processed_count; ++i) {
+      o.ranges_v[2 * i] = view.processed[i].first;
+      o.ranges_v[2 * i + 1] = view.processed[i].last;
+    }
+    o.mark(wire::Options::ranges);
+  }
+  o.seen_v = view.seen;
+  o.mark(wire::Options::seen);
+  if (view.missing_count != 0) {
+    o.missing_count = view.missing_count;
+    for (std::size_t i = 0; i < view.missing_count; ++i) {
+      o.missing_v[2 * i] = view.missing[i].first;
+      o.missing_v[2 * i + 1] = view.missing[i].last;
+    }
+    o.mark(wire::Options::missing);
+  }
+}
+
+ReliablePush::ReliablePush(Hub& hub, std::function<void()> on_room)
+    : hub_(hub),
+      options_(hub.options()),
+      room_came_(std::move(on_room)),
+      outbox_(outbox_options(options_)),
+      journal_(hub.loop(), options_.journal, [this] { on_news(); }),
+      entries_space_("out/" + options_.name),
+      places_space_("out-place/" + options_.name),
+      next_space_("out-next/" + options_.name),
+      info_space_("port/" + options_.name) {
+  if (!journal_.on()) return;
+  outbox_.durable(0);
+  load();
+}
+
+ReliablePush::~ReliablePush() {
+  close();
+}
+
+void ReliablePush::close() {
+  journal_.stop();
+  if (timer_ != 0) hub_.loop().cancel(timer_);
+  timer_ = 0;
+}
+
+// ---- receivers ----
+
+std::uint32_t ReliablePush::lane_of(Peer& peer) {
+  if (peer.stream_index == 0) peer.stream_index = outbox_.lane(receiver_name(peer));
+  return peer.stream_index;
+}
+
+ReliablePush::LaneState& ReliablePush::state(std::uint32_t lane) {
+  if (lanes_.size() < lane) lanes_.resize(lane);
+  return lanes_[lane - 1];
+}
+
+std::uint32_t ReliablePush::owner_of(std::uint64_t key_hash) {
+  candidates_.clear();
+  std::vector<std::uint32_t> owners;
+  for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
+    if (state(lane).given_up) continue;
+    owners.push_back(lane);
+    candidates_.push_back({.id = protocol::name_hash(outbox_.at(lane).receiver())});
+  }
+  const auto at = protocol::by_key(candidates_, key_hash);
+  return at ? owners[*at] : 0;
+}
+
+std::uint32_t ReliablePush::named(std::string_view node) {
+  for (const auto& peer : hub_.peers()) {
+    if (peer->met && peer->node == node) return lane_of(*peer);
+  }
+  // One that is away just now has its lane still.
+  const std::string start = format("{}.", node);
+  for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
+    if (outbox_.at(lane).receiver().starts_with(start)) return lane;
+  }
+  return 0;
+}
+
+void ReliablePush::describe(Peer& peer, wire::Header& header) {
+  if (header.kind != wire::Kind::hello || peer.node.empty()) return;
+  header.options.first_retained_v = outbox_.at(lane_of(peer)).first_retained();
+  header.options.mark(wire::Options::first_retained);
+}
+
+void ReliablePush::on_met(Peer& peer, const wire::Header& header) {
+  const std::uint32_t lane = lane_of(peer);
+  LaneState& now = state(lane);
+  now.peer = peer.id;
+  now.given_up = false;
+  now.give_up_at = TimePoint::max();
+  const wire::Options& o = header.options;
+  const protocol::Credit credit = o.has(wire::Options::credit)
+                                      ? protocol::Credit{o.credit_bytes, o.credit_batches}
+                                      : protocol::Credit{options_.window_bytes, options_.window_batches};
+  const auto verdict = box().meet(lane, header.epoch, read_ack(header), credit, hub_.loop().now());
+  if (verdict == protocol::Outbox::Ack::beyond) hub_.reject(wire::Rejection::unexpected, &peer);
+}
+
+void ReliablePush::on_up(Peer& peer) {
+  outbox_.set_usable(lane_of(peer), peer.usable());
+  // Keys of receivers that are gone find an owner again.
+  for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
+    if (options_.distribute == Distribute::hash && state(lane).given_up) box().give_up(lane);
+  }
+  pump();
+}
+
+void ReliablePush::on_down(Peer& peer, PeerEvent::What what) {
+  if (what == PeerEvent::What::restarted || !peer.met) return;  // on_met() follows
+  const std::uint32_t lane = lane_of(peer);
+  LaneState& now = state(lane);
+  if (now.peer != 0 && now.peer != peer.id) return;  // it is here by another connection
+  outbox_.cut(lane);
+  now.peer = 0;
+  if (what == PeerEvent::What::dead) {
+    // Under hash its keys stay with it as long as it may come back, so that their order holds.
+    const Duration grace = options_.distribute == Distribute::hash
+                               ? options_.dead_after
+                               : std::min(kReconnectGrace, options_.dead_after);
+    now.give_up_at = hub_.loop().now() + grace;
+    plan(now.give_up_at);
+  } else {
+    give_up(lane);
+  }
+  if (!pumping_) pump();
+}
+
+// By the owner's word or after a long silence. A restarted receiver has its keys back at once: they wait.
+void ReliablePush::on_removed(Peer& peer) {
+  if (!peer.met || hub_.closed()) return;
+  const std::uint32_t lane = lane_of(peer);
+  LaneState& now = state(lane);
+  if (now.peer != 0 && now.peer != peer.id) return;
+  now.peer = 0;
+  outbox_.cut(lane);
+  if (options_.distribute == Distribute::hash) {
+    now.give_up_at = std::min(now.give_up_at, hub_.loop().now() + options_.dead_after);
+    plan(now.give_up_at);
+  } else {
+    now.give_up_at = hub_.loop().now();  // in a turn of its own: whoever removes it may be amid its peers
+    plan(now.give_up_at);
+  }
+}
+
+void ReliablePush::give_up(std::uint32_t lane) {
+  state(lane).give_up_at = TimePoint::max();
+  if (options_.delivery == Delivery::exactly_once) return;  // bound until its journal has answered
+  state(lane).given_up = true;
+  box().give_up(lane);
+}
+
+void ReliablePush::on_ack(Peer& peer, const wire::Header& header) {
+  const wire::Options& o = header.options;
+  std::optional<protocol::Credit> credit;
+  if (o.has(wire::Options::credit)) credit = protocol::Credit{o.credit_bytes, o.credit_batches};
+  std::optional<std::uint32_t> probe;
+  if (o.has(wire::Options::attempt)) probe = o.attempt_v;
+  const auto verdict = box().acknowledge(lane_of(peer), read_ack(header), credit, probe, hub_.loop().now());
+  if (verdict == protocol::Outbox::Ack::beyond) return hub_.reject(wire::Rejection::unexpected, &peer);
+  settle_done();
+  on_room(peer);
+}
+
+void ReliablePush::on_room(Peer& peer) {
+  const std::uint32_t lane = lane_of(peer);
+  outbox_.set_usable(lane, peer.usable());
+  pump();
+  // It wants nothing new: once it is done with what it has, it hears that nothing more comes.
+  if (peer.draining && !peer.finished && outbox_.at(lane).outstanding() == 0) {
+    hub_.bye(peer, wire::kLast);
+    peer.finished = true;
+    give_up(lane);
+    pump();
+  }
+}
+
+// A receiver refuses records of a batch, by their place in it; the others it has processed.
+void ReliablePush::on_message(Peer& peer, const wire::Header& header, transport::Message& message,
+                              std::size_t at) {
+  if (header.kind != wire::Kind::nack || message.size() <= at)
+    return hub_.reject(wire::Rejection::unexpected, &peer);
+  wire::Unpack in(message[at].view());
+  const auto numbers = in.array();
+  if (!numbers || *numbers % 2 != 0) return hub_.reject(wire::Rejection::malformed, &peer);
+  std::vector<std::uint32_t> again, refused;
+  std::uint64_t last = 0;
+  for (std::uint32_t i = 0; i < *numbers; i += 2) {
+    const auto index = in.uint(), action = in.uint();
+    if (!index || !action || *action > 1 || *index >= wire::kMaxBatchRecords || (i != 0 && *index <= last)) {
+      return hub_.reject(wire::Rejection::malformed, &peer);
+    }
+    last = *index;
+    (*action == 0 ? again : refused).push_back(static_cast<std::uint32_t>(*index));
+  }
+  const std::uint32_t lane = lane_of(peer);
+  if (header.seq > outbox_.at(lane).last_sent()) return hub_.reject(wire::Rejection::unexpected, &peer);
+  const auto entry = box().reject(lane, header.seq);
+  if (entry) {
+    const auto found = parcels_.find(entry->id);
+    const Parcel parcel = std::move(found->second);
+    parcels_.erase(found);
+    if (last >= parcel.count) {
+      again.erase(std::ranges::lower_bound(again, parcel.count), again.end());
+      refused.erase(std::ranges::lower_bound(refused, parcel.count), refused.end());
+    }
+    const wire::Options& o = header.options;
+    const std::string reason(o.has(wire::Options::text) ? o.text_v : "refused by the receiver");
+    const Duration delay = o.has(wire::Options::not_before)
+                               ? Duration(std::chrono::milliseconds(o.not_before_v))
+                               : Duration::zero();
+    hub_.counts().processed_records += parcel.count - again.size() - refused.size();
+    std::size_t next_again = 0, next_refused = 0;
+    for (std::uint32_t i = 0; i < parcel.count; ++i) {
+      const bool listed =
+          (next_again < again.size() && again[next_again] == i && ++next_again != 0) ||
+          (next_refused < refused.size() && refused[next_refused] == i && ++next_refused != 0);
+      if (!listed) tell(parcel, i, 1, RecordFate::processed);
+    }
+    const bool worn_out = options_.max_attempts != 0 && entry->attempts >= options_.max_attempts;
+    if (!again.empty() && !worn_out) {
+      hub_.counts().redelivered_records += again.size();
+      admit(take_records(parcel, again), entry->lane, entry->attempts, delay);
+    } else if (!again.empty()) {
+      bury(take_records(parcel, again), entry->attempts, "max-attempts: " + reason, peer.node, 0);
+    }
+    if (!refused.empty()) bury(take_records(parcel, refused), entry->attempts, reason, peer.node, 0);
+    journal_erase(entry->id);
+    submit();
+  }
+  settle_done();
+  on_room(peer);
+}
+
+// ---- sending ----
+
+void ReliablePush::pump() {
+  if (hub_.closed() || pumping_) return;
+  pumping_ = true;
+  forget_places();
+  while (const auto place = box().assign(hub_.loop().now())) {
+    if (!journal_.on()) continue;
+    const protocol::OutboxLane& lane = outbox_.at(place->lane);
+    head_.clear();
+    encode_place({lane.receiver(), place->seq, place->attempts}, head_);
+    journal_->change().put(places_space_, NumberKey(place->id).view(), head_.view());
+    journal_->change().put(next_space_, as_bytes(lane.receiver()), NumberKey(lane.next()).view());
+  }
+  submit();
+  for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
+    Peer* peer = state(lane).peer == 0 ? nullptr : hub_.find(state(lane).peer);
+    while (peer && peer->up() && !hub_.closed()) {
+      const auto departure = outbox_.departure(lane);
+      if (!departure || !send(*peer, lane, *departure)) break;
+      outbox_.departed(lane, departure->seq, hub_.loop().now());
+    }
+  }
+  pumping_ = false;
+  settle_done();
+  plan(outbox_.next_tick());
+  room_came_();
+}
+
+bool ReliablePush::send(Peer& peer, std::uint32_t lane, const protocol::Outbox::Departure& departure) {
+  if (departure.id == 0) return send_void(peer, lane, departure.seq);
+  const Parcel& parcel = parcels_.at(departure.id);
+  head_.clear();
+  const std::uint32_t attempts = outbox_.attempts(departure.id);
+  if (attempts <= 1 && parcel.kind.priority == options_.priority) {
+    peer.header.encode(departure.seq, parcel.count, head_);
+  } else {
+    wire::Header header = hub_.header(wire::Kind::data, departure.seq);
+    header.stream = peer.lane;
+    header.options.count_v = parcel.count;
+    header.options.mark(wire::Options::count);
+    header.options.priority_v = parcel.kind.priority;
+    header.options.mark(wire::Options::priority);
+    header.options.attempt_v = attempts;
+    header.options.mark(wire::Options::attempt);
+    wire::encode(header, head_);
+  }
+  std::vector<transport::Frame> frames;
+  frames.reserve(2 + parcel.tensors.size());
+  frames.emplace_back(head_.view());
+  frames.push_back(parcel.body.share());
+  for (const Tensor& tensor : parcel.tensors) frames.emplace_back(tensor);
+  const auto status = hub_.send(peer, frames);
+  if (status != transport::SendStatus::sent) {
+    if (status == transport::SendStatus::would_block) plan(hub_.loop().now() + kRetrySend);
+    return false;
+  }
+  if (tap) tap(true, peer.node, parcel.body.view(), parcel.count);
+  if (!departure.again) {
+    hub_.counts().sent_records += parcel.count;
+    hub_.counts().sent_bytes += parcel.bytes;
+    ++hub_.counts().sent_batches;
+  }
+  return true;
+}
+
+// Nothing comes in this place any more, nor in those before the first that is retained.
+bool ReliablePush::send_void(Peer& peer, std::uint32_t lane, std::uint64_t seq) {
+  wire::Header header = hub_.header(wire::Kind::data, seq);
+  header.stream = peer.lane;
+  header.options.count_v = 0;
+  header.options.mark(wire::Options::count);
+  header.options.flags_v = wire::kTombstone;
+  header.options.mark(wire::Options::flags);
+  header.options.first_retained_v = outbox_.at(lane).first_retained();
+  header.options.mark(wire::Options::first_retained);
+  return hub_.send_header(peer, header) == transport::SendStatus::sent;
+}
+
+void ReliablePush::probe_all() {
+  for (const auto& peer : hub_.peers()) {
+    if (!peer->up() || !peer->met) continue;
+    const protocol::OutboxLane& lane = outbox_.at(lane_of(*peer));
+    if (lane.outstanding() != 0) hub_.probe(*peer, lane.probe());
+  }
+}
+
+// ---- time ----
+
+void ReliablePush::plan(TimePoint when) {
+  if (hub_.closed() || when >= timer_at_) return;
+  if (timer_ != 0) hub_.loop().cancel(timer_);
+  timer_at_ = when;
+  timer_ = hub_.loop().at(when, [this] {
+    timer_ = 0;
+    timer_at_ = TimePoint::max();
+    tick();
+  });
+}
+
+void ReliablePush::tick() {
+  const TimePoint now = hub_.loop().now();
+  for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
+    if (state(lane).give_up_at <= now) give_up(lane);
+  }
+  for (const std::uint32_t lane : box().on_tick(now).probe) {
+    Peer* peer = state(lane).peer == 0 ? nullptr : hub_.find(state(lane).peer);
+    if (peer && peer->up()) hub_.probe(*peer, outbox_.at(lane).probe());
+  }
+  hand_over_letters();
+  pump();
+  for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) plan(state(lane).give_up_at);
+}
+
+void ReliablePush::on_news() {
+  box().durable(journal_->durable());
+  tell_ended();
+  if (refused_) submit();
+  pump();
+}
+
+}  // namespace weft::blocks

@@ -1,0 +1,140 @@
+// ReliablePush: the acknowledged side of a Push. Binds the outbox to sessions, payloads and a journal.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <weft/blocks/push.hpp>
+#include <weft/protocol/outbox.hpp>
+
+#include "blocks/durable.hpp"
+#include "blocks/hub.hpp"
+#include "blocks/parcel.hpp"
+
+namespace weft::blocks {
+
+/// Reads AckView from a HELLO or an ACK.
+protocol::AckView read_ack(const wire::Header& header);
+/// The other way.
+void write_ack(const protocol::AckView& view, wire::Header& header);
+/// The epoch of a port's streams: the journal's when it has one, else `fresh`, which it keeps from then on.
+std::uint64_t journaled_epoch(Journal& journal, const std::string& port, std::uint64_t fresh);
+
+class ReliablePush {
+ public:
+  /// `on_room` is called when records may be accepted again.
+  ReliablePush(Hub& hub, std::function<void()> on_room);
+  ~ReliablePush();
+
+  // ---- records ----
+
+  void accept(wire::BatchBuilder::Batch batch, const BatchClass& kind, std::uint32_t lane,
+              std::vector<std::uint64_t> keys, std::vector<std::uint64_t> correlations);
+  /// Why no record can be taken now; ok: one can. `open` is what the block holds in open batches.
+  [[nodiscard]] SendStatus room(std::uint64_t open_bytes, std::uint64_t open_records) const;
+  bool drop_oldest();
+  std::uint64_t purge();
+  void pump();
+  /// Nothing is left, and what has ended has been told.
+  [[nodiscard]] bool settled() const { return outbox_.empty() && letters_.empty() && ended_.empty(); }
+  /// Everything that was accepted is in the journal, synced.
+  [[nodiscard]] bool durable() const;
+  [[nodiscard]] bool handed_over() const;
+  [[nodiscard]] std::uint64_t left() const { return outbox_.records(); }
+  void fill(PortStats& stats) const;
+  [[nodiscard]] std::uint64_t accepted_total() const { return accepted_total_; }
+
+  // ---- who gets a key ----
+
+  /// The receiver that owns a key, among those that are not given up. 0: there is none.
+  [[nodiscard]] std::uint32_t owner_of(std::uint64_t key_hash);
+  [[nodiscard]] std::uint32_t named(std::string_view node);
+
+  // ---- what the hub tells ----
+
+  void describe(Peer& peer, wire::Header& header);
+  void on_met(Peer& peer, const wire::Header& header);
+  void on_ack(Peer& peer, const wire::Header& header);
+  void on_message(Peer& peer, const wire::Header& header, transport::Message& message, std::size_t at);
+  void on_up(Peer& peer);
+  void on_down(Peer& peer, PeerEvent::What what);
+  void on_removed(Peer& peer);
+  void on_room(Peer& peer);
+  void probe_all();
+  void close();
+
+  std::function<void(std::uint64_t correlation, RecordFate fate)> outcome;
+  std::function<SendStatus(const DeadLetter&)> dead_letter;
+  Block::Tap tap;
+
+ private:
+  struct LaneState {
+    std::uint64_t peer = 0;  // id; 0: none now
+    bool given_up = true;    // owns no keys
+    TimePoint give_up_at = TimePoint::max();
+  };
+  struct Letter {
+    Parcel parcel;
+    std::uint32_t attempts = 0;
+    std::string reason, receiver;
+    std::uint32_t next = 0;  // record to hand over next
+    std::uint64_t id = 0;    // in the journal; 0: not there
+  };
+
+  struct Ended {
+    std::uint64_t commit = 0;  // told when this is durable
+    std::uint64_t correlation = 0;
+    RecordFate fate = RecordFate::processed;
+  };
+
+  std::uint32_t lane_of(Peer& peer);
+  LaneState& state(std::uint32_t lane);
+  void give_up(std::uint32_t lane);
+  void load();
+  std::uint64_t admit(Parcel parcel, std::uint32_t lane, std::uint32_t attempts, Duration delay);
+  void journal_put(std::uint64_t id, const Parcel& parcel);
+  void journal_erase(std::uint64_t id);
+  void submit();
+  bool send(Peer& peer, std::uint32_t lane, const protocol::Outbox::Departure& departure);
+  bool send_void(Peer& peer, std::uint32_t lane, std::uint64_t seq);
+  void settle_done();
+  void finish(const protocol::Outbox::Done& done);
+  void tell(const Parcel& parcel, std::uint32_t first, std::uint32_t count, RecordFate fate);
+  void tell_ended();
+  void forget_places();
+  protocol::Outbox& box();
+  void split_by_owner(const Parcel& parcel, const protocol::OutboxEntry& entry);
+  Parcel take_records(const Parcel& parcel, const std::vector<std::uint32_t>& indexes);
+  void bury(Parcel parcel, std::uint32_t attempts, std::string reason, const std::string& receiver,
+            std::uint64_t id);
+  void hand_over_letters();
+  void plan(TimePoint when);
+  void tick();
+  void on_news();
+
+  Hub& hub_;
+  const PortOptions& options_;
+  std::function<void()> room_came_;
+  protocol::Outbox outbox_;
+  Durable journal_;
+  std::string entries_space_, places_space_, next_space_, info_space_;
+  std::unordered_map<std::uint64_t, Parcel> parcels_;
+  std::vector<LaneState> lanes_;
+  std::vector<protocol::Candidate> candidates_;
+  std::vector<Letter> letters_;
+  std::deque<Ended> ended_;
+  std::uint64_t accepted_total_ = 0;
+  std::uint64_t last_commit_ = 0;  // number of the journal's commit that has the newest parcel
+  bool refused_ = false;           // the journal took the last changes not yet
+  bool pumping_ = false;
+  Loop::TimerId timer_ = 0;
+  TimePoint timer_at_ = TimePoint::max();
+  wire::Buffer head_;
+};
+
+}  // namespace weft::blocks

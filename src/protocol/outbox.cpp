@@ -1,0 +1,183 @@
+// The queue of an Outbox: what waits, in which order it leaves, and how it ends.
+#include <weft/protocol/outbox.hpp>
+
+#include <algorithm>
+
+namespace weft::protocol {
+namespace {
+
+// Batches of each lower class that one class more overtakes.
+constexpr std::int64_t kOvertakes = 1024;
+
+std::pair<std::int64_t, std::uint64_t> rank(const OutboxEntry& entry) {
+  return {static_cast<std::int64_t>(entry.id) - kOvertakes * entry.priority, entry.id};
+}
+
+}  // namespace
+
+std::string_view to_string(Fate fate) {
+  switch (fate) {
+    case Fate::processed:
+      return "processed";
+    case Fate::expired:
+      return "expired";
+    case Fate::dead_lettered:
+      return "dead-lettered";
+    case Fate::dropped:
+      return "dropped";
+    case Fate::orphaned:
+      return "orphaned";
+  }
+  return "unknown";
+}
+
+std::uint64_t Outbox::accept(OutboxEntry entry) {
+  if (entry.id == 0) entry.id = next_id_;
+  next_id_ = std::max(next_id_, entry.id + 1);
+  bytes_ += entry.bytes;
+  records_ += entry.records;
+  entries_[entry.id] = entry;
+  wait(entry);
+  return entry.id;
+}
+
+void Outbox::wait(const OutboxEntry& entry) {
+  waiting_.insert(entry.id);
+  waiting_records_ += entry.records;
+  if (entry.expires != TimePoint::max()) expiring_.emplace(entry.expires, entry.id);
+  if (entry.not_before != TimePoint::min()) {
+    delayed_.emplace(entry.not_before, entry.id);
+  } else if (entry.lane != 0) {
+    at(entry.lane).bound_.insert(rank(entry));
+  } else {
+    shared_.insert(rank(entry));
+  }
+}
+
+void Outbox::unwait(const OutboxEntry& entry) {
+  if (waiting_.erase(entry.id) == 0) return;
+  waiting_records_ -= entry.records;
+  if (entry.expires != TimePoint::max()) expiring_.erase({entry.expires, entry.id});
+  if (entry.not_before != TimePoint::min()) delayed_.erase({entry.not_before, entry.id});
+  if (entry.lane != 0) {
+    at(entry.lane).bound_.erase(rank(entry));
+  } else {
+    shared_.erase(rank(entry));
+  }
+}
+
+void Outbox::end(std::uint64_t id, Fate fate, const std::string& receiver) {
+  const auto found = entries_.find(id);
+  if (found == entries_.end()) return;
+  unwait(found->second);
+  bytes_ -= found->second.bytes;
+  records_ -= found->second.records;
+  done_.push_back({found->second, fate, receiver});
+  entries_.erase(found);
+}
+
+bool Outbox::drop_oldest() {
+  if (waiting_.empty()) return false;
+  end(*waiting_.begin(), Fate::dropped, {});
+  return true;
+}
+
+std::uint64_t Outbox::purge() {
+  const std::uint64_t records = waiting_records_;
+  while (drop_oldest()) {
+  }
+  return records;
+}
+
+std::optional<std::uint32_t> Outbox::choose(const OutboxEntry& entry) {
+  candidates_.clear();
+  for (const auto& lane : lanes_) {
+    candidates_.push_back(
+        {.id = lane->hash_, .ready = lane->usable_ && lane->admits(entry.bytes), .room = lane->room()});
+  }
+  const auto chosen = options_.distribute == Distribute::round_robin ? round_robin(candidates_, last_choice_)
+                                                                     : most_room(candidates_, last_choice_);
+  if (!chosen) return std::nullopt;
+  last_choice_ = *chosen;
+  return static_cast<std::uint32_t>(*chosen + 1);
+}
+
+Outbox::Assignment Outbox::place(OutboxEntry& entry, std::uint32_t index, TimePoint now) {
+  unwait(entry);
+  entry.not_before = TimePoint::min();
+  ++entry.attempts;
+  OutboxLane& lane = at(index);
+  Flight flight;
+  flight.id = entry.id;
+  flight.bytes = entry.bytes;
+  flight.records = entry.records;
+  flight.gate = commit_;
+  lane.flights_.push_back(flight);
+  if (lane.count_ == 0) {  // its silence so far was that of a lane at rest
+    lane.progress_ = now;
+    lane.silent_probes_ = 0;
+  }
+  ++lane.count_;
+  lane.bytes_ += entry.bytes;
+  lane.records_ += entry.records;
+  return {entry.id, index, lane.next() - 1, entry.attempts};
+}
+
+// What is past its time to live ends, and what was delayed may leave.
+void Outbox::wake(TimePoint now) {
+  while (!expiring_.empty() && expiring_.begin()->first <= now) {
+    end(expiring_.begin()->second, Fate::expired, {});
+  }
+  while (!delayed_.empty() && delayed_.begin()->first <= now) {
+    OutboxEntry& entry = entries_.at(delayed_.begin()->second);
+    delayed_.erase(delayed_.begin());
+    entry.not_before = TimePoint::min();
+    (entry.lane != 0 ? at(entry.lane).bound_ : shared_).insert(rank(entry));
+  }
+}
+
+std::optional<Outbox::Assignment> Outbox::assign(TimePoint now) {
+  wake(now);
+  for (std::uint32_t i = 1; i <= lanes_.size(); ++i) {
+    OutboxLane& lane = at(i);
+    if (lane.bound_.empty() || !lane.usable_) continue;
+    OutboxEntry& entry = entries_.at(lane.bound_.begin()->second);
+    if (lane.admits(entry.bytes)) return place(entry, i, now);
+  }
+  if (shared_.empty()) return std::nullopt;
+  OutboxEntry& entry = entries_.at(shared_.begin()->second);
+  const auto lane = choose(entry);
+  if (!lane) return std::nullopt;
+  return place(entry, *lane, now);
+}
+
+Duration Outbox::probe_after(const OutboxLane& lane) const {
+  const auto doubled = options_.first_probe * (1LL << std::min(lane.silent_probes_, 20U));
+  return std::min<Duration>(options_.last_probe, doubled);
+}
+
+Outbox::Tick Outbox::on_tick(TimePoint now) {
+  Tick out;
+  wake(now);
+  for (std::uint32_t i = 1; i <= lanes_.size(); ++i) {
+    OutboxLane& lane = at(i);
+    if (!lane.up_ || lane.count_ == 0 || now - lane.progress_ < probe_after(lane)) continue;
+    ++lane.silent_probes_;
+    ++lane.probe_;
+    lane.progress_ = now;
+    out.probe.push_back(i);
+  }
+  return out;
+}
+
+TimePoint Outbox::next_tick() const {
+  TimePoint next = TimePoint::max();
+  if (!expiring_.empty()) next = expiring_.begin()->first;
+  if (!delayed_.empty()) next = std::min(next, delayed_.begin()->first);
+  for (const auto& lane : lanes_) {
+    if (lane->up_ && lane->count_ != 0) next = std::min(next, lane->progress_ + probe_after(*lane));
+  }
+  return next;
+}
+
+}  // namespace weft::protocol

@@ -1,0 +1,396 @@
+// The lanes of an Outbox: what is on its way to each receiver, and what has to be sent again.
+#include <algorithm>
+#include <iterator>
+
+#include <weft/protocol/outbox.hpp>
+
+namespace weft::protocol {
+namespace {
+
+// Places that a lane may span, settled ones in their middle included: with the first one unprocessed for ever
+// and all others processed, credit alone would bound nothing.
+constexpr std::size_t kMostPlaces = 65'536;
+
+bool within(const AckView::Range* ranges, std::size_t count, std::uint64_t seq) {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (seq >= ranges[i].first && seq <= ranges[i].last) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool OutboxLane::admits(std::uint64_t bytes) const {
+  if (credit_.batches == 0) return false;
+  if (count_ == 0) return true;
+  if (flights_.size() >= kMostPlaces) return false;
+  return count_ < credit_.batches && bytes_ + bytes <= credit_.bytes;
+}
+
+std::uint64_t OutboxLane::room() const {
+  if (count_ >= credit_.batches) return 0;
+  return bytes_ >= credit_.bytes ? 0 : credit_.bytes - bytes_;
+}
+
+std::uint32_t Outbox::lane(std::string_view receiver) {
+  const auto [found, fresh] =
+      by_name_.try_emplace(std::string(receiver), static_cast<std::uint32_t>(lanes_.size() + 1));
+  if (fresh) {
+    lanes_.push_back(std::make_unique<OutboxLane>());
+    lanes_.back()->receiver_ = receiver;
+    lanes_.back()->hash_ = name_hash(receiver);
+  }
+  return found->second;
+}
+
+std::optional<std::uint32_t> Outbox::find(std::string_view receiver) const {
+  const auto found = by_name_.find(std::string(receiver));
+  if (found == by_name_.end()) return std::nullopt;
+  return found->second;
+}
+
+void Outbox::restore(const OutboxEntry& entry, std::uint32_t index, std::uint64_t seq) {
+  OutboxLane& lane = at(index);
+  next_id_ = std::max(next_id_, entry.id + 1);
+  bytes_ += entry.bytes;
+  records_ += entry.records;
+  entries_[entry.id] = entry;
+  restore_next(index, seq);
+  // What is not there any more has been settled; the first one that is there is the first retained.
+  Flight flight;
+  flight.id = entry.id;
+  flight.bytes = entry.bytes;
+  flight.records = entry.records;
+  flight.ever_sent = true;
+  lane.flights_.push_back(flight);
+  lane.last_sent_ = seq;
+  ++lane.count_;
+  lane.bytes_ += entry.bytes;
+  lane.records_ += entry.records;
+}
+
+void Outbox::restore_next(std::uint32_t index, std::uint64_t next) {
+  OutboxLane& lane = at(index);
+  if (lane.flights_.empty() && next > lane.base_) lane.base_ = lane.cursor_ = lane.retained_ = next;
+  while (lane.next() < next) {
+    Flight settled;
+    settled.done = settled.sent = settled.ever_sent = true;
+    lane.flights_.push_back(settled);
+  }
+  lane.last_sent_ = std::max(lane.last_sent_, lane.next() - 1);
+}
+
+void Outbox::settle(OutboxLane& lane, Flight& flight) const {
+  flight.done = true;
+  flight.gate = commit_;
+  --lane.count_;
+  lane.bytes_ -= flight.bytes;
+  lane.records_ -= flight.records;
+}
+
+void Outbox::trim(OutboxLane& lane) {
+  std::uint64_t base = lane.base_;
+  while (!lane.flights_.empty() && lane.flights_.front().done) {
+    lane.flights_.pop_front();
+    ++base;
+  }
+  advance(lane, base);
+  lane.cursor_ = std::max(lane.cursor_, lane.base_);
+  lane.again_.erase(lane.again_.begin(), lane.again_.lower_bound(lane.base_));
+}
+
+// The first place that matters moves on, and may be told once that is durable.
+void Outbox::advance(OutboxLane& lane, std::uint64_t base) {
+  if (base == lane.base_) return;
+  lane.base_ = base;
+  if (!lane.retaining_.empty() && lane.retaining_.back().first == commit_) lane.retaining_.pop_back();
+  lane.retaining_.emplace_back(commit_, base);
+  if (!refresh(lane)) unretained_.insert(&lane);
+}
+
+// True: nothing waits for a commit any more.
+bool Outbox::refresh(OutboxLane& lane) const {
+  while (!lane.retaining_.empty() && lane.retaining_.front().first <= durable_) {
+    lane.retained_ = lane.retaining_.front().second;
+    lane.retaining_.pop_front();
+  }
+  return lane.retaining_.empty();
+}
+
+void Outbox::durable(std::uint64_t number) {
+  durable_ = number;
+  for (auto lane = unretained_.begin(); lane != unretained_.end();)
+    lane = refresh(**lane) ? unretained_.erase(lane) : std::next(lane);
+}
+
+void Outbox::skip(OutboxLane& lane) {
+  lane.skip_ = true;
+  lane.skip_to_ = lane.base_;
+}
+
+// Everything that the receiver has processed ends. True: something did.
+bool Outbox::finish_processed(OutboxLane& lane, const AckView& view) {
+  bool any = false;
+  const auto finish = [&](std::uint64_t first, std::uint64_t last) {
+    first = std::max(first, lane.base_);
+    last = std::min({last, lane.next() - 1, lane.last_sent_});
+    for (std::uint64_t seq = first; seq <= last && seq != 0; ++seq) {
+      Flight& flight = lane.flights_[seq - lane.base_];
+      if (flight.done) continue;
+      settle(lane, flight);
+      end(flight.id, Fate::processed, lane.receiver_);
+      lane.again_.erase(seq);
+      any = true;
+    }
+  };
+  finish(lane.base_, view.seq);
+  for (std::size_t i = 0; i < view.processed_count; ++i)
+    finish(view.processed[i].first, view.processed[i].last);
+  trim(lane);
+  return any;
+}
+
+void Outbox::send_again(OutboxLane& lane, std::uint64_t seq, Flight& flight) {
+  flight.sent = false;
+  if (seq < lane.cursor_) lane.again_.insert(seq);
+}
+
+// After a HELLO: what the receiver has not got is sent again, whatever was on its way.
+void Outbox::resend_all_unseen(OutboxLane& lane, const AckView& view, bool restarted, TimePoint now) {
+  for (std::uint64_t seq = lane.base_; seq < lane.next(); ++seq) {
+    Flight& flight = lane.flights_[seq - lane.base_];
+    const bool seen = seq <= view.seen && !within(view.missing, view.missing_count, seq);
+    if (seen) {
+      // A sender that has read it back from its journal does not know yet that it was sent.
+      if (!flight.sent) flight.sent_at = now;
+      flight.sent = flight.ever_sent = true;
+      continue;
+    }
+    if (flight.done) {
+      lane.again_.insert(seq);
+      continue;
+    }
+    if (restarted && flight.ever_sent) {
+      OutboxEntry& entry = entries_.at(flight.id);
+      redelivered_ += entry.records;
+      // It has not been processed, as the receiver's journal says; its place stays empty.
+      if (options_.max_attempts != 0 && entry.attempts >= options_.max_attempts) {
+        settle(lane, flight);
+        end(flight.id, Fate::dead_lettered, lane.receiver_);
+        lane.again_.insert(seq);
+        continue;
+      }
+      ++entry.attempts;
+    }
+    send_again(lane, seq, flight);
+  }
+  trim(lane);
+}
+
+// Notes the latest departure that is known to have arrived. What was sent more than once says nothing: nobody
+// knows which copy arrived.
+void Outbox::see(OutboxLane& lane, const AckView& view) {
+  const std::uint64_t end = std::min(lane.next(), view.seen + 1);
+  for (std::uint64_t seq = lane.base_; seq < end; ++seq) {
+    const Flight& flight = lane.flights_[seq - lane.base_];
+    if (flight.sends != 1 || flight.order <= lane.seen_order_) continue;
+    if (!within(view.missing, view.missing_count, seq)) lane.seen_order_ = flight.order;
+  }
+}
+
+// The receiver misses what is not retained any more: it has to hear that nothing comes.
+void Outbox::mention_skipped(OutboxLane& lane, const AckView& view) {
+  const std::uint64_t missing = view.missing_count != 0 ? view.missing[0].first : view.seen + 1;
+  if (missing < lane.base_) skip(lane);
+}
+
+bool Outbox::claims_unsent(const OutboxLane& lane, const AckView& view) {
+  const std::uint64_t processed =
+      view.processed_count == 0 ? view.seq : view.processed[view.processed_count - 1].last;
+  return std::max({processed, view.seq, view.seen}) > lane.last_sent_;
+}
+
+// A connection keeps order, so a hole is a loss once something that left later has arrived: for what was sent
+// once, the hole itself says so. (A hole that is very young may be the work of a network that reorders.)
+bool Outbox::hole_is_loss(const OutboxLane& lane, const Flight& flight, TimePoint now) const {
+  if (flight.sent_at == TimePoint::min()) return true;
+  if (now - flight.sent_at < options_.hole_age) return false;
+  return flight.sends <= 1 || flight.order < lane.seen_order_;
+}
+
+// What the acknowledgement proves lost is sent again. True: something was.
+bool Outbox::resend_lost(OutboxLane& lane, const AckView& view, std::optional<std::uint32_t> probe,
+                         TimePoint now) {
+  if (view.missing_count == 0 && !probe) return false;
+  if (view.missing_count != 0) mention_skipped(lane, view);
+  bool any = false;
+  for (std::uint64_t seq = lane.base_; seq < lane.next(); ++seq) {
+    Flight& flight = lane.flights_[seq - lane.base_];
+    const bool hole = seq <= view.seen && within(view.missing, view.missing_count, seq);
+    if (!flight.sent || (seq <= view.seen && !hole)) continue;
+    const bool asked_since = probe && flight.probe < *probe;
+    if (!asked_since && !(hole && hole_is_loss(lane, flight, now))) continue;
+    if (flight.done) {
+      lane.again_.insert(seq);
+    } else {
+      send_again(lane, seq, flight);
+    }
+    any = true;
+  }
+  return any;
+}
+
+Outbox::Ack Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, const AckView& view,
+                         Credit credit, TimePoint now) {
+  OutboxLane& lane = at(index);
+  if (claims_unsent(lane, view)) return Ack::beyond;
+  const bool restarted = lane.met_ && receiver_epoch != lane.receiver_epoch_;
+  lane.met_ = true;
+  lane.receiver_epoch_ = receiver_epoch;
+  lane.credit_ = credit;
+  lane.up_ = lane.usable_ = true;
+  lane.progress_ = now;
+  lane.silent_probes_ = 0;
+  lane.skip_ = false;
+  see(lane, view);
+  (void)finish_processed(lane, view);
+  if (restarted && options_.delivery == Delivery::at_least_once) {
+    free_flights(lane, false);
+  } else {
+    lane.cursor_ = std::max(lane.cursor_, lane.base_);
+    resend_all_unseen(lane, view, restarted, now);
+  }
+  mention_skipped(lane, view);
+  return Ack::ok;
+}
+
+void Outbox::cut(std::uint32_t index) {
+  OutboxLane& lane = at(index);
+  lane.up_ = lane.usable_ = false;
+}
+
+void Outbox::give_up(std::uint32_t index) {
+  cut(index);
+  if (options_.delivery == Delivery::at_least_once) free_flights(at(index), true);
+}
+
+// Takes everything back that is on its way; the numbers are not used again.
+void Outbox::free_flights(OutboxLane& lane, bool gone) {
+  const std::deque<Flight> flights = std::exchange(lane.flights_, {});
+  advance(lane, lane.base_ + flights.size());
+  lane.cursor_ = lane.base_;
+  lane.again_.clear();
+  lane.count_ = lane.bytes_ = lane.records_ = 0;
+  lane.last_sent_ = std::max(lane.last_sent_, lane.base_ - 1);
+  for (const Flight& flight : flights) {
+    if (!flight.done) release(lane, flight, gone);
+  }
+  if (!gone || options_.distribute != Distribute::hash) return;
+  while (!lane.bound_.empty()) end(lane.bound_.begin()->second, Fate::orphaned, lane.receiver_);
+  for (std::uint64_t id : std::vector<std::uint64_t>(waiting_.begin(), waiting_.end())) {
+    const auto& entry = entries_.at(id);
+    if (entry.lane != 0 && &at(entry.lane) == &lane) end(id, Fate::orphaned, lane.receiver_);
+  }
+}
+
+void Outbox::release(OutboxLane& lane, const Flight& flight, bool gone) {
+  OutboxEntry& entry = entries_.at(flight.id);
+  if (flight.ever_sent) {
+    redelivered_ += entry.records;
+  } else {
+    --entry.attempts;
+  }
+  if (options_.max_attempts != 0 && entry.attempts >= options_.max_attempts) {
+    end(flight.id, Fate::dead_lettered, lane.receiver_);
+  } else if (gone && options_.distribute == Distribute::hash) {
+    end(flight.id, Fate::orphaned, lane.receiver_);
+  } else {
+    released_.push_back(entry.id);
+    wait(entry);
+  }
+}
+
+Outbox::Ack Outbox::acknowledge(std::uint32_t index, const AckView& view, std::optional<Credit> credit,
+                                std::optional<std::uint32_t> probe, TimePoint now) {
+  OutboxLane& lane = at(index);
+  if (claims_unsent(lane, view)) return Ack::beyond;
+  if (credit) lane.credit_ = *credit;
+  if (probe && *probe > lane.probe_) probe.reset();  // nobody asked that
+  see(lane, view);
+  const bool progress = finish_processed(lane, view);
+  const bool lost = resend_lost(lane, view, probe, now);
+  if (progress || lost) {
+    lane.silent_probes_ = 0;
+    lane.progress_ = now;
+  }
+  return Ack::ok;
+}
+
+std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq) {
+  OutboxLane& lane = at(index);
+  Flight* flight = lane.flight(seq);
+  if (seq == 0 || seq >= lane.next() || (flight && !flight->ever_sent)) return std::nullopt;
+  if (!flight) {
+    skip(lane);
+    return std::nullopt;
+  }
+  lane.again_.insert(seq);
+  if (flight->done) return std::nullopt;
+  const auto found = entries_.find(flight->id);
+  OutboxEntry entry = found->second;
+  bytes_ -= entry.bytes;
+  records_ -= entry.records;
+  entries_.erase(found);
+  settle(lane, *flight);
+  trim(lane);
+  if (seq < lane.base_) skip(lane);
+  return entry;
+}
+
+void Outbox::gate(std::uint32_t index, std::uint64_t seq, std::uint64_t number) {
+  if (Flight* flight = at(index).flight(seq)) flight->gate = number;
+}
+
+std::optional<Outbox::Departure> Outbox::departure(std::uint32_t index) {
+  OutboxLane& lane = at(index);
+  if (!lane.up_) return std::nullopt;
+  if (lane.skip_ && lane.retained_ >= lane.skip_to_) return Departure{0, lane.retained_ - 1, true};
+  for (auto next = lane.again_.begin(); next != lane.again_.end();) {
+    const Flight* flight = lane.flight(*next);
+    if (!flight || (flight->sent && !flight->done)) {
+      next = lane.again_.erase(next);
+      continue;
+    }
+    if (flight->gate <= durable_) return Departure{flight->done ? 0 : flight->id, *next, true};
+    ++next;
+  }
+  for (; lane.cursor_ < lane.next(); ++lane.cursor_) {
+    const Flight& flight = lane.flights_[lane.cursor_ - lane.base_];
+    if (flight.done || flight.sent) continue;
+    if (flight.gate > durable_) return std::nullopt;
+    return Departure{flight.id, lane.cursor_, flight.ever_sent};
+  }
+  return std::nullopt;
+}
+
+void Outbox::departed(std::uint32_t index, std::uint64_t seq, TimePoint now) {
+  OutboxLane& lane = at(index);
+  if (seq < lane.base_) {
+    if (lane.skip_ && seq + 1 >= lane.skip_to_) lane.skip_ = false;
+    return;
+  }
+  lane.again_.erase(seq);
+  Flight* flight = lane.flight(seq);
+  if (!flight) return;
+  flight->sent_at = now;
+  flight->probe = lane.probe_;
+  flight->order = ++lane.departures_;
+  ++flight->sends;
+  if (flight->done) return;
+  if (flight->ever_sent) ++retransmitted_;
+  flight->sent = flight->ever_sent = true;
+  lane.last_sent_ = std::max(lane.last_sent_, seq);
+  lane.progress_ = now;
+}
+
+}  // namespace weft::protocol

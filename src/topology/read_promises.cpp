@@ -1,0 +1,94 @@
+// The keys of a link that say what is promised, how long, and from where.
+#include <limits>
+
+#include <weft/core/text.hpp>
+
+#include "model.hpp"
+#include "reader.hpp"
+
+namespace weft::topology {
+namespace {
+
+constexpr std::int64_t kMostAttempts = 1'000'000;
+constexpr Duration kShortestSpan = std::chrono::milliseconds(1);
+constexpr Duration kLongestSpan = std::chrono::hours(8760);  // a year
+constexpr std::uint64_t kMostRetained = 64ULL << 30;
+constexpr std::size_t kLongestPath = 1024;
+
+void read_journal(const Tree& tree, const std::string& path, LinkSpec& link, Problems& problems) {
+  if (tree.is_text() && !tree.broken) {
+    problems.add(
+        tree, format("{} must say whose journal it is: {{from: path}}, {{to: path}} or both, found {}", path,
+                     found(tree)));
+    return;
+  }
+  if (!expect_map(tree, path, problems)) return;
+  MapReader map(tree, path, problems);
+  const auto read_path = [&](const char* key, const Tree*& at, std::string& out) {
+    at = map.take(key);
+    if (!at) return;
+    const auto text = read_text(*at, map.path(key), problems);
+    if (!text) return;
+    out = *text;
+    if (text->empty() || text->size() > kLongestPath || text->find('\0') != std::string::npos) {
+      problems.add(*at, format("{} must be a path of 1 to {} bytes, found {}", map.path(key), kLongestPath,
+                               text->empty() ? "nothing" : format("{} bytes", text->size())));
+    }
+  };
+  read_path("from", link.journal_from, link.plan.journal_from);
+  read_path("to", link.journal_to, link.plan.journal_to);
+  map.finish();
+  if (tree.members.empty()) report_wrong(tree, path, "a map with from, to or both", problems);
+}
+
+void read_replay(const Tree& tree, const std::string& path, LinkPlan& plan, Problems& problems) {
+  if (tree.kind == Tree::Kind::integer && !tree.broken) {
+    const auto number = read_integer(tree, 0, std::numeric_limits<std::int64_t>::max() / 2, path, problems);
+    plan.replay = From::sequence;
+    plan.replay_sequence = static_cast<std::uint64_t>(number.value_or(0));
+    return;
+  }
+  static const Names<From> words{{From::latest, "latest"}, {From::earliest, "earliest"}};
+  if (tree.is_text()) {
+    plan.replay = read_word(tree, words, path, problems).value_or(From::latest);
+  } else {
+    report_wrong(tree, path, "latest, earliest, or the sequence number behind which to begin", problems);
+  }
+}
+
+}  // namespace
+
+void read_promises(MapReader& map, LinkSpec& link, Problems& problems) {
+  LinkPlan& plan = link.plan;
+  if ((link.delivery = map.take("delivery"))) {
+    plan.delivery = read_word(*link.delivery, delivery_names(), map.path("delivery"), problems)
+                        .value_or(Delivery::best_effort);
+  }
+  if ((link.journal = map.take("journal"))) read_journal(*link.journal, map.path("journal"), link, problems);
+  if ((link.priority = map.take("priority"))) {
+    plan.priority = static_cast<unsigned>(
+        read_integer(*link.priority, 0, 9, map.path("priority"), problems).value_or(plan.priority));
+  }
+  const auto read_span = [&](const char* key, const Tree*& at, Duration& out) {
+    at = map.take(key);
+    if (at)
+      out = read_duration_within(*at, kShortestSpan, kLongestSpan, map.path(key), problems).value_or(out);
+  };
+  read_span("ttl", link.ttl, plan.ttl);
+  read_span("delay", link.delay, plan.delay);
+  if ((link.max_attempts = map.take("max-attempts"))) {
+    plan.max_attempts = static_cast<unsigned>(
+        read_integer(*link.max_attempts, 1, kMostAttempts, map.path("max-attempts"), problems).value_or(0));
+  }
+  if ((link.dead_letter = map.take("dead-letter"))) {
+    link.dead_letter_port = read_port(*link.dead_letter, map.path("dead-letter"), problems);
+    if (link.dead_letter_port) plan.dead_letter = link.dead_letter->text;
+  }
+  if ((link.retain = map.take("retain"))) {
+    plan.retain_bytes = read_size_within(*link.retain, 0, kMostRetained, map.path("retain"), problems)
+                            .value_or(plan.retain_bytes);
+  }
+  if ((link.replay = map.take("replay"))) read_replay(*link.replay, map.path("replay"), plan, problems);
+}
+
+}  // namespace weft::topology

@@ -1,0 +1,97 @@
+"""weft chaos: nodes are killed and stopped while they work, and every record is accounted for."""
+
+from weft_support import *
+
+RECORDS = 20000 if SLOW > 1 else 100000
+DELIVERY = "best-effort"  # with a delivery that promises more, LOST_AT_MOST is 0
+LOST_AT_MOST = {"best-effort": None, "at-least-once": 0, "exactly-once": 0}[DELIVERY]
+
+DIRECT = """
+weft: 1
+name: direct
+params: {records: %d, rate: %d}
+nodes:
+  source:
+    run: weft-source
+    with: {count: "${records}", rate: "${rate}", generator: {kind: counter, size: 100B}}
+  sink:
+    run: weft-sink
+    replicas: 3
+    with: {quiet: true, check-field: n}
+links:
+  - {from: source.out, to: sink.in, pattern: push-pull, delivery: %s}
+""" % (RECORDS, RECORDS // 2, DELIVERY)
+
+
+def _chaos(name, *arguments, text=DIRECT):
+    result = weft("chaos", file(name + ".yaml", text), "--json", *arguments)
+    out = result.json()
+    ledger = out["ledger"]
+    equal((result.code, out["report"].get("reason")), (0, None), "exit code and reason (%s)" % ledger["problems"])
+    equal(ledger["problems"], [], "problems")
+    equal(ledger["unexpected"], 0, "records that nobody attempted")
+    settled = sum(ledger[fate] for fate in ("processed", "expired", "dead_lettered", "purged", "lost"))
+    equal(settled - ledger["unconfirmed"], ledger["accepted"], "fates of accepted records")
+    if LOST_AT_MOST is not None:
+        check(ledger["lost"] <= LOST_AT_MOST, "%d records are lost" % ledger["lost"])
+    return ledger, out["report"]
+
+
+def a_run_without_faults_adds_up():
+    ledger, _ = _chaos("quiet", "--set", "rate=0")
+    equal((ledger["attempted"], ledger["accepted"], ledger["processed"]), (RECORDS, RECORDS, RECORDS), "records")
+    equal((ledger["duplicated"], ledger["lost"], ledger["faults"]), (0, 0, {}), "duplicates, losses and faults")
+
+
+def killed_receivers_are_started_again_and_every_record_is_accounted_for():
+    ledger, report = _chaos("receivers", "--kill", "sink", "--every", "200ms", "--in-turn")
+    equal(ledger["attempted"], RECORDS, "attempted")
+    killed = ledger["faults"]["killed"]
+    check(killed >= 3, "only %d kills in %s s" % (killed, report["seconds"]))
+    check(ledger["processed"] > RECORDS // 2, "only %d records were processed" % ledger["processed"])
+    restarts = sum(node(report, "sink/%d" % i)["restarts"] for i in range(3))
+    equal(restarts, killed, "restarts")
+
+
+def a_killed_source_goes_on_behind_what_it_has_sent():
+    ledger, report = _chaos("sources", "--kill", "source", "--every", "300ms")
+    equal((ledger["attempted"], ledger["duplicated"]), (RECORDS, 0), "attempted and duplicated")
+    check(node(report, "source/0")["restarts"] >= 1, "the source was not killed")
+
+
+def a_stopped_receiver_loses_nothing():
+    ledger, _ = _chaos("stopped", "--stop", "sink/1", "--stop-every", "500ms", "--stop-for", "300ms")
+    equal((ledger["processed"], ledger["lost"], ledger["duplicated"]), (RECORDS, 0, 0), "processed, lost, duplicated")
+    check(ledger["faults"]["stopped"] >= 1, "nothing was stopped")
+
+
+def for_ends_an_endless_run_when_all_nodes_are_back():
+    ledger, report = _chaos("endless", "--set", "records=0", "--set", "rate=20000", "--kill", "sink", "--kill",
+                            "source", "--every", "100ms", "--in-turn", "--for", "1s")
+    check(ledger["faults"]["killed"] >= 1, "nothing was killed")
+    equal({one["state"] for one in report["nodes"]}, {"stopped"}, "states at the end")
+
+
+def two_sources_are_told_apart():
+    text = DIRECT.replace("  sink:\n", """  other:
+    run: weft-source
+    replicas: 2
+    with: {count: 1000, generator: {kind: random}}
+  sink:
+""") + "  - {from: other.out, to: sink.in, pattern: push-pull, delivery: %s}\n" % DELIVERY
+    ledger, _ = _chaos("two", "--set", "rate=0", text=text)
+    equal((ledger["attempted"], ledger["processed"]), (RECORDS + 2000, RECORDS + 2000), "records")
+
+
+def what_cannot_be_counted_or_broken_is_said():
+    path = file("direct.yaml", DIRECT)
+    wrong = weft("chaos", path, "--kill", "sinc")
+    equal(wrong.code, 2, "exit code")
+    contains(wrong.err, 'no such node; did you mean "sink"?', "what is wrong")
+    fanout = weft("chaos", topology("fanout"))
+    equal(fanout.code, 0, "exit code (%s)" % fanout.err)
+    contains(fanout.out, "what is published is meant for every subscriber", "why it is not counted")
+
+
+if __name__ == "__main__":
+    main(cases_of(globals()))
