@@ -33,11 +33,13 @@ bool Inbox::hand_out(const Handler& to) {
                   .seq = current_->seq,
                   .index = index_++,
                   .snapshot = current_->snapshot,
-                  .attempt = current_->attempt};
+                  .attempt = current_->attempt,
+                  .reset = std::exchange(current_->reset, false)};
   const bool taken = to(view, meta);
   if (postponed_ && !cleared_) {
     again_ = record;
     --index_;
+    current_->reset = meta.reset;
     return true;
   }
   if (taken) return true;

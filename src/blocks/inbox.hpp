@@ -24,10 +24,11 @@ struct InboxItem {
   std::uint64_t epoch = 0;
   std::uint64_t seq = 0;
   std::uint64_t bytes = 0;
+  std::uint32_t count = 0;  // records
   bool snapshot = false;
+  bool reset = false;  // Sub: does not continue what came before
   // Acknowledged deliveries.
   std::string stream;
-  std::uint32_t count = 0;
   std::uint32_t attempt = 1;
 };
 
