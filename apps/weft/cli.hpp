@@ -143,8 +143,7 @@ struct Sim {
 };
 
 using Command = std::variant<std::monostate, Check, Graph, Up, Ps, Logs, Down, Run, Send, Recv, Tap, Chaos,
-                             JournalVerb, Bench, BenchPeer>;
-                             Bench, BenchPeer, Sim>;
+                             JournalVerb, Bench, BenchPeer, Sim>;
 
 /// std::monostate when nothing is left to do: `code` is the exit code, and what a person should read was
 /// printed.
