@@ -22,6 +22,12 @@ void pack_refusal(const std::vector<std::pair<std::uint32_t, bool>>& records, wi
   }
 }
 
+// The sender may have a new epoch by the time it hears this.
+void name_epoch(std::uint64_t epoch, wire::Header& header) {
+  header.options.stream_epoch_v = epoch;
+  header.options.mark(wire::Options::stream_epoch);
+}
+
 }  // namespace
 
 ReliablePull::ReliablePull(Hub& hub, Inbox& inbox)
@@ -83,7 +89,9 @@ void ReliablePull::load() {
 
 void ReliablePull::describe(Peer& peer, wire::Header& header) {
   if (peer.node.empty()) return;  // whose streams these are is not known yet
-  write_ack(stream_of(peer).in.ack(), header);
+  const Stream& stream = stream_of(peer);
+  write_ack(stream.in.ack(), header);
+  if (stream.in.started()) name_epoch(stream.in.epoch(), header);
 }
 
 void ReliablePull::on_met(Peer& peer, const wire::Header& header) {
@@ -200,7 +208,7 @@ void ReliablePull::deliver(Peer& peer, InboxItem item) {
   if (item.attempt > 1) redelivered_ += item.count;
   item.stream = stream_name(peer);
   peer.held_bytes += item.bytes;
-  open_[{item.stream, item.seq}] = {.epoch = item.epoch, .bytes = item.bytes, .refusal = {}};
+  open_[{item.stream, item.seq}] = {.epoch = item.epoch, .bytes = item.bytes, .waiting = {}, .refusal = {}};
   inbox_.add(std::move(item));
   inbox_.deliver();
 }
@@ -220,7 +228,7 @@ void ReliablePull::done(InboxItem& item) {
   const auto found = open_.find({item.stream, item.seq});
   if (found != open_.end() && found->second.epoch == item.epoch) {
     found->second.handed_out = true;
-    if (found->second.waiting == 0) {
+    if (found->second.waiting.empty()) {
       Open open = std::move(found->second);
       open_.erase(found);
       finish(item.stream, item.seq, open);
@@ -233,8 +241,13 @@ void ReliablePull::done(InboxItem& item) {
 
 void ReliablePull::note(const InboxItem& item, std::uint32_t index, Verdict outcome) {
   const auto found = open_.find({item.stream, item.seq});
-  if (found == open_.end() || outcome.what == Verdict::What::processed) return;
-  Refusal& refusal = found->second.refusal;
+  if (found != open_.end()) judge(found->second.refusal, index, std::move(outcome));
+}
+
+// The last word on a record counts.
+void ReliablePull::judge(Refusal& refusal, std::uint32_t index, Verdict outcome) {
+  std::erase_if(refusal.records, [&](const auto& record) { return record.first == index; });
+  if (outcome.what == Verdict::What::processed) return;
   refusal.records.emplace_back(index, outcome.what == Verdict::What::reject);
   if (!outcome.text.empty()) refusal.text = std::move(outcome.text);
   refusal.delay = std::max(refusal.delay, outcome.delay);
@@ -243,21 +256,17 @@ void ReliablePull::note(const InboxItem& item, std::uint32_t index, Verdict outc
 Receipt ReliablePull::defer(const InboxItem& item, std::uint32_t index) {
   const auto found = open_.find({item.stream, item.seq});
   if (found == open_.end()) return {};
-  ++found->second.waiting;
+  found->second.waiting.insert(index);
   return {item.stream, item.epoch, item.seq, index};
 }
 
 bool ReliablePull::settle(const Receipt& receipt, Verdict outcome) {
   const auto found = open_.find({receipt.stream, receipt.seq});
-  if (found == open_.end() || found->second.epoch != receipt.epoch || found->second.waiting == 0)
-    return false;
+  if (found == open_.end() || found->second.epoch != receipt.epoch) return false;
   Open& open = found->second;
-  if (outcome.what != Verdict::What::processed) {
-    open.refusal.records.emplace_back(receipt.index, outcome.what == Verdict::What::reject);
-    if (!outcome.text.empty()) open.refusal.text = std::move(outcome.text);
-    open.refusal.delay = std::max(open.refusal.delay, outcome.delay);
-  }
-  if (--open.waiting != 0 || !open.handed_out) return true;
+  if (open.waiting.erase(receipt.index) == 0) return false;
+  judge(open.refusal, receipt.index, std::move(outcome));
+  if (!open.waiting.empty() || !open.handed_out) return true;
   Open ended = std::move(open);
   open_.erase(found);
   finish(receipt.stream, receipt.seq, ended);
@@ -333,6 +342,7 @@ void ReliablePull::acknowledge_soon(Stream& stream, std::uint64_t bytes) {
 
 void ReliablePull::send_refusal(Peer& peer, std::uint64_t seq, const Refusal& refusal) {
   wire::Header header = hub_.header(wire::Kind::nack, seq);
+  name_epoch(stream_of(peer).in.epoch(), header);
   header.options.code_v = wire::Code::retry;
   header.options.mark(wire::Options::code);
   header.options.text_v = refusal.text;

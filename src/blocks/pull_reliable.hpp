@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -62,8 +63,8 @@ class ReliablePull {
   struct Open {
     std::uint64_t epoch = 0;
     std::uint64_t bytes = 0;
-    std::uint32_t waiting = 0;  // deferred records without an outcome
-    bool handed_out = false;    // the inbox is done with it
+    std::set<std::uint32_t> waiting;  // deferred records without an outcome
+    bool handed_out = false;          // the inbox is done with it
     Refusal refusal;
   };
   struct Pending {
@@ -84,6 +85,7 @@ class ReliablePull {
   void write_marks(const std::string& name, const Stream& stream);
   void publish(const Pending& pending);
   void acknowledge_soon(Stream& stream, std::uint64_t bytes);
+  static void judge(Refusal& refusal, std::uint32_t index, Verdict outcome);
   void send_refusal(Peer& peer, std::uint64_t seq, const Refusal& refusal);
   void on_news();
 

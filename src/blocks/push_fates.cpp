@@ -8,8 +8,6 @@
 namespace weft::blocks {
 namespace {
 
-constexpr Duration kRetryLetter = std::chrono::milliseconds(20);
-
 RecordFate fate_of(protocol::Fate fate) {
   switch (fate) {
     case protocol::Fate::processed:
@@ -130,10 +128,11 @@ SendStatus ReliablePush::room(std::uint64_t open_bytes, std::uint64_t open_recor
   }
   // What a transaction has sent so far goes out when it ends, so it cannot make room by waiting.
   if (outbox_.empty() && !staged_.empty()) return SendStatus::ok;
-  const std::uint64_t records = outbox_.records() + staged_records_ + open_records;
+  // Dead letters that nobody takes yet are held here like all else.
+  const std::uint64_t records = outbox_.records() + letter_records_ + staged_records_ + open_records;
+  const std::uint64_t bytes = outbox_.bytes() + letter_bytes_ + staged_bytes_ + open_bytes;
   const bool records_full = options_.capacity_records != 0 && records >= options_.capacity_records;
-  const bool bytes_full = outbox_.bytes() + staged_bytes_ + open_bytes >= options_.capacity_bytes;
-  return records_full || bytes_full ? SendStatus::would_block : SendStatus::ok;
+  return records_full || bytes >= options_.capacity_bytes ? SendStatus::would_block : SendStatus::ok;
 }
 
 bool ReliablePush::drop_oldest() {
@@ -238,12 +237,14 @@ void ReliablePush::finish(const protocol::Outbox::Done& done) {
       break;
     case protocol::Fate::expired:
       if (dead_letter) {
-        return bury(std::move(parcel), done.entry.attempts, "expired", done.receiver, done.entry.id);
+        journal_erase(done.entry.id);
+        return bury(std::move(parcel), done.entry.attempts, "expired", done.receiver);
       }
       counts.expired_records += parcel.count;
       break;
     case protocol::Fate::dead_lettered:
-      return bury(std::move(parcel), done.entry.attempts, "max-attempts", done.receiver, done.entry.id);
+      journal_erase(done.entry.id);
+      return bury(std::move(parcel), done.entry.attempts, "max-attempts", done.receiver);
   }
   journal_erase(done.entry.id);
   tell(parcel, 0, parcel.count, fate_of(done.fate));
@@ -330,55 +331,10 @@ void ReliablePush::split_by_owner(const Parcel& parcel, const protocol::OutboxEn
   journal_erase(entry.id);
 }
 
-// ---- dead letters ----
-
-void ReliablePush::bury(Parcel parcel, std::uint32_t attempts, std::string reason,
-                        const std::string& receiver, std::uint64_t id) {
-  letters_.push_back({std::move(parcel), attempts, std::move(reason), receiver, 0, id});
-}
-
-void ReliablePush::hand_over_letters() {
-  while (!letters_.empty()) {
-    Letter letter = std::move(letters_.front());
-    letters_.erase(letters_.begin());
-    wire::BatchReader reader(letter.parcel.body.view());
-    for (std::uint32_t i = 0; i < letter.parcel.count; ++i) {
-      const Bytes record = reader.next();
-      if (i < letter.next) continue;
-      if (dead_letter) {
-        const DeadLetter view{
-            .record = {record, letter.parcel.tensors},
-            .reason = letter.reason,
-            .attempts = letter.attempts,
-            .receiver = letter.receiver,
-            .accepted_micros = letter.parcel.accepted_micros,
-            .died_micros = wall_micros(),
-            .correlation = letter.parcel.correlations.empty() ? 0 : letter.parcel.correlations[i]};
-        const SendStatus status = dead_letter(view);
-        if (status == SendStatus::would_block || status == SendStatus::no_space) {
-          letter.next = i;
-          letters_.insert(letters_.begin(), std::move(letter));
-          return plan(hub_.loop().now() + kRetryLetter);
-        }
-      }
-      ++hub_.counts().dead_lettered_records;
-      tell(letter.parcel, i, 1, RecordFate::dead_lettered);
-    }
-    if (!dead_letter) {
-      options_.log.warn(format("{}: {} records are dead letters ({}; {} attempts) and nobody takes them",
-                               hub_.stream(), letter.parcel.count, letter.reason, letter.attempts));
-    }
-    if (letter.id != 0) {
-      journal_erase(letter.id);
-      submit();
-    }
-  }
-}
-
 void ReliablePush::fill(PortStats& stats) const {
-  stats.queued_records += outbox_.waiting_records() + staged_records_;
+  stats.queued_records += outbox_.waiting_records() + letter_records_ + staged_records_;
   stats.outstanding_records = outbox_.records() - outbox_.waiting_records();
-  stats.queued_bytes += outbox_.bytes();
+  stats.queued_bytes += outbox_.bytes() + letter_bytes_;
   stats.retransmitted_batches = outbox_.retransmitted();
   stats.redelivered_records += outbox_.redelivered_records();
 }

@@ -60,13 +60,17 @@ struct PushBase::Impl final : blocks::HubClient {
              .reply_type = {},
              .sends = true,
              .receives = false,
-             .data_endpoint = {}},
+             .data_endpoint = {},
+             .same_delivery = true},
             *this),
         reserve(std::min<std::size_t>(options.batch_bytes + options.batch_bytes / 8, 1 << 20)),
         shared(hub.pool(), reserve) {
     if (options.delivery == Delivery::best_effort) return;
     shared.kind = default_kind();
-    reliable = std::make_unique<ReliablePush>(hub, [this] { update_room(); });
+    reliable = std::make_unique<ReliablePush>(hub, [this] {
+      update_room();
+      check_drain();
+    });
     // What a handler sends joins the commit of what it was given.
     if (options.journal) {
       prepare = options.journal->before_commit([this] {

@@ -18,8 +18,10 @@
 
 namespace weft::blocks {
 
-/// Reads AckView from a HELLO or an ACK.
-protocol::AckView read_ack(const wire::Header& header);
+/// False: the receiver speaks of another life of the stream.
+bool speaks_of(const wire::Header& header, std::uint64_t epoch);
+/// Reads AckView from a HELLO or an ACK; one of another life has nothing to say of this one.
+protocol::AckView read_ack(const wire::Header& header, std::uint64_t epoch);
 /// The other way.
 void write_ack(const protocol::AckView& view, wire::Header& header);
 /// The epoch of a port's streams: the journal's when it has one, else `fresh`, which it keeps from then on.
@@ -49,7 +51,7 @@ class ReliablePush {
   /// Everything that was accepted is in the journal, synced.
   [[nodiscard]] bool durable() const;
   [[nodiscard]] bool handed_over() const;
-  [[nodiscard]] std::uint64_t left() const { return outbox_.records(); }
+  [[nodiscard]] std::uint64_t left() const { return outbox_.records() + letter_records_; }
   void fill(PortStats& stats) const;
   /// Records accepted: those that are durable, with a journal.
   [[nodiscard]] std::uint64_t accepted_total() const {
@@ -90,7 +92,7 @@ class ReliablePush {
     std::uint32_t attempts = 0;
     std::string reason, receiver;
     std::uint32_t next = 0;  // record to hand over next
-    std::uint64_t id = 0;    // in the journal; 0: not there
+    std::uint64_t id = 0;    // in the journal
   };
 
   struct Ended {
@@ -117,8 +119,9 @@ class ReliablePush {
   protocol::Outbox& box();
   void split_by_owner(const Parcel& parcel, const protocol::OutboxEntry& entry);
   Parcel take_records(const Parcel& parcel, const std::vector<std::uint32_t>& indexes);
-  void bury(Parcel parcel, std::uint32_t attempts, std::string reason, const std::string& receiver,
-            std::uint64_t id);
+  void bury(Parcel parcel, std::uint32_t attempts, std::string reason, const std::string& receiver);
+  void load_letters();
+  bool hand_over(Letter& letter);
   void hand_over_letters();
   void plan(TimePoint when);
   void tick();
@@ -129,7 +132,7 @@ class ReliablePush {
   std::function<void()> room_came_;
   protocol::Outbox outbox_;
   Durable journal_;
-  std::string entries_space_, places_space_, next_space_, info_space_;
+  std::string entries_space_, places_space_, next_space_, letters_space_, info_space_;
   std::unordered_map<std::uint64_t, Parcel> parcels_;
   std::vector<LaneState> lanes_;
   std::vector<protocol::Candidate> candidates_;
@@ -139,7 +142,8 @@ class ReliablePush {
   };
   std::vector<Staged> staged_;  // of the open transaction
   std::uint64_t staged_bytes_ = 0, staged_records_ = 0;
-  std::vector<Letter> letters_;
+  std::deque<Letter> letters_;  // without a taker so far
+  std::uint64_t letter_bytes_ = 0, letter_records_ = 0, next_letter_ = 1;
   std::deque<Ended> ended_;
   std::uint64_t accepted_total_ = 0;
   std::uint64_t durable_total_ = 0;

@@ -1,7 +1,4 @@
 // Connections that break: every record is accounted for at both ends.
-#include <array>
-#include <cerrno>
-#include <map>
 #include <memory>
 
 #include <weft/blocks/dealer.hpp>

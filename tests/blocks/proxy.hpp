@@ -1,4 +1,4 @@
-// Proxy: a connection that a test can cut.
+// A proxy in the test's own loop, whose connections can be cut.
 #pragma once
 
 #include <array>

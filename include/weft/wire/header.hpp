@@ -111,6 +111,7 @@ struct Options {
     delivery = 36,           // uint: 0 best-effort, 1 at-least-once, 2 exactly-once
     seen = 37,               // uint: highest sequence that has arrived
     missing = 38,            // flat array first, last, ...: below `seen`, and has not arrived
+    stream_epoch = 39,       // uint: epoch of the stream that is spoken of
   };
 
   std::uint64_t present = 0;
@@ -120,7 +121,7 @@ struct Options {
   std::uint64_t count_v, wall_time_v, ttl_v, not_before_v, checksum_v, fingerprint_v, first_retained_v,
       deadline_v, reply_fingerprint_v, processed_v, oldest_v, heartbeat_v, credit_bytes, credit_batches;
   std::uint32_t flags_v, attempt_v, chunk_index, chunk_count, version_low, version_high;
-  std::uint64_t seen_v;
+  std::uint64_t seen_v, stream_epoch_v;
   std::uint8_t priority_v, delivery_v;
   Code code_v;
   Bytes key_v, correlation_v, trace_v;
