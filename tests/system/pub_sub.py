@@ -17,7 +17,7 @@ def _publisher(rate, seconds):
 
 def _subscriber(endpoint, node):
     process = start(PROBE, "sub", endpoint, node)
-    equal(process.stdout.readline().strip(), "up", "the first line of " + node)
+    equal(process.stdout.readline().strip(), "follows", "the first line of " + node)
     return process
 
 

@@ -3,7 +3,9 @@
 //   pub_sub_probe pub RATE SECONDS TOPICS   publishes numbers without gaps (RATE 0: as fast as it can);
 //   prints its
 //                                           endpoint, then what it published and the state that this leaves
-//   pub_sub_probe sub ENDPOINT NODE         follows it to its end; prints what came and the state
+//   pub_sub_probe sub ENDPOINT NODE         follows it to its end; says when the first live record is there,
+//   and in
+//                                           the end what came and the state
 //   pub_sub_probe join ENDPOINT COUNT       joins so often, sixteen at a time; prints what went wrong
 #include <algorithm>
 #include <chrono>
@@ -124,10 +126,13 @@ int subscribe(const std::string& endpoint, const std::string& node) {
   Sub<> sub(loop, subscriber(endpoint, node));
   Follower follower(sub);
   bool finished = false;
-  sub.on_peer([&](const PeerEvent& event) {
-    if (event.what == PeerEvent::What::up) std::puts("up"), std::fflush(stdout);
-    finished = finished || event.what == PeerEvent::What::finished;
-  });
+  sub.on_peer(
+      [&](const PeerEvent& event) { finished = finished || event.what == PeerEvent::What::finished; });
+  // Who stops or kills this process wants it to be amid the stream.
+  if (loop.run_until([&] { return follower.live != 0 || finished; }, Deadline::after(kPatience))) {
+    std::puts("follows");
+    std::fflush(stdout);
+  }
   (void)loop.run_until([&] { return finished; }, Deadline::after(kPatience));
   const PortStats stats = sub.stats();
   std::printf(
