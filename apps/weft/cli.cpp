@@ -268,8 +268,8 @@ CLI::App* add_sim(CLI::App& app, Sim& sim) {
   verb->add_flag("--json", sim.json, "Print one JSON object");
   verb->footer(R"(
 Examples:
-  weft sim topologies/delivery.yaml --seed 7
-  weft sim topologies/delivery.yaml --workers 10000 --faults loss=0.01,duplicate=0.01,reorder=0.05,crash=0.001
+  weft sim topologies/pipeline.yaml --set links.0.delivery=at-least-once --seed 7
+  weft sim my.yaml --workers 10000 --faults loss=0.01,duplicate=0.01,reorder=0.05,crash=0.001
   weft sim --seeds 2000            links and faults of every mixture
   weft sim --seed 12200            one of them again
 

@@ -1,0 +1,69 @@
+"""weft sim: links in the simulator."""
+
+from weft_support import *
+
+LINK = """weft: 1
+name: simulated
+nodes:
+  source: {run: no-such-program, replicas: 2}
+  sink: {run: no-such-program, replicas: 3}
+links:
+  - {from: source.out, to: sink.in, pattern: push-pull, delivery: at-least-once}
+"""
+
+
+def a_seed_of_the_simulator_can_be_run_again():
+    many = weft("sim", "--seeds", "20", "--json")
+    once = weft("sim", "--seed", "7", "--json").json()
+    again = weft("sim", "--seed", "7", "--json").json()
+
+    equal(many.code, 0, "exit code")
+    equal(many.json()["broken"], 0, "broken seeds")
+    equal(many.json()["seeds"], 20, "seeds")
+    for name in ("events", "processed", "duplicated"):
+        equal(once[name], again[name], name)
+
+
+def the_links_of_a_file_are_simulated_without_their_programs():
+    path = file("simulated.yaml", LINK)
+
+    result = weft("sim", path, "--workers", "50", "--seed", "3", "--json")
+    text = weft("sim", path, "--faults", "none")
+
+    equal(result.code, 0, "exit code")
+    link = result.json()["links"][0]
+    equal(link["receivers"], 50, "receivers")
+    equal(link["senders"], 2, "senders")
+    equal(link["problems"], [], "problems")
+    equal(link["attempted"], 1000, "attempted")
+    check(link["faults"].get("lost message", 0) > 0, "no message was lost: %r" % link["faults"])
+    contains(text.out, "source.out>sink.in: at-least-once", "the text")
+    for word in ("processed", "virtual time", "wall time", "memory"):
+        contains(text.out, word, "the text")
+
+
+def links_that_are_not_simulated_are_named():
+    result = weft("sim", topology("pipeline"))
+
+    equal(result.code, 0, "exit code")
+    contains(result.out, "source.out>relay.in: not simulated: best-effort", "the reason")
+
+
+def wrong_faults_and_options_are_refused_by_name():
+    path = file("simulated.yaml", LINK)
+
+    for arguments, words in (
+        (["--faults", "lost=1"], "unknown fault 'lost'"),
+        (["--faults", "loss=2"], "loss: 2 is not in 0 to 1"),
+        (["--workers", "1000000"], "receivers 1000000"),
+    ):
+        result = weft("sim", path, *arguments)
+        equal(result.code, 2, "exit code of %r" % arguments)
+        contains(result.err, words, "the reason")
+    result = weft("sim", "--workers", "3")
+    equal(result.code, 2, "exit code of workers without a file")
+    contains(result.err, "need a topology file", "the reason")
+
+
+if __name__ == "__main__":
+    main(cases_of(globals()))
