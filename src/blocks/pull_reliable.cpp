@@ -37,12 +37,18 @@ ReliablePull::ReliablePull(Hub& hub, Inbox& inbox)
       journal_(hub.loop(), options_.journal, [this] { on_news(); }),
       marks_space_("in/" + options_.name),
       refused_space_("in-refused/" + options_.name) {
-  if (journal_.on()) load();
+  if (!journal_.on()) return;
+  load();
+  prepare_ = journal_->before_commit([this] {
+    if (!journal_->entered()) write_finished();
+  });
 }
 
-// What a handler sent for a batch that it has not finished goes with it: a hold that is on is never released,
-// so that none of it is committed.
+// What a handler sent for a batch that it has not finished is never committed.
 void ReliablePull::close() {
+  if (prepare_ == 0) return;
+  journal_->remove_before_commit(std::exchange(prepare_, 0));
+  if (std::exchange(entered_, false)) journal_->abandon();
   journal_.stop();
 }
 

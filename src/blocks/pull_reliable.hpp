@@ -23,6 +23,9 @@ namespace weft::blocks {
 class ReliablePull {
  public:
   ReliablePull(Hub& hub, Inbox& inbox);
+  ~ReliablePull() { close(); }
+  ReliablePull(const ReliablePull&) = delete;
+  ReliablePull& operator=(const ReliablePull&) = delete;
   void close();
 
   // ---- what the hub tells ----
