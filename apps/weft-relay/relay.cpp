@@ -45,6 +45,11 @@ Relay::Relay(Node& node, const program::Options& options) : node_(node), work_(o
 
 void Relay::take(const wire::RecordView& record, const Meta& meta, program::Answer answer) {
   work();
+  if (in_->pattern() == topology::Pattern::push_pull) {
+    // What is not handed on is not acknowledged either.
+    if (!hand_on(record, meta.topic, answer)) in_->postpone();
+    return;
+  }
   if (!held_.empty() || !hand_on(record, meta.topic, answer)) hold(record, meta, std::move(answer));
 }
 
@@ -79,6 +84,9 @@ bool Relay::hand_on(const wire::RecordView& record, std::string_view topic, prog
   if (status == SendStatus::would_block) return false;
   if (status == SendStatus::ok) {
     ++relayed_;
+  } else if (status == SendStatus::failed) {
+    node_.fail("the journal of port out cannot be written any more");
+    return false;
   } else {
     ++dropped_;
     answer.fail(wire::Code::failed, format("the relay cannot hand it on: {}", to_string(status)));

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <weft/core/error.hpp>
@@ -60,6 +61,28 @@ void LineWriter::flush() {
     }
   }
   buffer_.clear();
+}
+
+void LineWriter::cut(std::uint64_t bytes) {
+  struct stat status {};
+  if (::fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) return;
+  if (static_cast<std::uint64_t>(status.st_size) < bytes) {
+    throw Error(
+        Errc::io,
+        format("{} has {} bytes, but {} were committed: it was changed by somebody else; put it back, "
+               "or purge the sink's journal and begin anew",
+               path_, status.st_size, bytes));
+  }
+  if (::ftruncate(fd_, static_cast<off_t>(bytes)) != 0) fail("cut");
+  if (::lseek(fd_, 0, SEEK_END) < 0) fail("seek in");
+}
+
+std::uint64_t LineWriter::sync() {
+  flush();
+  struct stat status {};
+  if (fd_ < 0 || ::fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) return 0;
+  if (::fdatasync(fd_) != 0) fail("sync");
+  return static_cast<std::uint64_t>(status.st_size);
 }
 
 void LineWriter::close() {

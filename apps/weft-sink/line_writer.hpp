@@ -17,6 +17,10 @@ class LineWriter {
 
   void write(std::string_view line);
   void flush();
+  /// A file: cut to `bytes`, and written from there on. Nothing for what is no file.
+  void cut(std::uint64_t bytes);
+  /// Flushes, and waits until a file is on its disk. Returns its size; 0 for what is no file.
+  std::uint64_t sync();
   /// Flushes and closes: the last chance to hear of a full disk.
   void close();
 

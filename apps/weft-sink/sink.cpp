@@ -4,6 +4,7 @@
 
 #include <weft/core/error.hpp>
 #include <weft/core/json.hpp>
+#include <weft/journal/journal.hpp>
 #include <weft/program/records.hpp>
 #include <weft/transport/loop.hpp>
 #include <weft/wire/pack.hpp>
@@ -11,6 +12,7 @@
 namespace weft::sink {
 namespace {
 
+constexpr std::string_view kSpace = "sink";
 constexpr std::size_t kMostTopics = 1000;  // told apart in the result
 
 /// The record was given to a receiver before; false where the port does not tell.
@@ -30,7 +32,6 @@ Sink::Sink(Node& node, const program::Options& options)
       count_(static_cast<std::uint64_t>(options.integer("count"))),
       check_field_(options.text("check-field")),
       with_meta_(options.boolean("with-origin")) {
-  if (!options.boolean("quiet")) out_.emplace(options.text("output"), options.boolean("append"));
   open_ledger(options);
   auto topics = options.texts("topics");
   if (topics.empty()) topics.emplace_back();
@@ -38,6 +39,8 @@ Sink::Sink(Node& node, const program::Options& options)
               [this](const wire::RecordView& record, const Meta& meta, program::Answer answer) {
                 take(record, meta, std::move(answer));
               });
+  go_on_from_commit(options);
+  read_ledger();
   node.loop().on_idle([this] { flush(); });
   node.on_drain([this] {
     draining_ = true;
@@ -56,6 +59,41 @@ void Sink::open_ledger(const program::Options& options) {
   if (check_field_.empty())
     options.refuse("ledger", "needs \"check-field\", the field with the number of a record");
   ledger_.emplace(program::IdLog::file(folder, node_.plan().id.text(), "taken"));
+}
+
+// Exactly-once: what was written behind the last commit will come again, so it is cut off.
+void Sink::go_on_from_commit(const program::Options& options) {
+  journal_ = in_->on_commit([this] { commit(); });
+  const auto kept = journal_ ? journal_->read(kSpace, as_bytes(node_.plan().id.text())) : std::nullopt;
+  if (!options.boolean("quiet")) {
+    out_.emplace(options.text("output"), options.boolean("append") || kept.has_value());
+  }
+  if (!kept) return;
+  wire::Unpack in{Bytes(*kept)};
+  if (in.array() != 2U) throw Error(Errc::io, "the sink's state in its journal cannot be read");
+  committed_bytes_ = in.uint().value_or(0);
+  const std::uint64_t entries = in.uint().value_or(0);
+  if (out_) out_->cut(committed_bytes_);
+  if (ledger_) ledger_->cut(entries);
+}
+
+// Runs behind the last record of a batch, before its acknowledgement is committed.
+void Sink::commit() {
+  try {
+    if (out_) committed_bytes_ = out_->sync();
+  } catch (const Error& e) {
+    fail(e.what());
+  }
+  wire::Buffer state;
+  wire::Pack pack(state);
+  pack.array(2);
+  pack.uint(committed_bytes_);
+  pack.uint(ledger_ ? ledger_->size() : 0);
+  journal_->change().put(kSpace, as_bytes(node_.plan().id.text()), state.view());
+}
+
+void Sink::read_ledger() {
+  if (!ledger_) return;
   received_ = ledger_->size();
   for (std::size_t i = 0; i < received_; ++i) {
     const std::uint64_t id = ledger_->at(i).id;
@@ -162,7 +200,10 @@ void Sink::finish() {
   finished_ = true;
   last_ = Clock::now();
   try {
-    if (out_) out_->close();
+    if (out_) {
+      if (journal_) committed_bytes_ = out_->sync();
+      out_->close();
+    }
     out_.reset();
   } catch (const Error& e) {
     fail(e.what());

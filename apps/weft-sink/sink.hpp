@@ -25,6 +25,9 @@ class Sink {
   void write(const wire::RecordView& record, const Meta& meta);
   void check(const wire::RecordView& record, const Meta& meta);
   void open_ledger(const program::Options& options);
+  void go_on_from_commit(const program::Options& options);
+  void commit();
+  void read_ledger();
   [[nodiscard]] bool complete() const;
   void count_peer(const Meta& meta);
   void flush();
@@ -52,6 +55,8 @@ class Sink {
   std::string peer_name_;
   SequenceCheck check_;
   std::optional<program::IdLog> ledger_;
+  Journal* journal_ = nullptr;  // exactly-once: output and ledger are committed with the marks
+  std::uint64_t committed_bytes_ = 0;
 };
 
 }  // namespace weft::sink

@@ -57,6 +57,7 @@ struct All {
   Recv recv;
   Tap tap;
   Chaos chaos;
+  JournalVerb journal;
   Bench bench;
   BenchPeer bench_peer;
   Sim sim;
@@ -181,6 +182,43 @@ CLI::App* add_chaos(CLI::App& app, Chaos& chaos) {
   return verb;
 }
 
+// One of its verbs; which one is told by its name.
+CLI::App* add_journal_verb(CLI::App& journal, JournalVerb& to, const char* name, const char* help) {
+  auto* verb = journal.add_subcommand(name, help);
+  verb->add_option("FILE", to.file, "The journal: the directory that `journal:` names")->required();
+  verb->add_flag("--json", to.json, "Print one JSON object");
+  verb->callback([&to, name] { to.what = name; });
+  return verb;
+}
+
+constexpr const char* kJournalFooter = R"(
+Examples:
+  weft journal ls updates.journal
+  weft journal peek updates.journal outbox/updates --count 5
+  weft journal verify updates.journal && echo sound
+  weft journal purge updates.journal outbox/updates --yes
+
+All but purge also read a journal that a running process owns.)";
+
+CLI::App* add_journal(CLI::App& app, JournalVerb& journal) {
+  auto* verb = app.add_subcommand("journal", "Look into a journal: ls, peek, verify; purge removes a space");
+  verb->require_subcommand(1);
+  verb->footer(kJournalFooter);
+  add_journal_verb(*verb, journal, "ls", "Spaces with their values, segments, use of the disk");
+  auto* peek = add_journal_verb(*verb, journal, "peek", "Keys and values of a space, none is taken away");
+  peek->add_option("SPACE", journal.space, "As ls shows it")->required();
+  peek->add_option("--count", journal.count, "At most so many")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  peek->add_flag("--hex", journal.hex, "Whole values in hexadecimal digits");
+  add_journal_verb(*verb, journal, "verify", "Read everything and name what is damaged; exit code 0 or 1");
+  auto* purge =
+      add_journal_verb(*verb, journal, "purge", "Erase all values of a space; nobody may own the journal");
+  purge->add_option("SPACE", journal.space, "As ls shows it")->required();
+  purge->add_flag("--yes", journal.yes, "It is meant: what is erased is lost");
+  return verb;
+}
+
 CLI::App* add_bench(CLI::App& app, Bench& bench) {
   auto* verb =
       app.add_subcommand("bench", "Measure Weft and plain libzmq doing the same work, in pairs of runs");
@@ -263,6 +301,7 @@ Examples:
   echo '{"n": 1}' | weft send sink.in
   weft recv source.out --count 10
   weft chaos topologies/pipeline.yaml --kill relay --every 200ms --for 5s
+  weft journal ls updates.journal
   weft bench throughput --size 100
   weft sim --seeds 2000                         does the protocol hold?
 
@@ -287,6 +326,7 @@ Command parse(int argc, char** argv, int& code) {
   const auto* recv = add_recv(app, all.recv);
   const auto* tap = add_tap(app, all.tap);
   const auto* chaos = add_chaos(app, all.chaos);
+  const auto* journal = add_journal(app, all.journal);
   const auto* bench = add_bench(app, all.bench);
   const auto* bench_peer = add_bench_peer(app, all.bench_peer);
   const auto* sim = add_sim(app, all.sim);
@@ -318,6 +358,7 @@ Command parse(int argc, char** argv, int& code) {
   if (*recv) return all.recv;
   if (*tap) return all.tap;
   if (*chaos) return all.chaos;
+  if (*journal) return all.journal;
   if (*bench) return all.bench;
   if (*bench_peer) return all.bench_peer;
   return {};

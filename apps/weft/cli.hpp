@@ -101,6 +101,17 @@ struct Chaos {
   std::string run_directory;
 };
 
+/// `weft journal ls|peek|verify|purge`.
+struct JournalVerb {
+  std::string what;
+  std::string file;
+  std::string space;         ///< peek, purge
+  std::uint64_t count = 20;  ///< peek: at most so many values
+  bool hex = false;
+  bool yes = false;
+  bool json = false;
+};
+
 /// Weft and plain libzmq doing the same work, in pairs.
 struct Bench {
   std::string benchmark;          ///< "throughput" or "latency"
@@ -132,7 +143,7 @@ struct Sim {
 };
 
 using Command = std::variant<std::monostate, Check, Graph, Up, Ps, Logs, Down, Run, Send, Recv, Tap, Chaos,
-                             Bench, BenchPeer, Sim>;
+                             JournalVerb, Bench, BenchPeer, Sim>;
 
 /// std::monostate when nothing is left to do: `code` is the exit code, and what a person should read was
 /// printed.

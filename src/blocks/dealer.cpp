@@ -3,11 +3,19 @@
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
-#include <weft/core/text.hpp>
 
-#include "blocks/dealer_impl.hpp"
+#include "blocks/dealer_plain.hpp"
+#include "blocks/dealer_retry.hpp"
 
 namespace weft {
+namespace {
+
+struct ReplyHold {
+  transport::Frame body;
+  std::vector<Tensor> tensors;
+};
+
+}  // namespace
 
 std::string_view to_string(Outcome outcome) {
   switch (outcome) {
@@ -27,81 +35,12 @@ std::string_view to_string(Outcome outcome) {
       return "no peer";
     case Outcome::closed:
       return "closed";
+    case Outcome::cancelled:
+      return "cancelled";
+    case Outcome::unknown:
+      return "outcome unknown";
   }
   return "unknown";
-}
-
-Peer* DealerBase::Impl::choose(std::optional<std::uint64_t> key, std::string_view name) {
-  candidates.clear();
-  choice.clear();
-  if (name.empty() && options.distribute == Distribute::explicit_) return nullptr;
-  for (const auto& peer : hub.peers()) {
-    if (!name.empty() && peer->node != name) continue;
-    // A key stays with its router through a silence; anything else goes to those that answer.
-    const bool keyed = key && options.distribute == Distribute::hash;
-    if (keyed ? !peer->living() : !peer->usable()) continue;
-    const auto found = outlets.find(peer->id);
-    const std::size_t busy =
-        found == outlets.end() ? 0 : found->second.unanswered + found->second.open_tickets.size();
-    choice.push_back(peer.get());
-    candidates.push_back({.id = peer->name_hash, .ready = true, .room = UINT64_MAX - busy});
-  }
-  std::optional<std::size_t> at;
-  if (key && options.distribute == Distribute::hash) {
-    at = protocol::by_key(candidates, *key);
-  } else if (options.distribute == Distribute::round_robin) {
-    at = protocol::round_robin(candidates, last_choice);
-  } else {
-    at = protocol::most_room(candidates, last_choice);  // least outstanding
-  }
-  if (!at) return nullptr;
-  last_choice = *at;
-  return choice[*at];
-}
-
-void DealerBase::Impl::add(const RequestTo& to, Deadline deadline,
-                           const std::function<void(wire::BatchBuilder&)>& encode, Done done) {
-  if (hub.closed() || draining) return refuse(done, Outcome::closed, "the dealer takes no new requests", {});
-  if (queued_bytes >= options.capacity_bytes) {
-    return refuse(done, Outcome::no_room, format("{} bytes of requests wait already", queued_bytes), {});
-  }
-  const std::optional<std::uint64_t> key =
-      to.key ? std::optional(protocol::name_hash(as_text(*to.key))) : std::nullopt;
-  Peer* peer = choose(key, to.peer);
-  if (!peer && options.distribute == Distribute::explicit_) {
-    return refuse(done, Outcome::no_peer, format("router {} is not up", quoted(to.peer)),
-                  std::string(to.peer));
-  }
-  if (!peer) return add_unassigned({.key = key, .peer = to.peer}, deadline, encode, std::move(done));
-  Outlet& outlet = outlet_of(*peer);
-  const auto mark = outlet.open.mark();
-  encode(outlet.open);
-  if (!fits(outlet.open, mark)) {
-    outlet.open.roll_back(mark);
-    return refuse_large(done);
-  }
-  outlet.open_tickets.push_back(open(deadline, std::move(done)));
-  if (outlet.open.bytes() >= batch_bytes() || outlet.open.count() >= options.batch_records ||
-      outlet.open.tensors().size() > wire::kMaxTensors / 2 || !to.peer.empty()) {
-    close_batch(outlet, to.peer);
-  }
-}
-
-void DealerBase::Impl::add_unassigned(const Where& where, Deadline deadline,
-                                      const std::function<void(wire::BatchBuilder&)>& encode, Done done) {
-  wire::BatchBuilder single(hub.pool(), 4096);
-  encode(single);
-  if (!fits(single, {})) return refuse_large(done);
-  queued_bytes += single.bytes();
-  unassigned.push_back(
-      {single.take(), {open(deadline, std::move(done))}, where.key, std::string(where.peer)});
-}
-
-std::uint64_t DealerBase::Impl::open(Deadline deadline, Done done) {
-  const std::uint64_t ticket = next_ticket++;
-  book.open(ticket, 0, deadline, std::move(done));
-  plan_expiry(deadline.point());
-  return ticket;
 }
 
 std::uint64_t DealerBase::Impl::batch_bytes() const {
@@ -112,7 +51,7 @@ bool DealerBase::Impl::fits(wire::BatchBuilder& batch, const wire::BatchBuilder:
   return blocks::fits(batch, mark, batch_bytes(), options.max_frame_bytes);
 }
 
-void DealerBase::Impl::refuse_large(const Done& done) {
+void DealerBase::Impl::refuse_large(const Done& done) const {
   RawReply reply;
   reply.outcome = Outcome::no_room;
   reply.code = wire::Code::too_large;
@@ -128,67 +67,88 @@ void DealerBase::Impl::refuse(const Done& done, Outcome outcome, std::string tex
   done(reply);
 }
 
-void DealerBase::Impl::close_batch(Outlet& outlet, std::string_view only) {
-  if (outlet.open.empty()) return;
-  Requests requests{outlet.open.take(), std::move(outlet.open_tickets), std::nullopt, std::string(only)};
-  outlet.open_tickets.clear();
-  queued_bytes += requests.batch.bytes;
-  outlet.ready.push_back(std::move(requests));
+void DealerBase::Impl::send_cancel(Peer& peer, std::uint64_t number) {
+  if (!peer.up()) return;  // it will find out by its reply, which comes late
+  (void)hub.send_header(
+      peer,
+      {.kind = wire::Kind::cancel, .stream = peer.lane, .epoch = hub.epoch(), .seq = number, .options = {}});
 }
 
-void DealerBase::Impl::pump() {
-  if (hub.closed() || pumping) return;
-  pumping = true;
-  assign();
-  for (auto& [id, outlet] : outlets) {
-    close_batch(outlet);
-    Peer* peer = hub.find(id);
-    while (peer && peer->up() && !peer->finished && !outlet.ready.empty() && send_one(*peer, outlet)) {
-    }
-    if (peer) say_bye_when_idle(*peer, outlet);
+std::string DealerBase::Impl::states(std::string_view node) const {
+  std::string out;
+  for (const auto& peer : hub.peers()) {
+    if (!node.empty() && peer->node != node) continue;
+    out += format("{}{} is {}", out.empty() ? "" : ", ", peer->name(), to_string(peer->session.state()));
   }
-  pumping = false;
-  check_drain();
+  if (!out.empty()) return out;
+  if (node.empty() || hub.peers().empty()) return "no router is known";
+  return format("{} is not known; {}", node, states());
 }
 
-void DealerBase::Impl::assign() {
-  for (std::size_t i = unassigned.size(); i-- > 0;) {
-    Requests requests = std::move(unassigned.front());
-    unassigned.pop_front();
-    Peer* peer = choose(requests.key, requests.peer);
-    if (peer) {
-      Outlet& outlet = outlet_of(*peer);
-      close_batch(outlet);  // keeps the order of what was asked
-      outlet.ready.push_back(std::move(requests));
-    } else {
-      unassigned.push_back(std::move(requests));
-    }
+void DealerBase::Impl::check_drain() {
+  if (!draining || said_bye || open_requests() != 0) return;
+  said_bye = true;
+  hub.bye_all(wire::kLast);
+}
+
+void DealerBase::Impl::on_message(Peer& peer, const wire::Header& header, transport::Message& message,
+                                  std::size_t at) {
+  if (header.kind != wire::Kind::reply || !asked(peer)) return hub.reject(wire::Rejection::unexpected, &peer);
+  std::uint64_t bytes = 0;
+  for (std::size_t i = at; i < message.size(); ++i) bytes += message[i].size();
+  RawReply reply;
+  reply.peer = peer.node;
+  if (header.options.has(wire::Options::code) && header.options.code_v != wire::Code::none) {
+    settle(peer, header.epoch, 1, bytes);
+    reply.outcome = Outcome::remote_error;
+    reply.code = header.options.code_v;
+    reply.text = header.options.has(wire::Options::text) ? header.options.text_v : std::string_view();
+    return on_reply(peer.id, header.seq, reply);
+  }
+  if (message.size() <= at) return hub.reject(wire::Rejection::bad_frame_count, &peer);
+  if (!header.options.has(wire::Options::count)) return hub.reject(wire::Rejection::malformed, &peer);
+  const std::uint64_t count = header.options.count_v;
+  if (const auto why = wire::check_body(message[at].view(), count); why != wire::Rejection::none) {
+    return hub.reject(why, &peer);
+  }
+  auto hold = std::make_shared<ReplyHold>();
+  hold->tensors = blocks::take_tensors(message, at + 1);
+  hold->body = std::move(message[at]);
+  hub.counts().received_records += count;
+  hub.counts().received_bytes += bytes;
+  ++hub.counts().received_batches;
+  if (tap) tap(false, peer.node, hold->body.view(), count);
+  settle(peer, header.epoch, count, bytes);
+  const std::uint64_t id = peer.id;
+  const std::string name = std::move(reply.peer);
+  const std::uint64_t first = header.seq;
+  const std::weak_ptr<bool> alive = hub.alive();
+  wire::BatchReader reader(hold->body.view());
+  for (std::uint64_t i = 0; i < count; ++i) {
+    RawReply one;
+    one.outcome = Outcome::ok;
+    one.peer = name;
+    one.record = {reader.next(), hold->tensors};
+    one.hold = hold;
+    on_reply(id, first + i, one);
+    if (alive.expired() || hub.closed()) return;
   }
 }
 
-bool DealerBase::Impl::send_one(Peer& peer, Outlet& outlet) {
-  Requests& requests = outlet.ready.front();
-  const std::uint64_t bytes = requests.batch.bytes;
-  const std::uint64_t count = requests.batch.count;
-  if (!peer.out.admits(bytes)) return false;
-  if (tap) tap(true, peer.node, requests.batch.body.view(), count);
-  if (!hub.send_batch(peer, wire::Kind::request, peer.out.last_sent() + 1, requests.batch)) return false;
-  peer.out.send(bytes, count, count);
-  hub.counts().sent_records += count;
-  hub.counts().sent_bytes += bytes;
-  ++hub.counts().sent_batches;
-  queued_bytes -= bytes;
-  outlet.unanswered += count;
-  if (outlet.sent.empty()) outlet.first_sent = peer.out.last_sent() - count + 1;
-  for (const std::uint64_t ticket : requests.tickets) outlet.sent.push_back(ticket);
-  outlet.ready.pop_front();
-  return true;
+void DealerBase::Impl::settle(Peer& peer, std::uint64_t epoch, std::uint64_t count, std::uint64_t bytes) {
+  if (peer.in.begin(epoch) == protocol::ReceiveLane::Verdict::fenced) return;
+  peer.in.skip_to(peer.in.last() + count);
+  hub.settled(peer, epoch, peer.in.last(), bytes);
 }
 
 DealerBase::DealerBase(Loop& loop, PortOptions options, RecordType request, RecordType reply) {
   blocks::fill_defaults(options);
   if (options.native) throw Error(Errc::invalid_argument, "native is for Push and Pull only");
-  impl_ = std::make_unique<Impl>(loop, std::move(options), std::move(request), std::move(reply));
+  if (options.delivery == Delivery::best_effort) {
+    impl_ = std::make_unique<PlainDealer>(loop, std::move(options), std::move(request), std::move(reply));
+  } else {
+    impl_ = std::make_unique<RetryDealer>(loop, std::move(options), std::move(request), std::move(reply));
+  }
   Impl& impl = *impl_;
   for (const std::string& endpoint : impl.options.bind) impl.hub.bind(endpoint);
   for (const std::string& endpoint : impl.options.connect) impl.hub.connect(endpoint);
@@ -212,7 +172,7 @@ std::size_t DealerBase::peers_up() const {
   return impl_->hub.peers_up();
 }
 std::size_t DealerBase::open_requests() const {
-  return impl_->book.size();
+  return impl_->open_requests();
 }
 void DealerBase::on_peer(std::function<void(const PeerEvent&)> handler) {
   impl_->hub.on_peer(std::move(handler));
@@ -224,13 +184,7 @@ void DealerBase::tap(Tap tap) {
 PortStats DealerBase::stats() const {
   PortStats stats;
   impl_->hub.fill(stats);
-  stats.outstanding_records = impl_->book.size();
-  stats.queued_bytes = impl_->queued_bytes;
-  stats.queued_records = impl_->unassigned.size();
-  for (const auto& [id, outlet] : impl_->outlets) {
-    stats.queued_records += outlet.open_tickets.size();
-    for (const auto& requests : outlet.ready) stats.queued_records += requests.tickets.size();
-  }
+  impl_->fill(stats);
   return stats;
 }
 
@@ -256,20 +210,16 @@ void DealerBase::close() {
   if (impl.hub.closed()) return;
   impl.hub.close();
   impl.hub.loop().remove_hook(impl.hook);
-  if (impl.timer != 0) impl.hub.loop().cancel(impl.timer);
-  impl.timer = 0;
-  impl.outlets.clear();
-  impl.unassigned.clear();
-  for (auto& [ticket, done] : impl.book.expire(TimePoint::max())) {
-    RawReply reply;
-    reply.text = "the dealer was closed";
-    done(reply);
-  }
+  impl.end_all();
 }
 
-void DealerBase::submit(const RequestTo& to, Deadline deadline,
-                        const std::function<void(wire::BatchBuilder&)>& encode, Done done) {
-  impl_->add(to, deadline, encode, std::move(done));
+bool DealerBase::cancel(RequestId id) {
+  return id != 0 && impl_->cancel(id);
+}
+
+RequestId DealerBase::submit(const RequestTo& to, Deadline deadline,
+                             const std::function<void(wire::BatchBuilder&)>& encode, Done done) {
+  return impl_->add(to, deadline, encode, std::move(done));
 }
 
 void DealerBase::wait(const bool& finished, Deadline deadline) {
@@ -282,14 +232,8 @@ void DealerBase::wait(const bool& finished, Deadline deadline) {
 
 bool DealerBase::wait_for_room(const RequestTo& to, Deadline deadline) {
   Impl& impl = *impl_;
-  const bool must_be_up = impl.options.distribute == Distribute::explicit_;
-  return impl.hub.loop().run_until(
-      [&] {
-        if (impl.hub.closed() || impl.draining) return true;
-        return impl.queued_bytes < impl.options.capacity_bytes &&
-               (!must_be_up || impl.choose(std::nullopt, to.peer) != nullptr);
-      },
-      deadline);
+  return impl.hub.loop().run_until([&] { return impl.hub.closed() || impl.draining || impl.has_room(to); },
+                                   deadline);
 }
 
 bool DealerBase::wait_for_peers(std::size_t count, Deadline deadline) {

@@ -1,10 +1,12 @@
 #include "blocks/inbox.hpp"
 
+#include <utility>
+
 namespace weft::blocks {
 
 // Makes the next batch current. Reports the one before as done first.
 bool Inbox::open_next() {
-  while (!reader_ || reader_->done()) {
+  while (!again_ && (!reader_ || reader_->done())) {
     if (current_) {
       reader_.reset();
       const std::unique_ptr<InboxItem> done = std::move(current_);
@@ -22,15 +24,25 @@ bool Inbox::open_next() {
 }
 
 bool Inbox::hand_out(const Handler& to) {
-  const wire::RecordView view{reader_->next(), current_->tensors};
+  const Bytes record = again_ ? *std::exchange(again_, std::nullopt) : reader_->next();
+  const wire::RecordView view{record, current_->tensors};
+  postponed_ = false;
   const Meta meta{.peer = current_->peer,
                   .topic = current_->topic,
                   .epoch = current_->epoch,
                   .seq = current_->seq,
                   .index = index_++,
                   .snapshot = current_->snapshot,
-                  .attempt = current_->attempt};
-  if (to(view, meta)) return true;
+                  .attempt = current_->attempt,
+                  .reset = std::exchange(current_->reset, false)};
+  const bool taken = to(view, meta);
+  if (postponed_ && !cleared_) {
+    again_ = record;
+    --index_;
+    current_->reset = meta.reset;
+    return true;
+  }
+  if (taken) return true;
   if (on_bad_record && current_) on_bad_record(*current_);
   return false;
 }
@@ -59,7 +71,7 @@ bool Inbox::take_one(const Handler& take) {
 }
 
 void Inbox::finish() {
-  if (delivering_ || !current_ || !reader_ || !reader_->done()) return;
+  if (delivering_ || again_ || !current_ || !reader_ || !reader_->done()) return;
   const std::unique_ptr<InboxItem> done = std::move(current_);
   reader_.reset();
   if (on_done) on_done(*done);
@@ -75,6 +87,7 @@ void Inbox::clear() {
     cleared_ = true;
     return;
   }
+  again_.reset();
   reader_.reset();
   current_.reset();
 }

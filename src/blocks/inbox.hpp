@@ -24,10 +24,11 @@ struct InboxItem {
   std::uint64_t epoch = 0;
   std::uint64_t seq = 0;
   std::uint64_t bytes = 0;
+  std::uint32_t count = 0;  // records
   bool snapshot = false;
+  bool reset = false;  // Sub: does not continue what came before
   // Acknowledged deliveries.
   std::string stream;
-  std::uint32_t count = 0;
   std::uint32_t attempt = 1;
 };
 
@@ -53,8 +54,10 @@ class Inbox {
   /// Reports a batch as done whose last record was handed out; not while a handler runs.
   void finish();
   void pause(bool paused);
+  /// Inside a handler: its record is not taken. Pauses; the record is handed out again afterwards.
+  void postpone() { postponed_ = paused_ = true; }
   [[nodiscard]] bool paused() const { return paused_; }
-  [[nodiscard]] bool empty() const { return items_.empty() && (!reader_ || reader_->done()); }
+  [[nodiscard]] bool empty() const { return items_.empty() && !again_ && (!reader_ || reader_->done()); }
   void clear();
   /// The batch of the record that was handed out last, and its place in it; null before the first.
   [[nodiscard]] const InboxItem* current() const { return current_.get(); }
@@ -68,6 +71,8 @@ class Inbox {
   std::unique_ptr<InboxItem> current_;
   std::optional<wire::BatchReader> reader_;
   std::uint32_t index_ = 0;
+  std::optional<Bytes> again_;  // a record of the current batch that was not taken
+  bool postponed_ = false;
   bool paused_ = false;
   bool delivering_ = false;
   bool cleared_ = false;  // while delivering

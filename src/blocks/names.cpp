@@ -4,6 +4,7 @@
 #include <weft/core/format.hpp>
 #include <weft/core/text.hpp>
 #include <weft/core/units.hpp>
+#include <weft/protocol/retry.hpp>
 #include <weft/protocol/session.hpp>
 
 namespace weft {
@@ -42,6 +43,14 @@ void PortOptions::check() const {
   check_range("max_frame_bytes", max_frame_bytes, 64 << 10, 4ULL << 30);
   check_range("max_peers", max_peers, 1, 65536);
   check_range("max_topics", max_topics, 1, 1 << 20);
+  check_range("reply_window_bytes", reply_window_bytes, 1 << 10, 64ULL << 30);
+  check_range("reply_window", reply_window, 1, 1 << 24);
+  protocol::RetryOptions{.first = retry_first, .longest = retry_longest}.check();
+  protocol::RetryOptions{.first = circuit_first, .longest = circuit_longest}.check();
+  if (attempt_timeout < std::chrono::milliseconds(10) || attempt_timeout > std::chrono::hours(1)) {
+    throw Error(Errc::invalid_argument, format("attempt_timeout is {}: it must be from 10ms to 1h",
+                                               format_duration(attempt_timeout)));
+  }
   if (linger < Duration::zero() || linger > std::chrono::hours(1)) {
     throw Error(Errc::invalid_argument,
                 format("linger is {}: it must be from 0s to 1h", format_duration(linger)));

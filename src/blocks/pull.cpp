@@ -49,7 +49,8 @@ struct PullBase::Impl final : blocks::HubClient {
              .reply_type = {},
              .sends = false,
              .receives = true,
-             .data_endpoint = {}},
+             .data_endpoint = {},
+             .same_delivery = true},
             *this) {
     inbox.on_done = [this](InboxItem& item) { done(item); };
     if (options.delivery != Delivery::best_effort) {
@@ -289,6 +290,10 @@ void PullBase::pause(bool paused) {
       if (!weak.expired()) impl.inbox.deliver();
     });
   }
+}
+
+void PullBase::postpone() {
+  impl_->inbox.postpone();
 }
 
 void PullBase::judge(Verdict outcome) {

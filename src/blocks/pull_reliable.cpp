@@ -22,6 +22,12 @@ void pack_refusal(const std::vector<std::pair<std::uint32_t, bool>>& records, wi
   }
 }
 
+// The sender may have a new epoch by the time it hears this.
+void name_epoch(std::uint64_t epoch, wire::Header& header) {
+  header.options.stream_epoch_v = epoch;
+  header.options.mark(wire::Options::stream_epoch);
+}
+
 }  // namespace
 
 ReliablePull::ReliablePull(Hub& hub, Inbox& inbox)
@@ -83,7 +89,9 @@ void ReliablePull::load() {
 
 void ReliablePull::describe(Peer& peer, wire::Header& header) {
   if (peer.node.empty()) return;  // whose streams these are is not known yet
-  write_ack(stream_of(peer).in.ack(), header);
+  const Stream& stream = stream_of(peer);
+  write_ack(stream.in.ack(), header);
+  if (stream.in.started()) name_epoch(stream.in.epoch(), header);
 }
 
 void ReliablePull::on_met(Peer& peer, const wire::Header& header) {
@@ -161,13 +169,15 @@ void ReliablePull::on_void(Peer& peer, const wire::Header& header) {
   const std::string name = stream_name(peer);
   if (stream.in.settle(header.epoch, header.seq)) {
     if (journal_.on()) {
-      write_marks(name, stream);
       if (stream.refused.contains(header.seq)) {
         const std::string key = name + std::string(as_text(NumberKey(header.seq).view()));
         journal_->change().erase(refused_space_, as_bytes(key));
       }
-      pending_.push_back({journal_->next(), name, header.epoch, header.seq, 0, false});
-      refused_ = journal_->submit() != CommitStatus::ok;
+      finished_.push_back({0, name, header.epoch, header.seq, 0, false});
+      if (!journal_->entered()) {
+        write_finished();
+        refused_ = journal_->submit() != CommitStatus::ok;
+      }
     } else {
       stream.in.publish(header.epoch, header.seq);
     }
@@ -198,17 +208,19 @@ void ReliablePull::deliver(Peer& peer, InboxItem item) {
   if (item.attempt > 1) redelivered_ += item.count;
   item.stream = stream_name(peer);
   peer.held_bytes += item.bytes;
-  open_[{item.stream, item.seq}] = {.epoch = item.epoch, .bytes = item.bytes, .refusal = {}};
+  open_[{item.stream, item.seq}] = {.epoch = item.epoch, .bytes = item.bytes, .waiting = {}, .refusal = {}};
   inbox_.add(std::move(item));
   inbox_.deliver();
 }
 
 // ---- records ----
 
+// From here on what the handler sends through ports that share the journal belongs to one commit with the
+// marks.
 void ReliablePull::begin(const InboxItem&) {
-  if (!journal_.on() || holding_) return;
-  holding_ = true;
-  journal_->hold();
+  if (!journal_.on() || entered_) return;
+  entered_ = true;
+  journal_->enter();
 }
 
 void ReliablePull::done(InboxItem& item) {
@@ -216,21 +228,26 @@ void ReliablePull::done(InboxItem& item) {
   const auto found = open_.find({item.stream, item.seq});
   if (found != open_.end() && found->second.epoch == item.epoch) {
     found->second.handed_out = true;
-    if (found->second.waiting == 0) {
+    if (found->second.waiting.empty()) {
       Open open = std::move(found->second);
       open_.erase(found);
       finish(item.stream, item.seq, open);
     }
   }
-  if (!holding_) return;
-  holding_ = false;
-  refused_ = journal_->release() != CommitStatus::ok;
+  if (!entered_) return;
+  entered_ = false;
+  refused_ = journal_->leave() != CommitStatus::ok;
 }
 
 void ReliablePull::note(const InboxItem& item, std::uint32_t index, Verdict outcome) {
   const auto found = open_.find({item.stream, item.seq});
-  if (found == open_.end() || outcome.what == Verdict::What::processed) return;
-  Refusal& refusal = found->second.refusal;
+  if (found != open_.end()) judge(found->second.refusal, index, std::move(outcome));
+}
+
+// The last word on a record counts.
+void ReliablePull::judge(Refusal& refusal, std::uint32_t index, Verdict outcome) {
+  std::erase_if(refusal.records, [&](const auto& record) { return record.first == index; });
+  if (outcome.what == Verdict::What::processed) return;
   refusal.records.emplace_back(index, outcome.what == Verdict::What::reject);
   if (!outcome.text.empty()) refusal.text = std::move(outcome.text);
   refusal.delay = std::max(refusal.delay, outcome.delay);
@@ -239,25 +256,24 @@ void ReliablePull::note(const InboxItem& item, std::uint32_t index, Verdict outc
 Receipt ReliablePull::defer(const InboxItem& item, std::uint32_t index) {
   const auto found = open_.find({item.stream, item.seq});
   if (found == open_.end()) return {};
-  ++found->second.waiting;
+  found->second.waiting.insert(index);
   return {item.stream, item.epoch, item.seq, index};
 }
 
 bool ReliablePull::settle(const Receipt& receipt, Verdict outcome) {
   const auto found = open_.find({receipt.stream, receipt.seq});
-  if (found == open_.end() || found->second.epoch != receipt.epoch || found->second.waiting == 0)
-    return false;
+  if (found == open_.end() || found->second.epoch != receipt.epoch) return false;
   Open& open = found->second;
-  if (outcome.what != Verdict::What::processed) {
-    open.refusal.records.emplace_back(receipt.index, outcome.what == Verdict::What::reject);
-    if (!outcome.text.empty()) open.refusal.text = std::move(outcome.text);
-    open.refusal.delay = std::max(open.refusal.delay, outcome.delay);
-  }
-  if (--open.waiting != 0 || !open.handed_out) return true;
+  if (open.waiting.erase(receipt.index) == 0) return false;
+  judge(open.refusal, receipt.index, std::move(outcome));
+  if (!open.waiting.empty() || !open.handed_out) return true;
   Open ended = std::move(open);
   open_.erase(found);
   finish(receipt.stream, receipt.seq, ended);
-  if (journal_.on() && !journal_->held()) refused_ = journal_->submit() != CommitStatus::ok;
+  if (journal_.on() && !journal_->entered()) {
+    write_finished();
+    refused_ = journal_->submit() != CommitStatus::ok;
+  }
   return true;
 }
 
@@ -275,15 +291,26 @@ void ReliablePull::finish(const std::string& name, std::uint64_t seq, Open& open
     return;
   }
   if (!journal_.on()) return publish(news);
-  if (news.refused) {
-    wire::Buffer value;
-    pack_refusal(stream.refused[seq].records, value);
-    const std::string key = name + std::string(as_text(NumberKey(seq).view()));
-    journal_->change().put(refused_space_, as_bytes(key), value.view());
+  // Not before the transaction ends: others may submit changes meanwhile.
+  finished_.push_back(std::move(news));
+}
+
+void ReliablePull::write_finished() {
+  for (Pending& news : finished_) {
+    const auto at = streams_.find(news.stream);
+    if (at == streams_.end() || at->second.in.epoch() != news.epoch) continue;
+    const Stream& stream = at->second;
+    if (const auto refused = stream.refused.find(news.seq); news.refused && refused != stream.refused.end()) {
+      wire::Buffer value;
+      pack_refusal(refused->second.records, value);
+      const std::string key = news.stream + std::string(as_text(NumberKey(news.seq).view()));
+      journal_->change().put(refused_space_, as_bytes(key), value.view());
+    }
+    write_marks(news.stream, stream);
+    news.commit = journal_->next();
+    pending_.push_back(std::move(news));
   }
-  write_marks(name, stream);
-  news.commit = journal_->next();
-  pending_.push_back(std::move(news));
+  finished_.clear();
 }
 
 void ReliablePull::write_marks(const std::string& name, const Stream& stream) {
@@ -315,6 +342,7 @@ void ReliablePull::acknowledge_soon(Stream& stream, std::uint64_t bytes) {
 
 void ReliablePull::send_refusal(Peer& peer, std::uint64_t seq, const Refusal& refusal) {
   wire::Header header = hub_.header(wire::Kind::nack, seq);
+  name_epoch(stream_of(peer).in.epoch(), header);
   header.options.code_v = wire::Code::retry;
   header.options.mark(wire::Options::code);
   header.options.text_v = refusal.text;

@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,7 +43,7 @@ class ReliablePull {
   Receipt defer(const InboxItem& item, std::uint32_t index);
   bool settle(const Receipt& receipt, Verdict outcome);
   /// Batches that are not settled: handed out, deferred, or not yet durable.
-  [[nodiscard]] bool idle() const { return open_.empty() && pending_.empty(); }
+  [[nodiscard]] bool idle() const { return open_.empty() && pending_.empty() && finished_.empty(); }
   void fill(PortStats& stats) const;
 
  private:
@@ -62,8 +63,8 @@ class ReliablePull {
   struct Open {
     std::uint64_t epoch = 0;
     std::uint64_t bytes = 0;
-    std::uint32_t waiting = 0;  // deferred records without an outcome
-    bool handed_out = false;    // the inbox is done with it
+    std::set<std::uint32_t> waiting;  // deferred records without an outcome
+    bool handed_out = false;          // the inbox is done with it
     Refusal refusal;
   };
   struct Pending {
@@ -80,9 +81,11 @@ class ReliablePull {
   void deliver(Peer& peer, InboxItem item);
   void drop_void(Stream& stream);
   void finish(const std::string& name, std::uint64_t seq, Open& open);
+  void write_finished();
   void write_marks(const std::string& name, const Stream& stream);
   void publish(const Pending& pending);
   void acknowledge_soon(Stream& stream, std::uint64_t bytes);
+  static void judge(Refusal& refusal, std::uint32_t index, Verdict outcome);
   void send_refusal(Peer& peer, std::uint64_t seq, const Refusal& refusal);
   void on_news();
 
@@ -95,7 +98,9 @@ class ReliablePull {
   std::map<Key, Open> open_;
   std::deque<Pending> pending_;
   std::uint64_t redelivered_ = 0;
-  bool holding_ = false;
+  std::vector<Pending> finished_;  // to be written when the transaction ends
+  std::size_t prepare_ = 0;        // id of the call before a commit
+  bool entered_ = false;
   bool refused_ = false;
 };
 

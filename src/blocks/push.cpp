@@ -250,6 +250,10 @@ std::uint64_t PushBase::purge() {
   return impl_->reliable ? impl_->reliable->purge() : 0;
 }
 
+bool PushBase::journaled() const {
+  return impl_->reliable && impl_->options.journal;
+}
+
 std::uint64_t PushBase::accepted_total() const {
   return impl_->reliable ? impl_->reliable->accepted_total() : impl_->hub.counts().sent_records;
 }

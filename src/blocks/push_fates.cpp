@@ -8,8 +8,6 @@
 namespace weft::blocks {
 namespace {
 
-constexpr Duration kRetryLetter = std::chrono::milliseconds(20);
-
 RecordFate fate_of(protocol::Fate fate) {
   switch (fate) {
     case protocol::Fate::processed:
@@ -85,7 +83,7 @@ void ReliablePush::load() {
     if (const auto next = number_of(value)) outbox_.restore_next(outbox_.lane(as_text(key)), *next);
   });
   if (const auto total = journal_->read(info_space_, as_bytes("accepted"))) {
-    accepted_total_ = number_of(*total).value_or(0);
+    accepted_total_ = durable_total_ = number_of(*total).value_or(0);
   }
   // Exactly-once, and keys, stay with the receiver that they were given to.
   for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
@@ -128,10 +126,13 @@ SendStatus ReliablePush::room(std::uint64_t open_bytes, std::uint64_t open_recor
     if (journal_->failure()) return SendStatus::failed;
     if (refused_ || journal_->no_space()) return SendStatus::no_space;
   }
-  const bool records_full =
-      options_.capacity_records != 0 && outbox_.records() + open_records >= options_.capacity_records;
-  return records_full || outbox_.bytes() + open_bytes >= options_.capacity_bytes ? SendStatus::would_block
-                                                                                 : SendStatus::ok;
+  // What a transaction has sent so far goes out when it ends, so it cannot make room by waiting.
+  if (outbox_.empty() && !staged_.empty()) return SendStatus::ok;
+  // Dead letters that nobody takes yet are held here like all else.
+  const std::uint64_t records = outbox_.records() + letter_records_ + staged_records_ + open_records;
+  const std::uint64_t bytes = outbox_.bytes() + letter_bytes_ + staged_bytes_ + open_bytes;
+  const bool records_full = options_.capacity_records != 0 && records >= options_.capacity_records;
+  return records_full || bytes >= options_.capacity_bytes ? SendStatus::would_block : SendStatus::ok;
 }
 
 bool ReliablePush::drop_oldest() {
@@ -168,11 +169,23 @@ void ReliablePush::accept(wire::BatchBuilder::Batch batch, const BatchClass& kin
   parcel.keys = std::move(keys);
   parcel.correlations = std::move(correlations);
   if (lane != 0) parcel.bound = outbox_.at(lane).receiver();
-  accepted_total_ += parcel.count;
+  staged_bytes_ += parcel.bytes;
+  staged_records_ += parcel.count;
+  staged_.push_back({std::move(parcel), lane});
+  if (!journal_.on() || !journal_->entered()) unstage();
+}
+
+void ReliablePush::unstage() {
+  if (staged_.empty()) return;
+  for (Staged& staged : std::exchange(staged_, {})) {
+    accepted_total_ += staged.parcel.count;
+    admit(std::move(staged.parcel), staged.lane, 0, Duration::zero());
+  }
+  staged_bytes_ = staged_records_ = 0;
   if (journal_.on()) {
     journal_->change().put(info_space_, as_bytes("accepted"), NumberKey(accepted_total_).view());
+    totals_.emplace_back(journal_->next(), accepted_total_);
   }
-  admit(std::move(parcel), lane, 0, Duration::zero());
 }
 
 std::uint64_t ReliablePush::admit(Parcel parcel, std::uint32_t lane, std::uint32_t attempts, Duration delay) {
@@ -224,12 +237,14 @@ void ReliablePush::finish(const protocol::Outbox::Done& done) {
       break;
     case protocol::Fate::expired:
       if (dead_letter) {
-        return bury(std::move(parcel), done.entry.attempts, "expired", done.receiver, done.entry.id);
+        journal_erase(done.entry.id);
+        return bury(std::move(parcel), done.entry.attempts, "expired", done.receiver);
       }
       counts.expired_records += parcel.count;
       break;
     case protocol::Fate::dead_lettered:
-      return bury(std::move(parcel), done.entry.attempts, "max-attempts", done.receiver, done.entry.id);
+      journal_erase(done.entry.id);
+      return bury(std::move(parcel), done.entry.attempts, "max-attempts", done.receiver);
   }
   journal_erase(done.entry.id);
   tell(parcel, 0, parcel.count, fate_of(done.fate));
@@ -249,6 +264,10 @@ void ReliablePush::tell(const Parcel& parcel, std::uint32_t first, std::uint32_t
 }
 
 void ReliablePush::tell_ended() {
+  while (!totals_.empty() && totals_.front().first <= journal_->durable()) {
+    durable_total_ = totals_.front().second;
+    totals_.pop_front();
+  }
   while (!ended_.empty() && ended_.front().commit <= journal_->durable()) {
     const Ended news = ended_.front();
     ended_.pop_front();
@@ -312,55 +331,10 @@ void ReliablePush::split_by_owner(const Parcel& parcel, const protocol::OutboxEn
   journal_erase(entry.id);
 }
 
-// ---- dead letters ----
-
-void ReliablePush::bury(Parcel parcel, std::uint32_t attempts, std::string reason,
-                        const std::string& receiver, std::uint64_t id) {
-  letters_.push_back({std::move(parcel), attempts, std::move(reason), receiver, 0, id});
-}
-
-void ReliablePush::hand_over_letters() {
-  while (!letters_.empty()) {
-    Letter letter = std::move(letters_.front());
-    letters_.erase(letters_.begin());
-    wire::BatchReader reader(letter.parcel.body.view());
-    for (std::uint32_t i = 0; i < letter.parcel.count; ++i) {
-      const Bytes record = reader.next();
-      if (i < letter.next) continue;
-      if (dead_letter) {
-        const DeadLetter view{
-            .record = {record, letter.parcel.tensors},
-            .reason = letter.reason,
-            .attempts = letter.attempts,
-            .receiver = letter.receiver,
-            .accepted_micros = letter.parcel.accepted_micros,
-            .died_micros = wall_micros(),
-            .correlation = letter.parcel.correlations.empty() ? 0 : letter.parcel.correlations[i]};
-        const SendStatus status = dead_letter(view);
-        if (status == SendStatus::would_block || status == SendStatus::no_space) {
-          letter.next = i;
-          letters_.insert(letters_.begin(), std::move(letter));
-          return plan(hub_.loop().now() + kRetryLetter);
-        }
-      }
-      ++hub_.counts().dead_lettered_records;
-      tell(letter.parcel, i, 1, RecordFate::dead_lettered);
-    }
-    if (!dead_letter) {
-      options_.log.warn(format("{}: {} records are dead letters ({}; {} attempts) and nobody takes them",
-                               hub_.stream(), letter.parcel.count, letter.reason, letter.attempts));
-    }
-    if (letter.id != 0) {
-      journal_erase(letter.id);
-      submit();
-    }
-  }
-}
-
 void ReliablePush::fill(PortStats& stats) const {
-  stats.queued_records += outbox_.waiting_records();
+  stats.queued_records += outbox_.waiting_records() + letter_records_ + staged_records_;
   stats.outstanding_records = outbox_.records() - outbox_.waiting_records();
-  stats.queued_bytes += outbox_.bytes();
+  stats.queued_bytes += outbox_.bytes() + letter_bytes_;
   stats.retransmitted_batches = outbox_.retransmitted();
   stats.redelivered_records += outbox_.redelivered_records();
 }

@@ -60,17 +60,23 @@ struct PushBase::Impl final : blocks::HubClient {
              .reply_type = {},
              .sends = true,
              .receives = false,
-             .data_endpoint = {}},
+             .data_endpoint = {},
+             .same_delivery = true},
             *this),
         reserve(std::min<std::size_t>(options.batch_bytes + options.batch_bytes / 8, 1 << 20)),
         shared(hub.pool(), reserve) {
     if (options.delivery == Delivery::best_effort) return;
     shared.kind = default_kind();
-    reliable = std::make_unique<ReliablePush>(hub, [this] { update_room(); });
+    reliable = std::make_unique<ReliablePush>(hub, [this] {
+      update_room();
+      check_drain();
+    });
     // What a handler sends joins the commit of what it was given.
     if (options.journal) {
       prepare = options.journal->before_commit([this] {
+        if (options.journal->entered()) return;
         close_all();
+        reliable->unstage();
         pump();
       });
     }
@@ -116,6 +122,9 @@ struct PushBase::Impl final : blocks::HubClient {
   void note(Queue& queue, const To& to, std::uint64_t key);
 
   [[nodiscard]] BatchClass default_kind() const { return {options.priority, options.ttl, options.delay}; }
+
+  /// A transaction that is open keeps what belongs to it to itself.
+  [[nodiscard]] bool staging() const { return reliable && options.journal && options.journal->entered(); }
 
   void close_all() {
     close_batch(shared);

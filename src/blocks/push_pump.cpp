@@ -152,7 +152,7 @@ void PushBase::Impl::drop_oldest() {
 
 void PushBase::Impl::on_idle() {
   tell_room();
-  if (hub.closed()) return;
+  if (hub.closed() || staging()) return;
   const bool anything = !shared.open.empty() ||
                         std::ranges::any_of(queues, [](const auto& q) { return !q.second.open.empty(); });
   if (!anything) return;

@@ -23,9 +23,14 @@ protocol::OutboxOptions outbox_options(const PortOptions& options) {
 
 }  // namespace
 
-protocol::AckView read_ack(const wire::Header& header) {
+bool speaks_of(const wire::Header& header, std::uint64_t epoch) {
+  return !header.options.has(wire::Options::stream_epoch) || header.options.stream_epoch_v == epoch;
+}
+
+protocol::AckView read_ack(const wire::Header& header, std::uint64_t epoch) {
   const wire::Options& o = header.options;
   protocol::AckView view;
+  if (!speaks_of(header, epoch)) return view;
   view.seq = header.seq;
   if (o.has(wire::Options::ranges)) {
     view.processed_count = std::min(o.range_count, protocol::AckView::kMostRanges);
@@ -76,10 +81,12 @@ ReliablePush::ReliablePush(Hub& hub, std::function<void()> on_room)
       entries_space_("out/" + options_.name),
       places_space_("out-place/" + options_.name),
       next_space_("out-next/" + options_.name),
+      letters_space_("out-letter/" + options_.name),
       info_space_("port/" + options_.name) {
   if (!journal_.on()) return;
   outbox_.durable(0);
   load();
+  load_letters();
 }
 
 ReliablePush::~ReliablePush() {
@@ -144,7 +151,8 @@ void ReliablePush::on_met(Peer& peer, const wire::Header& header) {
   const protocol::Credit credit = o.has(wire::Options::credit)
                                       ? protocol::Credit{o.credit_bytes, o.credit_batches}
                                       : protocol::Credit{options_.window_bytes, options_.window_batches};
-  const auto verdict = box().meet(lane, header.epoch, read_ack(header), credit, hub_.loop().now());
+  const auto verdict =
+      box().meet(lane, header.epoch, read_ack(header, hub_.epoch()), credit, hub_.loop().now());
   if (verdict == protocol::Outbox::Ack::beyond) hub_.reject(wire::Rejection::unexpected, &peer);
 }
 
@@ -203,11 +211,13 @@ void ReliablePush::give_up(std::uint32_t lane) {
 
 void ReliablePush::on_ack(Peer& peer, const wire::Header& header) {
   const wire::Options& o = header.options;
+  if (!speaks_of(header, hub_.epoch())) return;  // it has not heard of this one yet
   std::optional<protocol::Credit> credit;
   if (o.has(wire::Options::credit)) credit = protocol::Credit{o.credit_bytes, o.credit_batches};
   std::optional<std::uint32_t> probe;
   if (o.has(wire::Options::attempt)) probe = o.attempt_v;
-  const auto verdict = box().acknowledge(lane_of(peer), read_ack(header), credit, probe, hub_.loop().now());
+  const auto verdict =
+      box().acknowledge(lane_of(peer), read_ack(header, hub_.epoch()), credit, probe, hub_.loop().now());
   if (verdict == protocol::Outbox::Ack::beyond) return hub_.reject(wire::Rejection::unexpected, &peer);
   settle_done();
   on_room(peer);
@@ -231,6 +241,7 @@ void ReliablePush::on_message(Peer& peer, const wire::Header& header, transport:
                               std::size_t at) {
   if (header.kind != wire::Kind::nack || message.size() <= at)
     return hub_.reject(wire::Rejection::unexpected, &peer);
+  if (!speaks_of(header, hub_.epoch())) return;
   wire::Unpack in(message[at].view());
   const auto numbers = in.array();
   if (!numbers || *numbers % 2 != 0) return hub_.reject(wire::Rejection::malformed, &peer);
@@ -273,9 +284,9 @@ void ReliablePush::on_message(Peer& peer, const wire::Header& header, transport:
       hub_.counts().redelivered_records += again.size();
       admit(take_records(parcel, again), entry->lane, entry->attempts, delay);
     } else if (!again.empty()) {
-      bury(take_records(parcel, again), entry->attempts, "max-attempts: " + reason, peer.node, 0);
+      bury(take_records(parcel, again), entry->attempts, "max-attempts: " + reason, peer.node);
     }
-    if (!refused.empty()) bury(take_records(parcel, refused), entry->attempts, reason, peer.node, 0);
+    if (!refused.empty()) bury(take_records(parcel, refused), entry->attempts, reason, peer.node);
     journal_erase(entry->id);
     submit();
   }

@@ -18,8 +18,10 @@
 
 namespace weft::blocks {
 
-/// Reads AckView from a HELLO or an ACK.
-protocol::AckView read_ack(const wire::Header& header);
+/// False: the receiver speaks of another life of the stream.
+bool speaks_of(const wire::Header& header, std::uint64_t epoch);
+/// Reads AckView from a HELLO or an ACK; one of another life has nothing to say of this one.
+protocol::AckView read_ack(const wire::Header& header, std::uint64_t epoch);
 /// The other way.
 void write_ack(const protocol::AckView& view, wire::Header& header);
 /// The epoch of a port's streams: the journal's when it has one, else `fresh`, which it keeps from then on.
@@ -35,19 +37,26 @@ class ReliablePush {
 
   void accept(wire::BatchBuilder::Batch batch, const BatchClass& kind, std::uint32_t lane,
               std::vector<std::uint64_t> keys, std::vector<std::uint64_t> correlations);
+  /// Accepts what was handed over while a transaction was open.
+  void unstage();
   /// Why no record can be taken now; ok: one can. `open` is what the block holds in open batches.
   [[nodiscard]] SendStatus room(std::uint64_t open_bytes, std::uint64_t open_records) const;
   bool drop_oldest();
   std::uint64_t purge();
   void pump();
   /// Nothing is left, and what has ended has been told.
-  [[nodiscard]] bool settled() const { return outbox_.empty() && letters_.empty() && ended_.empty(); }
+  [[nodiscard]] bool settled() const {
+    return outbox_.empty() && letters_.empty() && ended_.empty() && staged_.empty();
+  }
   /// Everything that was accepted is in the journal, synced.
   [[nodiscard]] bool durable() const;
   [[nodiscard]] bool handed_over() const;
-  [[nodiscard]] std::uint64_t left() const { return outbox_.records(); }
+  [[nodiscard]] std::uint64_t left() const { return outbox_.records() + letter_records_; }
   void fill(PortStats& stats) const;
-  [[nodiscard]] std::uint64_t accepted_total() const { return accepted_total_; }
+  /// Records accepted: those that are durable, with a journal.
+  [[nodiscard]] std::uint64_t accepted_total() const {
+    return journal_.on() ? durable_total_ : accepted_total_;
+  }
 
   // ---- who gets a key ----
 
@@ -83,7 +92,7 @@ class ReliablePush {
     std::uint32_t attempts = 0;
     std::string reason, receiver;
     std::uint32_t next = 0;  // record to hand over next
-    std::uint64_t id = 0;    // in the journal; 0: not there
+    std::uint64_t id = 0;    // in the journal
   };
 
   struct Ended {
@@ -110,8 +119,9 @@ class ReliablePush {
   protocol::Outbox& box();
   void split_by_owner(const Parcel& parcel, const protocol::OutboxEntry& entry);
   Parcel take_records(const Parcel& parcel, const std::vector<std::uint32_t>& indexes);
-  void bury(Parcel parcel, std::uint32_t attempts, std::string reason, const std::string& receiver,
-            std::uint64_t id);
+  void bury(Parcel parcel, std::uint32_t attempts, std::string reason, const std::string& receiver);
+  void load_letters();
+  bool hand_over(Letter& letter);
   void hand_over_letters();
   void plan(TimePoint when);
   void tick();
@@ -122,13 +132,22 @@ class ReliablePush {
   std::function<void()> room_came_;
   protocol::Outbox outbox_;
   Durable journal_;
-  std::string entries_space_, places_space_, next_space_, info_space_;
+  std::string entries_space_, places_space_, next_space_, letters_space_, info_space_;
   std::unordered_map<std::uint64_t, Parcel> parcels_;
   std::vector<LaneState> lanes_;
   std::vector<protocol::Candidate> candidates_;
-  std::vector<Letter> letters_;
+  struct Staged {
+    Parcel parcel;
+    std::uint32_t lane = 0;
+  };
+  std::vector<Staged> staged_;  // of the open transaction
+  std::uint64_t staged_bytes_ = 0, staged_records_ = 0;
+  std::deque<Letter> letters_;  // without a taker so far
+  std::uint64_t letter_bytes_ = 0, letter_records_ = 0, next_letter_ = 1;
   std::deque<Ended> ended_;
   std::uint64_t accepted_total_ = 0;
+  std::uint64_t durable_total_ = 0;
+  std::deque<std::pair<std::uint64_t, std::uint64_t>> totals_;  // (commit, accepted_total_ with it)
   std::uint64_t last_commit_ = 0;  // number of the journal's commit that has the newest parcel
   bool refused_ = false;           // the journal took the last changes not yet
   bool pumping_ = false;

@@ -22,7 +22,7 @@ constexpr std::size_t kMostRoom = 1 << 20;
 }  // namespace
 
 struct Journal::Impl {
-  explicit Impl(JournalOptions options) : log(options.log), store(std::move(options)) {
+  explicit Impl(const JournalOptions& options) : log(options.log), store(options) {
     thread = std::thread([this] { run(); });
   }
   ~Impl() {
@@ -67,6 +67,7 @@ struct Journal::Impl {
   JournalTxn open;
   std::shared_ptr<wire::BufferPool> pool = wire::BufferPool::make();
   unsigned holds = 0;
+  unsigned entered = 0;
   std::map<std::size_t, std::function<void()>> prepares;
   std::size_t next_id = 1;
 
@@ -127,8 +128,8 @@ void Journal::Impl::tell() {
 Journal::Journal(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Journal::~Journal() = default;
 
-std::shared_ptr<Journal> Journal::open(JournalOptions options) {
-  return std::shared_ptr<Journal>(new Journal(std::make_unique<Impl>(std::move(options))));
+std::shared_ptr<Journal> Journal::open(const JournalOptions& options) {
+  return std::shared_ptr<Journal>(new Journal(std::make_unique<Impl>(options)));
 }
 
 const std::string& Journal::path() const {
@@ -144,7 +145,7 @@ JournalTxn& Journal::change() {
 }
 
 CommitStatus Journal::submit() {
-  if (impl_->holds != 0) return impl_->store.failure() ? CommitStatus::failed : CommitStatus::ok;
+  if (impl_->holds != 0) return CommitStatus::ok;
   return impl_->hand_over();
 }
 
@@ -178,6 +179,26 @@ CommitStatus Journal::release() {
   }
   if (--impl_->holds != 0) return CommitStatus::ok;
   return impl_->hand_over();
+}
+
+void Journal::enter() {
+  ++impl_->entered;
+}
+
+CommitStatus Journal::leave() {
+  assert(impl_->entered != 0);
+  if (--impl_->entered != 0) return CommitStatus::ok;
+  hold();
+  return release();
+}
+
+void Journal::abandon() {
+  assert(impl_->entered != 0);
+  --impl_->entered;
+}
+
+bool Journal::entered() const {
+  return impl_->entered != 0;
 }
 
 bool Journal::held() const {

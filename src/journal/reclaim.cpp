@@ -1,5 +1,6 @@
 // Room: which segments go, and what is moved out of them before.
 #include <algorithm>
+#include <array>
 
 #include "journal/store_impl.hpp"
 
@@ -106,7 +107,8 @@ void Store::Impl::drop_dead() {
   store(kept.data(), dead.back() + 1);
   const Bytes value = kept;
   append_op(entry, OpKind::trim, {}, {}, {&value, 1});
-  push(std::move(entry), 1, place_for(entry.size()));
+  Segment& to = place_for(entry.size());
+  push(std::move(entry), 1, to);
   for (const std::uint64_t number : dead) {
     const Segment& segment = segments.at(number);
     push_drop(number, segment.end, segment.damaged);

@@ -114,7 +114,7 @@ void Recovery::read_segment(std::uint64_t number, bool is_last) {
   if (!load(file_of(number))) return;
   can_append = false;
   const auto header = decode_header(bytes_);
-  if (!header) return bad_header(number, is_last);
+  if (!header || bytes_.size() < kSegmentStart) return bad_header(number, is_last);
   if (header->version != kVersion) {
     throw Error(Errc::invalid_file, format("{}: written in version {} of the format, this program reads {}",
                                            file_of(number), header->version, kVersion));

@@ -195,7 +195,7 @@ void Store::Impl::name_unreadable(const Live& live, std::string what) const {
   damage.push_back({file, live.place.offset, live.place.length, std::move(what)});
 }
 
-Store::Store(JournalOptions options, Access access) {
+Store::Store(const JournalOptions& options, Access access) {
   for (int tries = 1;; ++tries) {
     try {
       impl_ = std::make_unique<Impl>(options, access);
@@ -255,6 +255,12 @@ void Store::for_each_from(std::string_view space, Bytes from,
   for (auto at = keys->lower_bound(as_text(from)); at != keys->end(); ++at) {
     Op op;
     if (impl_->read_record(at->second, record, op) && !visit(op.key, op.value)) return;
+  }
+}
+
+void Store::for_each_key(std::string_view space, const std::function<void(Bytes key)>& visit) const {
+  if (const Keys* keys = impl_->index.keys(space)) {
+    for (const auto& [key, live] : *keys) visit(as_bytes(key));
   }
 }
 

@@ -248,7 +248,8 @@ void Launcher::Impl::on_end(Managed& node, const Ending& ending) {
   node.life = Managed::Life::ended;
   node.ok = ending.exit_code == 0;
   // A script that does not catch the signal ends by it, as it was told to.
-  if (node.told_to_stop && !node.killed && ending.signal == SIGTERM) node.ok = true;
+  // One that said before that it has failed was on its way out by itself.
+  if (node.told_to_stop && !node.killed && ending.signal == SIGTERM) node.ok = node.state != "failed";
   if (node.ok && !node.ready && !node.told_to_stop && !go) {
     node.ok = false;
     node.reason = "it was not ready yet";

@@ -34,6 +34,9 @@ Value to_value(const PortStats& s) {
   put("rejected_peers", s.rejected_peers);
   put("late_replies", s.late_replies);
   put("timed_out_requests", s.timed_out_requests);
+  put("retried_requests", s.retried_requests);
+  put("repeated_requests", s.repeated_requests);
+  put("circuits_opened", s.circuits_opened);
   put("processed_records", s.processed_records);
   put("redelivered_records", s.redelivered_records);
   put("retransmitted_batches", s.retransmitted_batches);

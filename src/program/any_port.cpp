@@ -95,8 +95,9 @@ InPort::InPort(Node& node, const std::string& port, Settings settings, Handler h
     (*shared)(record.view(), meta, {});
   };
   if (pattern_ == topology::Pattern::push_pull) {
-    auto* pull = node.open<Pull<Raw>>(port);
+    auto* pull = node.open<Pull<Raw>>(port, [this](PortOptions& options) { journal_ = options.journal; });
     pull->on_record(on_record);
+    pull_ = pull;
     pause_ = [pull](bool paused) { pull->pause(paused); };
     block_ = pull;
   } else if (pattern_ == topology::Pattern::pub_sub) {
@@ -123,6 +124,16 @@ void InPort::pause(bool paused) {
   pause_(paused);
 }
 
+void InPort::postpone() {
+  if (pull_) pull_->postpone();
+}
+
+Journal* InPort::on_commit(std::function<void()> prepare) {
+  if (!pull_ || !journal_) return nullptr;
+  pull_->on_batch_end(std::move(prepare));
+  return journal_.get();
+}
+
 struct OutPort::Impl {
   Settings settings;
   TopicTemplate topic;
@@ -133,6 +144,8 @@ struct OutPort::Impl {
   AnyDealer* dealer = nullptr;
   std::function<void()> room;
   bool blocked = false;
+  bool told_no_space = false;
+  Logger log;
   std::uint64_t unaddressed = 0;
   std::string receiver;
 
@@ -161,11 +174,21 @@ struct OutPort::Impl {
 
   SendStatus send_push(const wire::RecordView& record) {
     if (distribute == Distribute::balance || distribute == Distribute::round_robin) {
-      return push->forward(RawRecord(record));
+      return waiting(push->forward(RawRecord(record)));
     }
     PushBase::To to;
     if (!address(record, to)) return drop();
-    return push->forward(RawRecord(record), to);
+    return waiting(push->forward(RawRecord(record), to));
+  }
+
+  /// A generic node waits until there is room on the disk, and says so.
+  SendStatus waiting(SendStatus status) {
+    if (status != SendStatus::no_space) {
+      told_no_space = false;
+      return status;
+    }
+    if (!std::exchange(told_no_space, true)) log.warn("the journal has no room; waiting until there is some");
+    return SendStatus::would_block;
   }
 
   SendStatus send_pub(const wire::RecordView& record, std::string_view named) {
@@ -207,6 +230,7 @@ struct OutPort::Impl {
 OutPort::OutPort(Node& node, const std::string& port, Settings settings)
     : pattern_(link_of(node, port, true).pattern), impl_(std::make_unique<Impl>(std::move(settings))) {
   impl_->loop = &node.loop();
+  impl_->log = node.log();
   impl_->distribute = link_of(node, port, true).distribute;
   if (impl_->distribute == Distribute::explicit_ && impl_->settings.to_field.empty() &&
       pattern_ != topology::Pattern::pub_sub) {
@@ -250,6 +274,11 @@ bool OutPort::settled() const {
 
 std::uint64_t OutPort::unaddressed() const {
   return impl_->unaddressed;
+}
+
+std::optional<std::uint64_t> OutPort::accepted_total() const {
+  if (!impl_->push || !impl_->push->journaled()) return std::nullopt;
+  return impl_->push->accepted_total();
 }
 
 Block& OutPort::block() {

@@ -94,6 +94,11 @@ std::size_t IdLog::append(std::uint64_t id) {
   return size_++;
 }
 
+void IdLog::cut(std::size_t size) {
+  // From the end: whoever is killed here leaves no zero in the midst.
+  while (size_ > size) store(word(--size_), 0);
+}
+
 void IdLog::mark(std::size_t place) {
   store(word(place), *word(place) | kMark);
 }

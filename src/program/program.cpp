@@ -75,7 +75,12 @@ int run_node(const Arguments& arguments, const About& about, const Setup& setup)
   Loop loop;
   Node node(loop, std::move(plan), std::move(settings));
   setup(node, options);
-  return node.run();
+  const int code = node.run();
+  // How the node ended is known. The launcher may tell it to stop while it is still leaving: a signal must
+  // not take the place of the exit code, by which a failure is told from an end that was asked for.
+  std::signal(SIGTERM, SIG_IGN);
+  std::signal(SIGINT, SIG_IGN);
+  return code;
 }
 
 }  // namespace

@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace weft::protocol {
+namespace {
+
+// Places in which nothing comes any more may be missing beside the batches of a window.
+constexpr std::size_t kSpareRanges = 64;
+
+}  // namespace
 
 void InboundStream::reset(std::uint64_t epoch) {
   started_ = true;
@@ -36,7 +42,9 @@ InboundStream::Arrival InboundStream::arrive(std::uint64_t epoch, std::uint64_t 
   }
   out.gap = true;
   // What waits for an earlier batch is bounded: the sender's credit says the same, unless it ignores it.
-  if (held_.size() >= limits_.held_batches || held_bytes_ + bytes > limits_.held_bytes) {
+  // Holes cost memory as well, and whoever makes them need not have a batch behind each.
+  if (held_.size() >= limits_.held_batches || held_bytes_ + bytes > limits_.held_bytes ||
+      arrived_.beyond().size() > 2 * limits_.held_batches + kSpareRanges) {
     out.verdict = Verdict::no_room;
     return out;
   }

@@ -14,9 +14,9 @@ std::string_view name_of(const std::array<std::string_view, N>& names, Enum valu
 
 constexpr std::array<std::string_view, 11> kKinds{"unknown", "HELLO", "DATA",    "ACK",   "NACK",  "SYNC",
                                                   "PING",    "BYE",   "REQUEST", "REPLY", "CANCEL"};
-constexpr std::array<std::string_view, 14> kCodes{
-    "none",   "fenced", "gone", "too_large",   "unsupported", "type_mismatch", "full",
-    "denied", "retry",  "dead", "bad_request", "failed",      "timed_out",     "not_found"};
+constexpr std::array<std::string_view, 15> kCodes{
+    "none",  "fenced", "gone",        "too_large", "unsupported", "type_mismatch", "full",           "denied",
+    "retry", "dead",   "bad_request", "failed",    "timed_out",   "not_found",     "outcome_unknown"};
 constexpr std::array<std::string_view, static_cast<std::size_t>(Rejection::count_)> kRejections{
     "none",           "bad_frame_count", "bad_magic", "long_header", "malformed",       "too_deep",
     "long_string",    "bad_utf8",        "bad_kind",  "bad_option",  "must_understand", "unsorted_ranges",

@@ -122,6 +122,12 @@ class Events {
     }
     return {};
   }
+  [[nodiscard]] std::string node(PeerEvent::What what) const {
+    for (const auto& e : all_) {
+      if (e.what == what) return e.node;
+    }
+    return {};
+  }
   [[nodiscard]] std::optional<wire::Code> code(PeerEvent::What what) const {
     for (const auto& e : all_) {
       if (e.what == what) return e.code;
@@ -199,11 +205,11 @@ class Stranger {
   bool wait(wire::Kind kind) {
     return eventually(loop_, [&] { return next(kind); });
   }
-  /// Without waiting.
-  bool next(wire::Kind kind) {
+  /// Without waiting; of any kind when none is given.
+  bool next(std::optional<wire::Kind> kind = std::nullopt) {
     while (socket_.receive(message_)) {
       if (message_.size() < 1 || wire::decode(message_[0].view(), header_) != wire::Rejection::none) continue;
-      if (header_.kind == kind) return true;
+      if (!kind || header_.kind == *kind) return true;
     }
     return false;
   }

@@ -314,15 +314,18 @@ WEFT_CONFORMS("dealer-router: requests that wait for a Router without a handler 
     dealer.request(as_bytes(query), soon(), [&](Reply<RawRecord>& r) { ok += r.ok() ? 1 : 0; });
   }
   REQUIRE(eventually(loop, [&] { return router.open_requests() >= 20; }));
-  (void)loop.run_until([] { return false; }, Deadline::after(100ms));
-  CHECK(router.open_requests() <= 41);
 
+  // Each turn would take in whatever is on its way.
+  std::size_t most = 0;
   for (int i = 0; i < 1000; ++i) {
+    most = std::max<std::size_t>(most, router.open_requests());
     auto request = router.next(soon());
     REQUIRE(request);
     request->second.reply(as_bytes("a"));
+    (void)loop.run_once(Deadline::after(0ms));
   }
 
+  CHECK(most <= 41);
   CHECK(eventually(loop, [&] { return ok == 1000; }));
 }
 

@@ -315,6 +315,18 @@ TEST_CASE("a script that does not catch SIGTERM ends as it was told to") {
   CHECK(node_of(report, "sink/0").state == "stopped");
 }
 
+TEST_CASE("a node that reports a failure has failed, though the signal to stop ends its process") {
+  Watched run;
+  const auto plan = pair("lifetime: finite, with: {do: send}", "lifetime: service, with: {do: fail-late}");
+
+  const RunReport report = launch_and_wait(plan, run.options());
+
+  CHECK_FALSE(report.ok);
+  CHECK(node_of(report, "sink/0").signal == SIGTERM);
+  CHECK(node_of(report, "sink/0").state == "failed");
+  CHECK(contains(report.reason, "cannot write what is left"));
+}
+
 TEST_CASE("lines of any length are kept, cut at 16 KiB") {
   Watched run;
   const auto plan =

@@ -92,7 +92,10 @@ int run_node(int argc, char** argv) {
              .log = Logger::to_stderr("node")});
   send(node, what, count);
   take(node, what, given["--run-directory"]);
-  return node.run();
+  if (what == "fail-late") node.on_drain([&node] { node.fail("cannot write what is left", 5); });
+  const int code = node.run();
+  if (what == "fail-late") raise(SIGTERM);  // it waits until the node lets signals through again
+  return code;
 }
 
 }  // namespace weft::test

@@ -194,11 +194,11 @@ TEST_CASE("the reference numbers the options as the code does") {
       {"28", "data_endpoint"},  {"29", "reply_name"},  {"30", "reply_fingerprint"},
       {"31", "processed"},      {"32", "oldest"},      {"33", "topics"},
       {"34", "sequences"},      {"35", "scope"},       {"36", "delivery"},
-      {"37", "seen"},           {"38", "missing"},
+      {"37", "seen"},           {"38", "missing"},     {"39", "stream_epoch"},
   };
   static_assert(Options::count == 1 && Options::trace == 8 && Options::credit == 12 && Options::name == 19);
   static_assert(Options::version == 23 && Options::deadline == 26 && Options::processed == 31 &&
-                Options::scope == 35 && Options::missing == 38);
+                Options::scope == 35 && Options::missing == 38 && Options::stream_epoch == 39);
 
   CHECK(table("| key | name | type |") == expected);
   CHECK(expected.size() == kLastOption);
@@ -210,7 +210,7 @@ TEST_CASE("the reference numbers kinds, codes and flags and names rejections as 
   for (const auto& [number, name] : kinds) CHECK(to_string(static_cast<Kind>(std::stoi(number))) == name);
 
   const auto codes = table("| number | name | the peer");
-  CHECK(codes.size() == static_cast<std::size_t>(Code::not_found));
+  CHECK(codes.size() == static_cast<std::size_t>(Code::outcome_unknown));
   for (const auto& [number, name] : codes) CHECK(to_string(static_cast<Code>(std::stoi(number))) == name);
 
   const std::map<std::string, std::string> flags{{std::to_string(kSnapshot), "snapshot"},

@@ -22,7 +22,10 @@ struct PortStats {
   std::uint64_t lost_records = 0;     ///< at the sender: on their way when a connection or peer was lost
   std::uint64_t missed_batches = 0;   ///< at the receiver: gaps in the sequence
   std::uint64_t duplicate_batches = 0;
-  std::uint64_t fenced_batches = 0;        ///< of an old epoch
+  std::uint64_t replayed_batches = 0;  ///< Pub: sent again to who missed them; Sub: got so
+  std::uint64_t gaps_filled = 0;       ///< Sub: by replay
+  std::uint64_t snapshots = 0;       ///< Pub: asked for; Sub: topics that began with or were replaced by one
+  std::uint64_t fenced_batches = 0;  ///< of an old epoch
   std::uint64_t rejected_messages = 0;     ///< sum of `rejections`
   std::uint64_t rejected_connections = 0;  ///< broke off before their handshake (random bytes, port scans)
   std::uint64_t rejected_peers = 0;        ///< HELLO refused: record type, block, version, scope
@@ -39,6 +42,9 @@ struct PortStats {
   std::uint64_t peers_up = 0;
   std::uint64_t queued_records = 0, queued_bytes = 0;  ///< waiting here
   std::uint64_t outstanding_records = 0;               ///< sent and not yet acknowledged
+  std::uint64_t retried_requests = 0;                  ///< Dealer: sent again
+  std::uint64_t repeated_requests = 0;                 ///< Router: came again, and were not done again
+  std::uint64_t circuits_opened = 0;  ///< Dealer: a router failed too often and got nothing for a while
   std::array<std::uint64_t, static_cast<std::size_t>(wire::Rejection::count_)> rejections{};
 };
 
@@ -133,8 +139,12 @@ struct Meta {
   std::uint64_t epoch = 0;
   std::uint64_t seq = 0;      ///< of the batch
   std::uint32_t index = 0;    ///< in the batch
-  bool snapshot = false;      ///< Sub: a kept last value, not live
+  bool snapshot = false;      ///< Sub: a kept last value or part of a snapshot, not live
   std::uint32_t attempt = 1;  ///< acknowledged deliveries: 1, or more when it was offered before
+  /// Sub, at_least_once: does not continue what came of its topic before, because batches between were lost,
+  /// or the publisher is a new one. With `snapshot`, this and the records of the snapshot behind it replace
+  /// it.
+  bool reset = false;
 };
 
 }  // namespace weft

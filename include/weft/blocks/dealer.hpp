@@ -3,6 +3,12 @@
 //   weft::Dealer<Query, Answer> ask(loop, {.name = "ask", .connect = {"tcp://127.0.0.1:5555"}});
 //   auto reply = ask.ask({.text = "6*7"}, weft::Deadline::after(1s));
 //   if (reply.ok()) use(*reply.record);
+//
+// Under best_effort a request has one attempt. Under at_least_once it is made again when no answer came in
+// `attempt_timeout`, when its router is lost, or when its connection was cut, at any router that may have it,
+// until its deadline or `max_attempts`: it may be done more than once. Under exactly_once it stays with the
+// router that was offered it first, which tells a repetition by its number; past the deadline it ends as
+// `unknown`.
 #pragma once
 
 #include <functional>
@@ -24,13 +30,18 @@ enum class Outcome {
   ok,
   remote_error,  ///< the router's handler refused or failed: code and text are its own
   timed_out,     ///< no reply by the deadline; text names peer and state
-  peer_lost,     ///< its router died, restarted or left before it replied
-  malformed,     ///< the reply is not of the expected type
-  no_room,       ///< never sent: the queue is full (ask() waits for room instead)
-  no_peer,       ///< never sent: explicit_ and no such peer is up
-  closed,        ///< the Dealer was closed
+  peer_lost,  ///< its router died, restarted or left before it replied (at_least_once: in the last attempt)
+  malformed,  ///< the reply is not of the expected type
+  no_room,    ///< never sent: the queue is full (ask() waits for room instead)
+  no_peer,    ///< never sent: explicit_ and no such peer is up
+  closed,     ///< the Dealer was closed
+  cancelled,  ///< by cancel()
+  unknown,    ///< exactly_once: it was offered to a router, and whether it has been done cannot be told
 };
 std::string_view to_string(Outcome outcome);
+
+/// Names a request of one Dealer; 0: none.
+using RequestId = std::uint64_t;
 
 /// The end of a request. For Raw, `record` views memory that lives as long as this object.
 template <class R>
@@ -64,6 +75,9 @@ class DealerBase : public Block {
   void close() override;
   void tap(Tap tap) override;
 
+  /// Ends a request as `cancelled`, before this returns, and tells its router, which may have done it
+  /// already. False: it has ended before.
+  bool cancel(RequestId id);
   /// Requests that have not ended yet.
   [[nodiscard]] std::size_t open_requests() const;
   [[nodiscard]] bool wait_for_peers(std::size_t count, Deadline deadline);
@@ -85,8 +99,9 @@ class DealerBase : public Block {
   DealerBase(Loop& loop, PortOptions options, RecordType request, RecordType reply);
   /// Encodes into the open batch of the chosen router. `done` is called exactly once, never from inside
   /// submit() unless the request could not be taken at all.
-  void submit(const RequestTo& to, Deadline deadline, const std::function<void(wire::BatchBuilder&)>& encode,
-              Done done);
+  /// Returns its name, or 0 for one that has ended in here.
+  RequestId submit(const RequestTo& to, Deadline deadline,
+                   const std::function<void(wire::BatchBuilder&)>& encode, Done done);
   /// Runs the loop until `finished`; waits for room first.
   void wait(const bool& finished, Deadline deadline);
   [[nodiscard]] bool wait_for_room(const RequestTo& to, Deadline deadline);
@@ -107,9 +122,9 @@ class Dealer : public DealerBase {
 
   /// Sends and returns; `done` is called on the loop's thread, exactly once, by the deadline at the latest.
   /// Many requests may be on their way.
-  void request(const Query& query, Deadline deadline, std::function<void(Reply<Record>&)> done,
-               const RequestTo& to = {}) {
-    submit(to, deadline, encoder(query), [done = std::move(done)](RawReply& raw) {
+  RequestId request(const Query& query, Deadline deadline, std::function<void(Reply<Record>&)> done,
+                    const RequestTo& to = {}) {
+    return submit(to, deadline, encoder(query), [done = std::move(done)](RawReply& raw) {
       Reply<Record> reply = decode(raw);
       done(reply);
     });
@@ -133,9 +148,9 @@ class Dealer : public DealerBase {
     return std::move(out->second);
   }
   /// Raw only: one msgpack object as it is, as the request.
-  void request_packed(Bytes object, Deadline deadline, std::function<void(Reply<Record>&)> done,
-                      const RequestTo& to = {}) requires std::is_same_v<Q, Raw> {
-    submit(
+  RequestId request_packed(Bytes object, Deadline deadline, std::function<void(Reply<Record>&)> done,
+                           const RequestTo& to = {}) requires std::is_same_v<Q, Raw> {
+    return submit(
         to, deadline, [object](wire::BatchBuilder& b) { b.add_packed(object); },
         [done = std::move(done)](RawReply& raw) {
           Reply<Record> reply = decode(raw);

@@ -75,6 +75,20 @@ struct PortOptions {
   std::uint32_t max_attempts = 0;
   /// Push: bound of the records that wait here or are not yet processed. 0: no bound but `capacity_bytes`.
   std::uint64_t capacity_records = 0;
+  /// Dealer: an attempt without an answer has failed after so long; it is made again after `retry_first`,
+  /// with back-off up to `retry_longest`. 10 ms - 1 h each, and 1 ms - 1 h for `retry_first`.
+  Duration attempt_timeout = std::chrono::seconds(2);
+  Duration retry_first = std::chrono::milliseconds(100);
+  Duration retry_longest = std::chrono::seconds(5);
+  /// Dealer, at_least_once: consecutive failures (no answer, or Code::failed) after which a router gets
+  /// nothing but a probe after `circuit_first`, and after up to `circuit_longest` when probes fail. 0: never.
+  std::uint32_t circuit_failures = 5;
+  Duration circuit_first = std::chrono::seconds(1);
+  Duration circuit_longest = std::chrono::seconds(30);
+  /// Router: bounds of the replies that are kept for requests that come again. 1 KiB - 64 GiB; 1 -
+  /// 16,777,216.
+  std::uint64_t reply_window_bytes = 64ULL << 20;
+  std::uint32_t reply_window = 65536;
   /// Pub: bytes of past batches that are retained for subscribers that missed some. 0 - 64 GiB.
   std::uint64_t retain_bytes = 16ULL << 20;
   /// Sub: where to begin; `from_sequence` is the number of From::sequence.

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include <weft/blocks/block.hpp>
@@ -14,8 +15,11 @@
 namespace weft {
 
 /// A Pub binds two sockets: `bind` is where subscribers say HELLO; its answer tells them where the data comes
-/// from. Records of one topic stay in order. A subscriber that cannot keep up loses batches; it sees and
-/// counts the gap.
+/// from. Records of one topic stay in order. A subscriber that cannot keep up loses batches. Under
+/// `best_effort` it sees and counts the gap. Under `at_least_once` the Pub retains the last `retain_bytes` of
+/// batches, and the subscriber fetches what it missed; what is no longer retained is replaced by a snapshot,
+/// or counted as missed. A slow or dead subscriber never holds up a Pub. begin_drain() then waits for the
+/// subscribers that live to have everything.
 class PubBase : public Block {
  public:
   ~PubBase() override;
@@ -39,13 +43,23 @@ class PubBase : public Block {
   void flush();
   [[nodiscard]] bool wait_for_peers(std::size_t count, Deadline deadline);
 
+  /// The last sequence of a topic; 0: nothing was published there. What is not flushed does not count yet.
+  [[nodiscard]] std::uint64_t sequence(std::string_view topic) const;
+
   struct Impl;
 
  protected:
+  using Encode = std::function<void(wire::BatchBuilder&)>;
+  /// Adds a record to a snapshot. `covers`: the sequence of its topic that the record's state includes;
+  /// nullopt: all that is published. False: not a topic, too large, or beyond `capacity_bytes`.
+  using SnapshotPut =
+      std::function<bool(std::string_view topic, const Encode& encode, std::optional<std::uint64_t> covers)>;
+  using SnapshotHandler = std::function<void(std::string_view prefix, const SnapshotPut& put)>;
+  void set_snapshot(SnapshotHandler handler);
   PubBase(Loop& loop, PortOptions options, RecordType type);
   /// dropped: too many topics, or a topic that is not 1-190 bytes of UTF-8 (empty is allowed) or begins with
   /// a zero byte.
-  SendStatus put(std::string_view topic, const std::function<void(wire::BatchBuilder&)>& encode);
+  SendStatus put(std::string_view topic, const Encode& encode);
 
  private:
   std::unique_ptr<Impl> impl_;
@@ -58,6 +72,29 @@ class Pub : public PubBase {
   /// Never waits. The topic's segments end in "/": "orders/eu" becomes "orders/eu/".
   SendStatus publish(std::string_view topic, const T& record) {
     return put(topic, [&](wire::BatchBuilder& b) { wire::encode_record(b, record); });
+  }
+
+  /// Where the records of a snapshot go. Valid while the handler runs.
+  class Snapshot {
+   public:
+    explicit Snapshot(const SnapshotPut& put) : put_(put) {}
+    bool put(std::string_view topic, const T& record,
+             std::optional<std::uint64_t> covers = std::nullopt) const {
+      return put_(
+          topic, [&](wire::BatchBuilder& b) { wire::encode_record(b, record); }, covers);
+    }
+
+   private:
+    const SnapshotPut& put_;
+  };
+  /// at_least_once: called for each prefix of a subscriber that needs a snapshot (it joins, or what it missed
+  /// is no longer retained) and asks for one with `keep_last`. Gives the records that make up the state of
+  /// the topics with that prefix, as many for each as it takes; they take the place of the kept last value.
+  /// The subscriber gets them first (Meta::snapshot), then the live stream behind what they cover.
+  void on_snapshot(std::function<void(std::string_view prefix, const Snapshot& into)> handler) {
+    set_snapshot([handler = std::move(handler)](std::string_view prefix, const SnapshotPut& put) {
+      handler(prefix, Snapshot(put));
+    });
   }
 };
 
@@ -76,6 +113,24 @@ class Pub<Raw> : public PubBase {
   }
   SendStatus forward(std::string_view topic, const RawRecord& record) {
     return put(topic, [&](wire::BatchBuilder& b) { add_forwarded(b, record.view()); });
+  }
+
+  /// See Pub<T>::on_snapshot.
+  class Snapshot {
+   public:
+    explicit Snapshot(const SnapshotPut& put) : put_(put) {}
+    bool put(std::string_view topic, Bytes record, std::optional<std::uint64_t> covers = std::nullopt) const {
+      return put_(
+          topic, [&](wire::BatchBuilder& b) { b.add_bin(record); }, covers);
+    }
+
+   private:
+    const SnapshotPut& put_;
+  };
+  void on_snapshot(std::function<void(std::string_view prefix, const Snapshot& into)> handler) {
+    set_snapshot([handler = std::move(handler)](std::string_view prefix, const SnapshotPut& put) {
+      handler(prefix, Snapshot(put));
+    });
   }
 };
 

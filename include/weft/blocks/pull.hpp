@@ -74,6 +74,10 @@ class PullBase : public Block {
   /// credit.
   void pause(bool paused);
   [[nodiscard]] bool paused() const;
+  /// Inside a handler: the record at hand is not taken. Pauses; after pause(false) it is handed out again.
+  /// With acknowledged deliveries this is how a handler waits for room: its batch stays unacknowledged, and
+  /// what it has sent so far uncommitted.
+  void postpone();
   [[nodiscard]] bool wait_for_peers(std::size_t count, Deadline deadline);
 
   // ---- acknowledged deliveries (PortOptions::delivery); else without an effect ----

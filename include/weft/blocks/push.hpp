@@ -71,7 +71,9 @@ class PushBase : public Block {
   [[nodiscard]] bool sync(Deadline deadline);
   /// Drops what waits for a receiver (not what is on its way), counted as dropped. Returns how many records.
   std::uint64_t purge();
-  /// Records accepted since the port's journal began (without one: since the port was opened).
+  [[nodiscard]] bool journaled() const;
+  /// Records that the port's journal has, or had, durably, over all lives of the port (without one: since it
+  /// was opened). Records are accepted in the order of their sending.
   [[nodiscard]] std::uint64_t accepted_total() const;
 
   /// Runs the loop until every peer has acknowledged everything that it was sent. False: the deadline came

@@ -3,6 +3,10 @@
 //   weft::Router<Query, Answer> router(loop, {.name = "answers", .bind = {"tcp://127.0.0.1:5555"}});
 //   router.on_request([](Query& q, weft::Responder<Answer> respond) { respond.reply({.text = "42"}); });
 //   loop.run();
+//
+// Under at_least_once and exactly_once an asker may send a request again. One that is being handled is not
+// handed out twice; one that has its reply gets it again, as long as that is in the window
+// (PortOptions::reply_window); one that is older is refused with Code::gone.
 #pragma once
 
 #include <functional>
@@ -102,7 +106,8 @@ class Responder {
   void reply_packed(Bytes object) requires std::is_same_v<R, Raw> {
     ticket_.reply([&](wire::BatchBuilder& b) { b.add_packed(object); });
   }
-  /// Arrives at the asker as Outcome::remote_error with this code and text.
+  /// Arrives at the asker as Outcome::remote_error with this code and text. Code::full and Code::retry say
+  /// that nothing was done: under at_least_once and exactly_once the asker tries again.
   void fail(wire::Code code, std::string_view text) { ticket_.fail(code, text); }
 
  private:

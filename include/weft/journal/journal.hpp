@@ -103,7 +103,7 @@ class Journal {
   /// Reads what is there. Throws Error: invalid_argument, io (no such parent, no permission), in_use (another
   /// process owns it; its process id is named), invalid_file (a file that is no journal's). Damage inside a
   /// journal is no error: see damage().
-  static std::shared_ptr<Journal> open(JournalOptions options);
+  static std::shared_ptr<Journal> open(const JournalOptions& options);
   ~Journal();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
@@ -129,6 +129,14 @@ class Journal {
   void hold();
   CommitStatus release();
   [[nodiscard]] bool held() const;
+  /// A transaction: between enter() and the last leave() the ports that share the journal keep what belongs
+  /// to it to themselves (entered() tells them so), while changes that do not belong to it go their way. The
+  /// last leave() runs each `before_commit`, which adds all of it, in one hold.
+  void enter();
+  CommitStatus leave();
+  /// Ends an enter() without a commit.
+  void abandon();
+  [[nodiscard]] bool entered() const;
   /// `prepare` runs before the changes of a hold are handed over: the place to add what is still open
   /// elsewhere.
   std::size_t before_commit(std::function<void()> prepare);

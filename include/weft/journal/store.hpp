@@ -23,7 +23,7 @@ class Store {
     read_only,  ///< takes no lock and changes nothing: a view of what is there now
   };
   /// Reads what is there. Throws as Journal::open; read-only also not_found.
-  explicit Store(JournalOptions options, Access access = Access::own);
+  explicit Store(const JournalOptions& options, Access access = Access::own);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -51,6 +51,8 @@ class Store {
 
   void for_each_from(std::string_view space, Bytes from,
                      const std::function<bool(Bytes key, Bytes value)>& visit) const;
+  /// Reads no value, so a damaged one's key comes too. Not to be changed meanwhile.
+  void for_each_key(std::string_view space, const std::function<void(Bytes key)>& visit) const;
   [[nodiscard]] std::optional<std::vector<std::byte>> read(std::string_view space, Bytes key) const;
   [[nodiscard]] std::vector<std::string> spaces() const;
   [[nodiscard]] std::uint64_t count(std::string_view space) const;

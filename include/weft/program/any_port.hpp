@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <weft/blocks/block.hpp>
+#include <weft/blocks/pull.hpp>
 #include <weft/blocks/router.hpp>
 #include <weft/core/value.hpp>
 #include <weft/node/node.hpp>
@@ -46,12 +48,19 @@ class InPort {
   /// Push-pull: senders wait. Pub-sub: what does not fit meanwhile is lost and counted. Requests: not held up
   /// (their askers' limits do that).
   void pause(bool paused);
+  /// Inside a handler of push-pull: the record at hand is not taken; it comes again after pause(false).
+  void postpone();
+  /// Push-pull with a journal: `prepare` runs behind the last record of each batch. What it changes in the
+  /// journal becomes durable with the batch's acknowledgement, or not at all. Null: there is no journal.
+  Journal* on_commit(std::function<void()> prepare);
   [[nodiscard]] Block& block() { return *block_; }
 
  private:
   topology::Pattern pattern_;
   Block* block_ = nullptr;
   std::function<void(bool)> pause_;
+  PullBase* pull_ = nullptr;
+  std::shared_ptr<Journal> journal_;
 };
 
 /// The sending end: Push, Pub or Dealer.
@@ -95,6 +104,8 @@ class OutPort {
   /// Everything that was sent has been acknowledged or answered, as far as the pattern knows.
   [[nodiscard]] bool settled() const;
   [[nodiscard]] std::uint64_t unaddressed() const;
+  /// Push with a journal: records that it has taken durably, over all lives of the node. Else nullopt.
+  [[nodiscard]] std::optional<std::uint64_t> accepted_total() const;
   [[nodiscard]] Block& block();
 
   struct Impl;

@@ -34,6 +34,8 @@ class IdLog {
 
   /// Returns the place of the entry, 0, 1, 2, ... Throws Error{io} when the disk is full.
   std::size_t append(std::uint64_t id);
+  /// Forgets all entries from `size` on. Nothing when there are fewer.
+  void cut(std::size_t size);
   /// Marks an entry: what it means is the writer's business. `place` < size().
   void mark(std::size_t place);
   /// `place` < size().

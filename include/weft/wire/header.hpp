@@ -32,6 +32,7 @@ enum class Code : std::uint8_t {
   failed = 11,       ///< the handler failed; text says why
   timed_out = 12,
   not_found = 13,
+  outcome_unknown = 14,  ///< it may have been done, or not: nobody can tell
 };
 std::string_view to_string(Code code);
 
@@ -41,6 +42,7 @@ enum Flag : std::uint32_t {
   kTombstone = 4,
   kLast = 8,       ///< BYE: nothing will follow on this stream; DATA: last batch
   kDraining = 16,  ///< BYE from a receiver: send nothing new, answer with BYE after what is on its way
+  kReplay = 32,    ///< SYNC: the subscriber wants no gaps; DATA on a publisher's session: an answer to that
 };
 
 /// Why bytes were refused. Each is counted by name.
@@ -109,6 +111,7 @@ struct Options {
     delivery = 36,           // uint: 0 best-effort, 1 at-least-once, 2 exactly-once
     seen = 37,               // uint: highest sequence that has arrived
     missing = 38,            // flat array first, last, ...: below `seen`, and has not arrived
+    stream_epoch = 39,       // uint: epoch of the stream that is spoken of
   };
 
   std::uint64_t present = 0;
@@ -118,7 +121,7 @@ struct Options {
   std::uint64_t count_v, wall_time_v, ttl_v, not_before_v, checksum_v, fingerprint_v, first_retained_v,
       deadline_v, reply_fingerprint_v, processed_v, oldest_v, heartbeat_v, credit_bytes, credit_batches;
   std::uint32_t flags_v, attempt_v, chunk_index, chunk_count, version_low, version_high;
-  std::uint64_t seen_v;
+  std::uint64_t seen_v, stream_epoch_v;
   std::uint8_t priority_v, delivery_v;
   Code code_v;
   Bytes key_v, correlation_v, trace_v;

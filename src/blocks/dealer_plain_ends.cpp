@@ -2,71 +2,13 @@
 #include <algorithm>
 #include <utility>
 
-#include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
-#include <weft/core/text.hpp>
 
-#include "blocks/dealer_impl.hpp"
+#include "blocks/dealer_plain.hpp"
 
 namespace weft {
 
-void DealerBase::Impl::on_message(Peer& peer, const wire::Header& header, transport::Message& message,
-                                  std::size_t at) {
-  if (header.kind != wire::Kind::reply) return hub.reject(wire::Rejection::unexpected, &peer);
-  const auto found = outlets.find(peer.id);
-  if (found == outlets.end()) return hub.reject(wire::Rejection::unexpected, &peer);
-  std::uint64_t bytes = 0;
-  for (std::size_t i = at; i < message.size(); ++i) bytes += message[i].size();
-  if (header.options.has(wire::Options::code) && header.options.code_v != wire::Code::none) {
-    settle(peer, header.epoch, 1, bytes);
-    return on_error_reply(peer, found->second, header);
-  }
-  if (message.size() <= at) return hub.reject(wire::Rejection::bad_frame_count, &peer);
-  if (!header.options.has(wire::Options::count)) return hub.reject(wire::Rejection::malformed, &peer);
-  const std::uint64_t count = header.options.count_v;
-  if (const auto why = wire::check_body(message[at].view(), count); why != wire::Rejection::none) {
-    return hub.reject(why, &peer);
-  }
-  auto hold = std::make_shared<ReplyHold>();
-  hold->tensors = blocks::take_tensors(message, at + 1);
-  hold->body = std::move(message[at]);
-  hub.counts().received_records += count;
-  hub.counts().received_bytes += bytes;
-  ++hub.counts().received_batches;
-  if (tap) tap(false, peer.node, hold->body.view(), count);
-  settle(peer, header.epoch, count, bytes);
-  const std::uint64_t id = peer.id;
-  const std::string name = peer.node;
-  const std::uint64_t first = header.seq;
-  const std::weak_ptr<bool> alive = hub.alive();
-  wire::BatchReader reader(hold->body.view());
-  for (std::uint64_t i = 0; i < count; ++i) {
-    RawReply reply;
-    reply.outcome = Outcome::ok;
-    reply.peer = name;
-    reply.record = {reader.next(), hold->tensors};
-    reply.hold = hold;
-    end_sent(id, first + i, reply);
-    if (alive.expired() || hub.closed()) return;
-  }
-}
-
-void DealerBase::Impl::on_error_reply(Peer& peer, Outlet&, const wire::Header& header) {
-  RawReply reply;
-  reply.outcome = Outcome::remote_error;
-  reply.code = header.options.code_v;
-  reply.text = header.options.has(wire::Options::text) ? header.options.text_v : std::string_view();
-  reply.peer = peer.node;
-  end_sent(peer.id, header.seq, reply);
-}
-
-void DealerBase::Impl::settle(Peer& peer, std::uint64_t epoch, std::uint64_t count, std::uint64_t bytes) {
-  if (peer.in.begin(epoch) == protocol::ReceiveLane::Verdict::fenced) return;
-  peer.in.skip_to(peer.in.last() + count);
-  hub.settled(peer, epoch, peer.in.last(), bytes);
-}
-
-void DealerBase::Impl::end_sent(std::uint64_t peer_id, std::uint64_t number, RawReply& reply) {
+void PlainDealer::on_reply(std::uint64_t peer_id, std::uint64_t number, RawReply& reply) {
   const auto found = outlets.find(peer_id);
   if (found == outlets.end()) return;
   Outlet& outlet = found->second;
@@ -85,14 +27,14 @@ void DealerBase::Impl::end_sent(std::uint64_t peer_id, std::uint64_t number, Raw
   (*done)(reply);
 }
 
-void DealerBase::Impl::trim(Outlet& outlet) {
+void PlainDealer::trim(Outlet& outlet) {
   while (!outlet.sent.empty() && outlet.sent.front() == 0) {
     outlet.sent.pop_front();
     ++outlet.first_sent;
   }
 }
 
-void DealerBase::Impl::plan_expiry(TimePoint when) {
+void PlainDealer::plan_expiry(TimePoint when) {
   if (when >= timer_at) return;
   if (timer != 0) hub.loop().cancel(timer);
   timer_at = when;
@@ -103,7 +45,7 @@ void DealerBase::Impl::plan_expiry(TimePoint when) {
   });
 }
 
-void DealerBase::Impl::expire() {
+void PlainDealer::expire() {
   const std::weak_ptr<bool> alive = hub.alive();
   for (auto& [ticket, done] : book.expire(hub.loop().now())) {
     ++hub.counts().timed_out_requests;
@@ -118,7 +60,7 @@ void DealerBase::Impl::expire() {
   check_drain();
 }
 
-std::string DealerBase::Impl::forget(std::uint64_t ticket, std::string& peer_name) {
+std::string PlainDealer::forget(std::uint64_t ticket, std::string& peer_name) {
   for (auto& [id, outlet] : outlets) {
     for (std::uint64_t& sent : outlet.sent) {
       if (sent != ticket) continue;
@@ -130,16 +72,10 @@ std::string DealerBase::Impl::forget(std::uint64_t ticket, std::string& peer_nam
       return format("no reply from {} ({})", peer_name, peer ? to_string(peer->session.state()) : "gone");
     }
   }
-  if (hub.peers().empty()) return "never sent: no router is known";
-  std::string states;
-  for (const auto& peer : hub.peers()) {
-    states +=
-        format("{}{} is {}", states.empty() ? "" : ", ", peer->name(), to_string(peer->session.state()));
-  }
-  return "never sent: " + states;
+  return "never sent: " + states();
 }
 
-void DealerBase::Impl::forget_unsent() {
+void PlainDealer::forget_unsent() {
   const auto forgotten = [this](const Requests& requests) {
     if (std::ranges::any_of(requests.tickets, [this](auto t) { return book.contains(t); })) return false;
     queued_bytes -= requests.batch.bytes;
@@ -150,7 +86,7 @@ void DealerBase::Impl::forget_unsent() {
   for (auto& [id, outlet] : outlets) std::erase_if(outlet.ready, forgotten);
 }
 
-void DealerBase::Impl::on_down(Peer& peer, PeerEvent::What what) {
+void PlainDealer::on_down(Peer& peer, PeerEvent::What what) {
   const auto found = outlets.find(peer.id);
   if (found == outlets.end()) return;
   Outlet outlet = std::move(found->second);
@@ -182,19 +118,48 @@ void DealerBase::Impl::on_down(Peer& peer, PeerEvent::What what) {
   pump();
 }
 
-void DealerBase::Impl::say_bye_when_idle(Peer& peer, const Outlet& outlet) {
+void PlainDealer::say_bye_when_idle(Peer& peer, const Outlet& outlet) {
   if (!peer.draining || peer.finished || outlet.unanswered != 0 || !outlet.ready.empty()) return;
   hub.bye(peer, wire::kLast);
   peer.finished = true;
 }
 
-void DealerBase::Impl::check_drain() {
-  if (!draining || said_bye || book.size() != 0) return;
-  said_bye = true;
-  hub.bye_all(wire::kLast);
+bool PlainDealer::cancel(RequestId id) {
+  auto done = book.answer(id, 0);
+  if (!done) return false;
+  for (auto& [peer_id, outlet] : outlets) {
+    const auto sent = std::ranges::find(outlet.sent, id);
+    if (sent == outlet.sent.end()) continue;
+    if (Peer* peer = hub.find(peer_id)) {
+      send_cancel(*peer, outlet.first_sent + static_cast<std::uint64_t>(sent - outlet.sent.begin()));
+    }
+    break;
+  }
+  RawReply reply;
+  reply.outcome = Outcome::cancelled;
+  (void)forget(id, reply.peer);
+  reply.text =
+      reply.peer.empty() ? "was never sent" : format("was sent to {}, which may have done it", reply.peer);
+  forget_unsent();
+  const std::weak_ptr<bool> alive = hub.alive();
+  (*done)(reply);
+  if (!alive.expired() && !hub.closed()) check_drain();
+  return true;
 }
 
-void DealerBase::Impl::on_idle() {
+void PlainDealer::end_all() {
+  if (timer != 0) hub.loop().cancel(timer);
+  timer = 0;
+  outlets.clear();
+  unassigned.clear();
+  for (auto& [ticket, done] : book.expire(TimePoint::max())) {
+    RawReply reply;
+    reply.text = "the dealer was closed";
+    done(reply);
+  }
+}
+
+void PlainDealer::on_idle() {
   if (pumping) return;
   const bool waiting = std::ranges::any_of(
       outlets, [](const auto& o) { return !o.second.open.empty() || !o.second.ready.empty(); });

@@ -1,0 +1,166 @@
+#include <algorithm>
+#include <utility>
+
+#include <weft/core/format.hpp>
+#include <weft/core/text.hpp>
+
+#include "blocks/dealer_plain.hpp"
+
+namespace weft {
+
+Peer* PlainDealer::choose(std::optional<std::uint64_t> key, std::string_view name) {
+  candidates.clear();
+  choice.clear();
+  if (name.empty() && options.distribute == Distribute::explicit_) return nullptr;
+  for (const auto& peer : hub.peers()) {
+    if (!name.empty() && peer->node != name) continue;
+    // A key stays with its router through a silence; anything else goes to those that answer.
+    const bool keyed = key && options.distribute == Distribute::hash;
+    if (keyed ? !peer->living() : !peer->usable()) continue;
+    const auto found = outlets.find(peer->id);
+    const std::size_t busy =
+        found == outlets.end() ? 0 : found->second.unanswered + found->second.open_tickets.size();
+    choice.push_back(peer.get());
+    candidates.push_back({.id = peer->name_hash, .ready = true, .room = UINT64_MAX - busy});
+  }
+  std::optional<std::size_t> at;
+  if (key && options.distribute == Distribute::hash) {
+    at = protocol::by_key(candidates, *key);
+  } else if (options.distribute == Distribute::round_robin) {
+    at = protocol::round_robin(candidates, last_choice);
+  } else {
+    at = protocol::most_room(candidates, last_choice);  // least outstanding
+  }
+  if (!at) return nullptr;
+  last_choice = *at;
+  return choice[*at];
+}
+
+RequestId PlainDealer::add(const RequestTo& to, Deadline deadline, const Encode& encode, Done done) {
+  if (hub.closed() || draining) {
+    refuse(done, Outcome::closed, "the dealer takes no new requests", {});
+    return 0;
+  }
+  if (queued_bytes >= options.capacity_bytes) {
+    refuse(done, Outcome::no_room, format("{} bytes of requests wait already", queued_bytes), {});
+    return 0;
+  }
+  const std::optional<std::uint64_t> key =
+      to.key ? std::optional(protocol::name_hash(as_text(*to.key))) : std::nullopt;
+  Peer* peer = choose(key, to.peer);
+  if (!peer && options.distribute == Distribute::explicit_) {
+    refuse(done, Outcome::no_peer, format("router {} is not up", quoted(to.peer)), std::string(to.peer));
+    return 0;
+  }
+  if (!peer) return add_unassigned({.key = key, .peer = to.peer}, deadline, encode, std::move(done));
+  Outlet& outlet = outlet_of(*peer);
+  const auto mark = outlet.open.mark();
+  encode(outlet.open);
+  if (!fits(outlet.open, mark)) {
+    outlet.open.roll_back(mark);
+    refuse_large(done);
+    return 0;
+  }
+  const RequestId id = open(deadline, std::move(done));
+  outlet.open_tickets.push_back(id);
+  if (outlet.open.bytes() >= batch_bytes() || outlet.open.count() >= options.batch_records ||
+      outlet.open.tensors().size() > wire::kMaxTensors / 2 || !to.peer.empty()) {
+    close_batch(outlet, to.peer);
+  }
+  return id;
+}
+
+RequestId PlainDealer::add_unassigned(const Where& where, Deadline deadline, const Encode& encode,
+                                      Done done) {
+  wire::BatchBuilder single(hub.pool(), 4096);
+  encode(single);
+  if (!fits(single, {})) {
+    refuse_large(done);
+    return 0;
+  }
+  queued_bytes += single.bytes();
+  const RequestId id = open(deadline, std::move(done));
+  unassigned.push_back({single.take(), {id}, where.key, std::string(where.peer)});
+  return id;
+}
+
+std::uint64_t PlainDealer::open(Deadline deadline, Done done) {
+  const std::uint64_t ticket = next_ticket++;
+  book.open(ticket, 0, deadline, std::move(done));
+  plan_expiry(deadline.point());
+  return ticket;
+}
+
+void PlainDealer::close_batch(Outlet& outlet, std::string_view only) {
+  if (outlet.open.empty()) return;
+  Requests requests{outlet.open.take(), std::move(outlet.open_tickets), std::nullopt, std::string(only)};
+  outlet.open_tickets.clear();
+  queued_bytes += requests.batch.bytes;
+  outlet.ready.push_back(std::move(requests));
+}
+
+void PlainDealer::pump() {
+  if (hub.closed() || pumping) return;
+  pumping = true;
+  assign();
+  for (auto& [id, outlet] : outlets) {
+    close_batch(outlet);
+    Peer* peer = hub.find(id);
+    while (peer && peer->up() && !peer->finished && !outlet.ready.empty() && send_one(*peer, outlet)) {
+    }
+    if (peer) say_bye_when_idle(*peer, outlet);
+  }
+  pumping = false;
+  check_drain();
+}
+
+void PlainDealer::assign() {
+  for (std::size_t i = unassigned.size(); i-- > 0;) {
+    Requests requests = std::move(unassigned.front());
+    unassigned.pop_front();
+    Peer* peer = choose(requests.key, requests.peer);
+    if (peer) {
+      Outlet& outlet = outlet_of(*peer);
+      close_batch(outlet);  // keeps the order of what was asked
+      outlet.ready.push_back(std::move(requests));
+    } else {
+      unassigned.push_back(std::move(requests));
+    }
+  }
+}
+
+bool PlainDealer::send_one(Peer& peer, Outlet& outlet) {
+  Requests& requests = outlet.ready.front();
+  const std::uint64_t bytes = requests.batch.bytes;
+  const std::uint64_t count = requests.batch.count;
+  if (!peer.out.admits(bytes)) return false;
+  if (tap) tap(true, peer.node, requests.batch.body.view(), count);
+  if (!hub.send_batch(peer, wire::Kind::request, peer.out.last_sent() + 1, requests.batch)) return false;
+  peer.out.send(bytes, count, count);
+  hub.counts().sent_records += count;
+  hub.counts().sent_bytes += bytes;
+  ++hub.counts().sent_batches;
+  queued_bytes -= bytes;
+  outlet.unanswered += count;
+  if (outlet.sent.empty()) outlet.first_sent = peer.out.last_sent() - count + 1;
+  for (const std::uint64_t ticket : requests.tickets) outlet.sent.push_back(ticket);
+  outlet.ready.pop_front();
+  return true;
+}
+
+bool PlainDealer::has_room(const RequestTo& to) {
+  if (queued_bytes >= options.capacity_bytes) return false;
+  return options.distribute != Distribute::explicit_ || choose(std::nullopt, to.peer) != nullptr;
+}
+
+void PlainDealer::fill(PortStats& stats) const {
+  stats.outstanding_records = book.size();
+  stats.queued_bytes = queued_bytes;
+  stats.queued_records = unassigned.size();
+  for (const auto& [id, outlet] : outlets) {
+    stats.queued_records += outlet.open_tickets.size();
+    for (const auto& requests : outlet.ready) stats.queued_records += requests.tickets.size();
+  }
+}
+
+}  // namespace weft

@@ -1,0 +1,106 @@
+// A best-effort Dealer: one attempt for each request. What waits, what is on its way, and who waits for it.
+#pragma once
+
+#include <algorithm>
+#include <deque>
+#include <map>
+
+#include <weft/protocol/choose.hpp>
+#include <weft/protocol/requests.hpp>
+
+#include "blocks/dealer_impl.hpp"
+
+namespace weft {
+
+namespace blocks {
+
+/// Requests that leave together, and who waits for them.
+struct Requests {
+  Batch batch;
+  std::vector<std::uint64_t> tickets;
+  std::optional<std::uint64_t> key;
+  std::string peer;  // not empty: this router and no other
+};
+
+/// The requests of one router: what collects, what waits for credit, what is on its way.
+struct Outlet {
+  wire::BatchBuilder open;
+  std::vector<std::uint64_t> open_tickets;
+  std::deque<Requests> ready;
+  std::deque<std::uint64_t> sent;  // tickets by request number, from `first_sent` on; 0: ended
+  std::uint64_t first_sent = 1;
+  std::size_t unanswered = 0;
+  explicit Outlet(const std::shared_ptr<wire::BufferPool>& pool) : open(pool, 16 * 1024) {}
+};
+
+}  // namespace blocks
+
+using blocks::Outlet;
+using blocks::Requests;
+
+struct PlainDealer final : DealerBase::Impl {
+  protocol::RequestBook<Done> book;  // by ticket
+  std::map<std::uint64_t, Outlet> outlets;
+  std::deque<Requests> unassigned;  // no router could take them yet
+  std::vector<protocol::Candidate> candidates;
+  std::vector<Peer*> choice;
+  std::size_t last_choice = SIZE_MAX;
+  std::uint64_t next_ticket = 1;
+  std::uint64_t queued_bytes = 0;
+  Loop::TimerId timer = 0;
+  TimePoint timer_at = TimePoint::max();
+
+  using Impl::Impl;
+
+  Outlet& outlet_of(const Peer& peer) {
+    auto found = outlets.find(peer.id);
+    if (found == outlets.end()) {
+      found = outlets.emplace(peer.id, Outlet(hub.pool())).first;
+      found->second.first_sent = peer.out.last_sent() + 1;
+    }
+    return found->second;
+  }
+
+  // ---- which router ----
+
+  Peer* choose(std::optional<std::uint64_t> key, std::string_view name);
+
+  // ---- sending ----
+
+  RequestId add(const RequestTo& to, Deadline deadline, const Encode& encode, Done done) override;
+  bool cancel(RequestId id) override;
+  [[nodiscard]] bool has_room(const RequestTo& to) override;
+  [[nodiscard]] std::size_t open_requests() const override { return book.size(); }
+  void fill(PortStats& stats) const override;
+  void end_all() override;
+  struct Where {
+    std::optional<std::uint64_t> key;
+    std::string_view peer;
+  };
+  RequestId add_unassigned(const Where& where, Deadline deadline, const Encode& encode, Done done);
+  std::uint64_t open(Deadline deadline, Done done);
+  void close_batch(Outlet& outlet, std::string_view only = {});
+  void pump() override;
+  void assign();
+  bool send_one(Peer& peer, Outlet& outlet);
+
+  // ---- replies ----
+
+  [[nodiscard]] bool asked(const Peer& peer) const override { return outlets.contains(peer.id); }
+  void on_reply(std::uint64_t peer_id, std::uint64_t number, RawReply& reply) override;
+  static void trim(Outlet& outlet);
+
+  // ---- ends without a reply ----
+
+  void plan_expiry(TimePoint when);
+  void expire();
+  /// Takes a ticket out of wherever it waits; says where that was.
+  std::string forget(std::uint64_t ticket, std::string& peer_name);
+  /// What nobody waits for any more is not sent: whole batches only, because numbers follow each other.
+  void forget_unsent();
+  void on_down(Peer& peer, PeerEvent::What what) override;
+  void say_bye_when_idle(Peer& peer, const Outlet& outlet);
+  void on_idle() override;
+};
+
+}  // namespace weft

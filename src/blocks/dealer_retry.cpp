@@ -1,0 +1,378 @@
+#include "blocks/dealer_retry.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <weft/core/format.hpp>
+#include <weft/core/text.hpp>
+#include <weft/protocol/choose.hpp>
+
+namespace weft {
+
+using blocks::Replica;
+using protocol::RetryBook;
+
+namespace {
+
+constexpr std::size_t kReplicas = 4096;  // then those that are gone are forgotten
+
+RetryBook::View seen(const Peer& peer, bool room) {
+  return {.usable = peer.usable(), .living = peer.living(), .room = room};
+}
+
+protocol::RetryBookOptions book_options(const PortOptions& o, std::uint64_t seed) {
+  return {.delivery = o.delivery,
+          .distribute = o.distribute,
+          .retry = {.first = o.retry_first, .longest = o.retry_longest, .seed = seed},
+          .circuit = {.failures = o.circuit_failures,
+                      .probe = {.first = o.circuit_first, .longest = o.circuit_longest, .seed = seed + 1}},
+          .attempt_timeout = o.attempt_timeout,
+          .max_attempts = o.max_attempts};
+}
+
+}  // namespace
+
+RetryDealer::RetryDealer(Loop& loop, PortOptions given, RecordType request, RecordType reply)
+    : Impl(loop, std::move(given), std::move(request), std::move(reply)),
+      book(book_options(options, protocol::name_hash(hub.stream()))),
+      scratch(hub.pool(), 4096) {}
+
+// ---- requests
+
+RequestId RetryDealer::add(const RequestTo& to, Deadline deadline, const Encode& encode, Done done) {
+  if (hub.closed() || draining) {
+    refuse(done, Outcome::closed, "the dealer takes no new requests", {});
+    return 0;
+  }
+  if (kept_bytes >= options.capacity_bytes) {
+    refuse(done, Outcome::no_room, format("{} bytes of requests are kept already", kept_bytes), {});
+    return 0;
+  }
+  if (to.peer.empty() && options.distribute == Distribute::explicit_) {
+    refuse(done, Outcome::no_peer, "the request names no router", {});
+    return 0;
+  }
+  encode(scratch);
+  if (!fits(scratch, {})) {
+    scratch.roll_back({});
+    refuse_large(done);
+    return 0;
+  }
+  const RequestId id = next_id++;
+  RetryBook::Target target;
+  if (!to.peer.empty()) target.only = protocol::name_hash(to.peer);
+  if (to.key) target.key = protocol::name_hash(as_text(*to.key));
+  Open open{blocks::Stored(scratch.take()), std::string(to.peer), std::move(done)};
+  kept_bytes += open.request.bytes;
+  requests.emplace(id, std::move(open));
+  book.open(id, deadline.point(), target);
+  changed = true;
+  plan();
+  return id;
+}
+
+bool RetryDealer::has_room(const RequestTo&) {
+  return kept_bytes < options.capacity_bytes;
+}
+
+bool RetryDealer::cancel(RequestId id) {
+  if (!requests.contains(id)) return false;
+  RawReply reply;
+  reply.outcome = Outcome::cancelled;
+  reply.text = "was never sent";
+  for (const RetryBook::Placement& at : book.cancel(id)) {
+    const auto replica = replicas.find(at.replica);
+    if (replica == replicas.end()) continue;
+    reply.peer = replica->second.node;
+    reply.text = format("was sent to {}, which may have done it", reply.peer);
+    if (Peer* peer = peer_of(at.replica)) send_cancel(*peer, at.number);
+  }
+  if (finish(id, reply)) check_drain();
+  return true;
+}
+
+void RetryDealer::fill(PortStats& stats) const {
+  stats.outstanding_records = requests.size();
+  stats.queued_bytes = kept_bytes;
+  stats.queued_records = book.waiting();
+  stats.lost_records = 0;  // what a connection or a router took with it was sent again, or ended by name
+  stats.retried_requests = book.retries();
+  stats.circuits_opened = book.replicas().opened();
+}
+
+void RetryDealer::end_all() {
+  if (timer != 0) hub.loop().cancel(timer);
+  timer = 0;
+  auto open = std::exchange(requests, {});
+  kept_bytes = 0;
+  for (auto& [id, request] : open) (void)book.cancel(id);
+  const bool exact = options.delivery == Delivery::exactly_once;
+  for (auto& [id, request] : open) {
+    RawReply reply;
+    reply.text =
+        exact ? "the dealer was closed; if it was sent, it may have been done" : "the dealer was closed";
+    request.done(reply);
+  }
+}
+
+// ---- routers
+
+RetryDealer::Id RetryDealer::replica_of(const Peer& peer) {
+  const std::string key = blocks::name_key(peer.node, peer.port);
+  const auto known = by_name.find(key);
+  Id id = known == by_name.end() ? 0 : known->second;
+  if (id == 0) {
+    if (replicas.size() >= kReplicas) forget_replicas();
+    id = next_replica++;
+    by_name.emplace(key, id);
+    replicas.emplace(id, Replica(hub.pool())).first->second.node = peer.node;
+    book.add(id, protocol::name_hash(peer.node), peer.name_hash);
+  }
+  by_peer[peer.id] = id;
+  return id;
+}
+
+/// Routers that came, had nothing left to answer, and are gone: a bound Dealer meets any number of them.
+void RetryDealer::forget_replicas() {
+  std::erase_if(by_name, [this](const auto& entry) {
+    const auto at = replicas.find(entry.second);
+    if (hub.find(at->second.peer) != nullptr || !book.remove(entry.second)) return false;
+    replicas.erase(at);
+    return true;
+  });
+  std::erase_if(by_peer, [this](const auto& entry) { return hub.find(entry.first) == nullptr; });
+}
+
+Peer* RetryDealer::peer_of(Id id) {
+  const auto at = replicas.find(id);
+  return at == replicas.end() ? nullptr : hub.find(at->second.peer);
+}
+
+RetryBook::View RetryDealer::see(Id id) {
+  const auto at = replicas.find(id);
+  Peer* peer = at == replicas.end() ? nullptr : hub.find(at->second.peer);
+  return peer ? seen(*peer, peer->out.admits(at->second.open.bytes() + 1)) : RetryBook::View{};
+}
+
+void RetryDealer::on_up(Peer& peer) {
+  // The same router by another connection, or a process that took over its name: the latest one counts.
+  const std::string key = blocks::name_key(peer.node, peer.port);
+  if (const auto was = by_peer.find(peer.id); was != by_peer.end()) {
+    const auto named = by_name.find(key);
+    if (named == by_name.end() || named->second != was->second) by_peer.erase(was);  // it has a new name
+  }
+  const Id id = replica_of(peer);
+  Replica& replica = replicas.at(id);
+  replica.peer = peer.id;
+  // A new life at another endpoint: nobody else would say that the old one is over.
+  const bool new_life = replica.epoch != 0 && peer.epoch > replica.epoch;
+  replica.epoch = peer.epoch;
+  if (new_life && !finish_all(book.down(id, true, hub.loop().now()), "restarted")) return;
+  book.up(id, peer.out.last_sent());
+  changed = true;
+  pump();
+}
+
+void RetryDealer::on_room(Peer&) {
+  changed = true;
+  pump();
+}
+
+void RetryDealer::on_down(Peer& peer, PeerEvent::What what) {
+  const auto known = by_peer.find(peer.id);
+  if (known == by_peer.end()) return;
+  const Id id = known->second;
+  if (replicas.at(id).peer != peer.id) return;  // it is reached another way since
+  const bool life_over = what == PeerEvent::What::restarted;
+  const auto ends = book.down(id, life_over, hub.loop().now());
+  changed = true;
+  if (!finish_all(ends, to_string(what))) return;
+  pump();
+}
+
+// ---- sending
+
+void RetryDealer::pump() {
+  if (hub.closed() || pumping) return;
+  pumping = true;
+  if (changed) {
+    changed = false;
+    book.pump(
+        hub.loop().now(), [this](Id id) { return see(id); },
+        [this](const RetryBook::Send& send) { collect(send); });
+    for (auto& [id, replica] : replicas) flush(id, replica);
+    plan();
+  }
+  for (std::size_t i = 0; i < hub.peers().size(); ++i) say_bye_when_idle(*hub.peers()[i]);
+  pumping = false;
+  check_drain();
+}
+
+void RetryDealer::collect(const RetryBook::Send& send) {
+  Replica& replica = replicas.at(send.replica);
+  const blocks::Stored& request = requests.at(send.ticket).request;
+  wire::BatchBuilder& open = replica.open;
+  const bool follows = send.number == replica.first + open.count() && send.attempt == replica.attempt;
+  if (!follows || open.bytes() + request.bytes > batch_bytes() || open.count() >= options.batch_records ||
+      open.tensors().size() + request.tensors.size() > wire::kMaxTensors / 2) {
+    flush(send.replica, replica);
+  }
+  if (open.empty()) {
+    replica.first = send.number;
+    replica.attempt = send.attempt;
+  }
+  request.add_to(open);
+}
+
+/// What cannot be sent counts as on its way all the same: its connection is gone, which is told in the next
+/// turn, or its attempt times out.
+void RetryDealer::flush(Id id, Replica& replica) {
+  if (replica.open.empty()) return;
+  Batch batch = replica.open.take();
+  Peer* peer = hub.find(replica.peer);
+  if (!peer) return;
+  const std::uint64_t count = batch.count;
+  const std::uint64_t bytes = batch.bytes;
+  const std::uint64_t last = replica.first + count - 1;
+  if (tap) tap(true, peer->node, batch.body.view(), count);
+  wire::Header header{.kind = wire::Kind::request,
+                      .stream = peer->lane,
+                      .epoch = hub.epoch(),
+                      .seq = replica.first,
+                      .options = {}};
+  header.options.count_v = count;
+  header.options.mark(wire::Options::count);
+  if (replica.attempt > 1) {
+    header.options.attempt_v = replica.attempt;
+    header.options.mark(wire::Options::attempt);
+  }
+  header.options.first_retained_v = book.settled_below(id);
+  header.options.mark(wire::Options::first_retained);
+  if (!blocks::send_batch_with(hub, *peer, header, std::move(batch))) return;
+  const std::uint64_t sent = peer->out.last_sent();
+  peer->out.send(bytes, count, last > sent ? last - sent : 0);
+  hub.counts().sent_records += count;
+  hub.counts().sent_bytes += bytes;
+  ++hub.counts().sent_batches;
+}
+
+void RetryDealer::on_idle() {
+  const bool leaving =
+      std::ranges::any_of(hub.peers(), [](const auto& p) { return p->draining && !p->finished; });
+  if (changed || leaving || draining) pump();
+}
+
+void RetryDealer::say_bye_when_idle(Peer& peer) {
+  if (!peer.draining || peer.finished) return;
+  const auto known = by_peer.find(peer.id);
+  if (known != by_peer.end() && book.open_at(known->second) != 0) return;
+  hub.bye(peer, wire::kLast);
+  peer.finished = true;
+}
+
+// ---- ends
+
+void RetryDealer::on_reply(std::uint64_t peer_id, std::uint64_t number, RawReply& reply) {
+  const auto known = by_peer.find(peer_id);
+  if (known == by_peer.end()) return;
+  const Id id = known->second;
+  if (reply.outcome == Outcome::ok) {
+    const auto ticket = book.reply(id, number);
+    changed = changed || book.ready();
+    if (!ticket) {
+      ++hub.counts().late_replies;
+      return;
+    }
+    (void)finish(*ticket, reply);
+    return;
+  }
+  if (!book.expects(id, number)) {
+    ++hub.counts().late_replies;
+    return;
+  }
+  const auto end = book.error(id, number, reply.code, hub.loop().now());
+  changed = true;
+  plan();
+  if (!end) return;  // it will be tried again
+  if (end->why != RetryBook::End::Why::remote_error) {
+    const auto open = requests.find(end->ticket);
+    if (open == requests.end()) return;
+    const std::string said = std::move(reply.text);
+    explain(*end, open->second, said, reply);
+  }
+  (void)finish(end->ticket, reply);
+}
+
+bool RetryDealer::finish(RequestId id, RawReply& reply) {
+  const auto at = requests.find(id);
+  if (at == requests.end()) return !hub.closed();
+  const Done done = std::move(at->second.done);
+  kept_bytes -= at->second.request.bytes;
+  requests.erase(at);
+  const std::weak_ptr<bool> alive = hub.alive();
+  done(reply);
+  return !alive.expired() && !hub.closed();
+}
+
+bool RetryDealer::finish_all(const std::vector<RetryBook::End>& ends, std::string_view what) {
+  for (const RetryBook::End& end : ends) {
+    const auto open = requests.find(end.ticket);
+    if (open == requests.end()) continue;  // closed by the end of another one
+    RawReply reply;
+    explain(end, open->second, what, reply);
+    if (!finish(end.ticket, reply)) return false;
+  }
+  return true;
+}
+
+/// Says who was asked, how often, and in which state they are.
+void RetryDealer::explain(const RetryBook::End& end, const Open& open, std::string_view what,
+                          RawReply& reply) {
+  const auto replica = replicas.find(end.last);
+  reply.peer = replica == replicas.end() ? open.only : replica->second.node;
+  const std::string who = states(options.delivery == Delivery::exactly_once ? reply.peer : open.only);
+  const std::string tried =
+      end.last == 0 ? "never sent"
+                    : format("no reply after {} attempt{}, the last one at {}{}{}", end.attempts,
+                             end.attempts == 1 ? "" : "s", reply.peer, what.empty() ? "" : ": ", what);
+  reply.text = format("{} ({})", tried, who);
+  using Why = RetryBook::End::Why;
+  switch (end.why) {
+    case Why::unknown:
+      reply.outcome = Outcome::unknown;
+      reply.code = wire::Code::outcome_unknown;
+      reply.text = "outcome unknown: " + reply.text;
+      return;
+    case Why::exhausted:
+      reply.outcome = what.empty() ? Outcome::timed_out : Outcome::peer_lost;
+      reply.code = what.empty() ? wire::Code::timed_out : wire::Code::dead;
+      return;
+    default:
+      ++hub.counts().timed_out_requests;
+      reply.outcome = Outcome::timed_out;
+      reply.code = wire::Code::timed_out;
+  }
+}
+
+void RetryDealer::plan() {
+  if (hub.closed()) return;
+  const TimePoint when = book.next_tick(hub.loop().now());
+  if (when >= timer_at) return;
+  if (timer != 0) hub.loop().cancel(timer);
+  timer_at = when;
+  timer = hub.loop().at(when, [this] {
+    timer = 0;
+    timer_at = TimePoint::max();
+    on_time();
+  });
+}
+
+void RetryDealer::on_time() {
+  const auto ends = book.tick(hub.loop().now());
+  changed = true;
+  if (!finish_all(ends, {})) return;
+  pump();
+  plan();
+}
+
+}  // namespace weft

@@ -1,0 +1,147 @@
+// What a Pub is made of. pub.cpp: records and the block's life; pub_members.cpp: who subscribes, and PING;
+// pub_sync.cpp: kept values, snapshots and replay on the sessions; pub_durable.cpp: with a journal.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <weft/blocks/pub.hpp>
+#include <weft/protocol/replay_window.hpp>
+
+#include "blocks/hub.hpp"
+#include "blocks/pub_log.hpp"
+
+namespace weft::blocks {
+
+/// The stream of one topic.
+struct PubTopic {
+  std::uint32_t id = 0;  // its place in `in_order`, and its number in the window
+  std::string frame;
+  std::string stream;
+  wire::DataHeader header;
+  wire::BatchBuilder open;
+  std::size_t last_record = 0;  // where the last record of the open batch begins
+  std::uint64_t seq = 0;        // of the last batch that was published
+  std::uint64_t appended = 0;   // of the last batch that went to the log
+  std::uint64_t announced = 0;  // the sequence that the last PING named
+  wire::BatchBuilder::Batch kept;
+  std::uint64_t kept_seq = 0;
+  bool dirty = false;
+  PubTopic(const std::shared_ptr<wire::BufferPool>& pool, std::size_t reserve) : open(pool, reserve) {}
+};
+
+/// A batch as it went out: body and tensors, shared with the sockets.
+struct PubBatch {
+  std::uint32_t count = 0;
+  std::vector<transport::Frame> frames = {};  // none: they are in the log
+  wire::BatchBuilder::Batch kept = {};        // until it goes out: its last record
+};
+
+/// A batch that is not durable yet.
+struct PubPending {
+  PubTopic* topic = nullptr;
+  PubBatch batch;
+  std::uint64_t bytes = 0;
+  std::uint64_t commit = 0;
+};
+
+/// Part of an application's snapshot.
+struct PubSnapshot {
+  PubTopic* topic = nullptr;
+  std::uint64_t covers = 0;
+  wire::BatchBuilder::Batch batch;
+};
+
+}  // namespace weft::blocks
+
+namespace weft {
+
+struct PubBase::Impl final : blocks::HubClient {
+  using Topic = blocks::PubTopic;
+  using Batch = wire::BatchBuilder::Batch;
+
+  PortOptions options;
+  blocks::Hub hub;
+  std::optional<transport::Socket> data;
+  std::string data_endpoint;
+  Loop::WatchId data_watch = 0;
+  std::unordered_map<std::string, std::unique_ptr<Topic>> topics;
+  std::vector<Topic*> dirty;
+  std::vector<Topic*> changed;   // since a PING named them last
+  std::vector<Topic*> in_order;  // all, as they came
+  std::size_t next_named = 0;
+  std::set<std::string> subscribers;  // their own subscriptions
+  std::uint64_t kept_bytes = 0;
+  protocol::ReplayWindow<blocks::PubBatch> window;
+  std::set<std::uint64_t> followers;  // peers that asked for what they miss: they end a drain
+  SnapshotHandler snapshot_handler;
+  std::map<std::uint64_t, std::deque<blocks::PubSnapshot>> snapshots;  // by peer: what is not sent yet
+  std::unique_ptr<blocks::PubLog> log;
+  std::deque<blocks::PubPending> pending;
+  std::uint64_t pending_bytes = 0;
+  std::uint64_t appended_number = 0;
+  transport::Message message;
+  Loop::HookId hook = 0;
+  Loop::TimerId heartbeat = 0;
+  Loop::TimerId linger_timer = 0;
+  Tap tap;
+  bool draining = false;
+  bool said_goodbye = false;
+
+  Impl(Loop& loop, PortOptions given, RecordType type);
+  [[nodiscard]] bool reliable() const { return log || options.delivery != Delivery::best_effort; }
+  [[nodiscard]] std::uint64_t batch_bytes() const {
+    return std::min(options.batch_bytes, options.max_frame_bytes / 2);
+  }
+
+  // pub.cpp: records
+  Topic* topic_of(std::string_view name);
+  SendStatus put(std::string_view name, const std::function<void(wire::BatchBuilder&)>& encode);
+  void send(Topic& topic);
+  void publish(Topic& topic, blocks::PubBatch batch, std::uint64_t bytes);
+  Batch last_record_of(const Batch& batch, std::size_t last);
+  void keep(Topic& topic, Batch record, std::uint64_t seq);
+  void flush();
+  void on_idle();
+
+  // pub_members.cpp
+  void open_data(const std::string& side);
+  void read_subscriptions();
+  void confirm(std::string_view topic);
+  void send_control(std::string_view topic, const wire::Header& header);
+  void ping_all(bool everything = false);
+  void send_ping(const std::vector<Topic*>& named);
+  void say_goodbye();
+  void end_drain();
+  void on_down(blocks::Peer& peer, PeerEvent::What what) override;
+  /// A follower that lives and has not said that it has everything.
+  [[nodiscard]] bool anyone_follows() const;
+
+  // pub_durable.cpp
+  void open_log();
+  void keep_from_log(Topic& topic);
+  void append(Topic& topic, blocks::PubBatch batch, std::uint64_t bytes);
+  void publish_durable();
+  std::optional<SendStatus> no_room();
+
+  // pub_sync.cpp
+  void on_message(blocks::Peer& peer, const wire::Header& header, transport::Message& received,
+                  std::size_t at) override;
+  void give_kept(blocks::Peer& peer, const wire::Header& header);
+  bool send_kept(blocks::Peer& peer, const Topic& topic);
+  void answer_join(blocks::Peer& peer, const wire::Header& header);
+  bool collect_snapshot(blocks::Peer& peer, const std::vector<std::string>& prefixes);
+  void answer_fetch(blocks::Peer& peer, const wire::Header& header);
+  bool send_on_session(blocks::Peer& peer, const Topic& topic, std::uint64_t seq, std::uint32_t count,
+                       std::uint32_t flags, std::vector<transport::Frame> frames);
+  void send_positions(blocks::Peer& peer, const wire::Buffer& names, const wire::Buffer& sequences,
+                      std::size_t count, std::uint32_t flags);
+};
+
+}  // namespace weft

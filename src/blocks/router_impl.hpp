@@ -1,0 +1,176 @@
+// What a Router is inside: requests that wait for their handler, and replies that wait for credit.
+#pragma once
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <weft/blocks/router.hpp>
+
+#include "blocks/defaults.hpp"
+#include "blocks/hub.hpp"
+#include "blocks/inbox.hpp"
+#include "blocks/reply_window.hpp"
+
+namespace weft {
+
+using blocks::Hub;
+using blocks::Peer;
+using Batch = wire::BatchBuilder::Batch;
+
+namespace blocks {
+
+inline constexpr std::size_t kMaxOpenRequests = 1 << 20;  // of one asker
+inline constexpr std::uint64_t kErrorBytes = 128;         // what an error reply counts against credit
+
+/// Replies to consecutive requests that leave together, or one error.
+struct Replies {
+  Batch batch;
+  std::uint64_t first = 0;
+  wire::Code code = wire::Code::none;
+  std::string text;
+  [[nodiscard]] std::uint64_t bytes() const { return code == wire::Code::none ? batch.bytes : kErrorBytes; }
+};
+
+struct Asker {
+  wire::BatchBuilder open;
+  std::uint64_t first = 0;  // request that the open batch begins with
+  std::deque<Replies> ready;
+  std::uint64_t unanswered = 0;
+  std::uint64_t queued_bytes = 0;  // of `ready`
+  explicit Asker(const std::shared_ptr<wire::BufferPool>& pool) : open(pool, 16 * 1024) {}
+};
+
+/// A batch of requests, held until the last of them has been handed out.
+struct RequestHold {
+  transport::Frame body;
+  std::vector<Tensor> tensors;
+  std::uint64_t peer = 0;
+  std::uint64_t epoch = 0;
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+  std::uint64_t bytes = 0;
+};
+
+struct Waiting {
+  std::shared_ptr<RequestHold> hold;
+  wire::RecordView view;
+  RouterBase::Ticket ticket;
+  bool last = false;  // of its batch
+};
+
+}  // namespace blocks
+
+using blocks::Asker;
+using blocks::kErrorBytes;
+using blocks::kMaxOpenRequests;
+using blocks::Replies;
+using blocks::RequestHold;
+using blocks::Waiting;
+
+struct RouterBase::Impl final : blocks::HubClient {
+  PortOptions options;
+  Hub hub;
+  Handler handler;
+  std::map<std::uint64_t, Asker> askers;
+  std::unique_ptr<blocks::ReplyWindow> window;  // null: best-effort, each request comes once or not at all
+  std::deque<Waiting> waiting;                  // without a handler
+  std::shared_ptr<void> shown;                  // what the record that was handed out last views
+  std::uint64_t queued_bytes = 0;
+  std::size_t open_requests = 0;
+  Loop::HookId hook = 0;
+  Tap tap;
+  bool draining = false;
+  bool pumping = false;
+  std::size_t journal_wake = 0;
+  bool journal_watched = false;
+  std::shared_ptr<Impl*> self = std::make_shared<Impl*>(this);
+
+  Impl(Loop& loop, PortOptions given, RecordType request, RecordType reply)
+      : options(std::move(given)),
+        hub(loop, options,
+            {.block = "router",
+             .peer_block = "dealer",
+             .type = std::move(request),
+             .reply_type = std::move(reply),
+             .sends = true,
+             .receives = true,
+             .data_endpoint = {}},
+            *this) {
+    if (options.delivery != Delivery::best_effort) window = std::make_unique<blocks::ReplyWindow>(options);
+    if (window && window->journal()) watch_journal();
+  }
+  ~Impl() override { leave_journal(); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  /// The journal's thread says that something became durable; this loop's thread sends what waited for it.
+  void watch_journal();
+  void leave_journal();
+  void on_durable();
+
+  Asker& asker_of(const Peer& peer);
+
+  // ---- requests ----
+
+  void on_message(Peer& peer, const wire::Header& header, transport::Message& message,
+                  std::size_t at) override;
+
+  /// Best-effort: once, in order. Else only an old epoch is refused here; each request is looked at by
+  /// itself.
+  bool accept(Peer& peer, const wire::Header& header);
+  /// True: do it. One that came before gets its reply again, if that is there.
+  bool fresh(Peer& peer, std::uint64_t number);
+  /// The asker wants no reply any more: what no handler has seen yet is not done.
+  void on_cancel(Peer& peer, std::uint64_t number);
+  void dispatch(Peer& peer, const std::shared_ptr<RequestHold>& hold);
+
+  /// All requests of a batch have been handed out: its bytes are free, and so is the asker's credit.
+  void done(const RequestHold& hold);
+
+  bool hand_out(Waiting next, const Handler& to);
+
+  bool hand_out(const wire::RecordView& view, Ticket ticket, const Handler& to);
+
+  static std::uint64_t peer_of(const Ticket& ticket) { return ticket.peer_; }
+
+  // ---- replies ----
+
+  Asker* answering(std::uint64_t peer_id, std::uint64_t generation);
+  /// Who asked, when a reply gets there; counted as late when not.
+  Asker* reachable(std::uint64_t peer_id, std::uint64_t generation);
+  /// Remembers a reply, then sends it.
+  void keep(std::uint64_t peer, std::uint64_t generation, std::uint64_t number, blocks::KeptReply reply);
+  void deliver(Asker& asker, std::uint64_t number, const blocks::KeptReply& reply);
+
+  void reply(std::uint64_t peer, std::uint64_t generation, std::uint64_t number,
+             const std::function<void(wire::BatchBuilder&)>& encode);
+
+  void queue_error(Asker& asker, std::uint64_t number, wire::Code code, std::string_view text);
+
+  void fail(std::uint64_t peer, std::uint64_t generation, std::uint64_t number, wire::Code code,
+            std::string_view text);
+
+  void close_batch(Asker& asker);
+
+  void pump();
+
+  bool send_one(Peer& peer, Asker& asker);
+
+  bool send_error(Peer& peer, const Replies& replies);
+
+  // ---- what the hub tells ----
+
+  void on_up(Peer& peer) override;
+  void on_room(Peer&) override { pump(); }
+  void on_down(Peer& peer, PeerEvent::What what) override;
+
+  void on_idle();
+};
+
+}  // namespace weft

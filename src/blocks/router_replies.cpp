@@ -1,0 +1,219 @@
+// Replies of a Router on their way to who asked.
+#include "blocks/router_impl.hpp"
+
+namespace weft {
+
+void RouterBase::Impl::watch_journal() {
+  const std::weak_ptr<Impl*> me = self;
+  Loop& loop = hub.loop();
+  journal_wake = window->journal()->subscribe([me, &loop] {
+    loop.post([me] {
+      if (const auto router = me.lock()) (*router)->on_durable();
+    });
+  });
+  journal_watched = true;
+}
+
+void RouterBase::Impl::leave_journal() {
+  if (std::exchange(journal_watched, false)) window->journal()->unsubscribe(journal_wake);
+}
+
+void RouterBase::Impl::on_durable() {
+  if (hub.closed()) return;
+  window->on_durable(
+      [this](std::uint64_t peer, std::uint64_t epoch, std::uint64_t number, const blocks::KeptReply& reply) {
+        Asker* asker = reachable(peer, epoch);
+        if (asker && asker->queued_bytes < options.capacity_bytes) deliver(*asker, number, reply);
+      });
+  pump();
+}
+
+Asker* RouterBase::Impl::answering(std::uint64_t peer_id, std::uint64_t generation) {
+  --open_requests;
+  Asker* asker = reachable(peer_id, generation);
+  // An asker that does not read: what it waits for will time out. The others are not disturbed.
+  if (asker && asker->queued_bytes >= options.capacity_bytes) {
+    ++hub.counts().dropped_records;
+    return nullptr;
+  }
+  return asker;
+}
+
+Asker* RouterBase::Impl::reachable(std::uint64_t peer_id, std::uint64_t generation) {
+  Peer* peer = hub.find(peer_id);
+  const auto asker = askers.find(peer_id);
+  if (hub.closed() || !peer || peer->epoch != generation || asker == askers.end()) {
+    ++hub.counts().late_replies;
+    return nullptr;
+  }
+  if (asker->second.unanswered != 0) --asker->second.unanswered;
+  const auto state = peer->session.state();
+  if (state == protocol::PeerState::dead || state == protocol::PeerState::closed) {
+    ++hub.counts().late_replies;
+    return nullptr;
+  }
+  return &asker->second;
+}
+
+void RouterBase::Impl::keep(std::uint64_t peer, std::uint64_t generation, std::uint64_t number,
+                            blocks::KeptReply reply) {
+  --open_requests;
+  if (hub.closed()) return;  // what nobody will see is not remembered as done
+  const blocks::KeptReply* kept = window->answer(peer, generation, number, std::move(reply));
+  if (!kept) return;
+  Asker* asker = reachable(peer, generation);
+  // An asker that is away, or does not read, gets it when it asks again.
+  if (asker && asker->queued_bytes < options.capacity_bytes) deliver(*asker, number, *kept);
+}
+
+void RouterBase::Impl::deliver(Asker& asker, std::uint64_t number, const blocks::KeptReply& reply) {
+  if (reply.code != wire::Code::none) return queue_error(asker, number, reply.code, reply.text);
+  const std::uint64_t batch_bytes = std::min(options.batch_bytes, options.max_frame_bytes / 2);
+  wire::BatchBuilder& open = asker.open;
+  if (number != asker.first + open.count() || open.bytes() + reply.record.bytes > batch_bytes ||
+      open.count() >= options.batch_records ||
+      open.tensors().size() + reply.record.tensors.size() > wire::kMaxTensors / 2) {
+    close_batch(asker);
+  }
+  if (open.empty()) asker.first = number;
+  reply.record.add_to(open);
+}
+
+void RouterBase::Impl::reply(std::uint64_t peer, std::uint64_t generation, std::uint64_t number,
+                             const std::function<void(wire::BatchBuilder&)>& encode) {
+  if (window) {
+    wire::BatchBuilder single(hub.pool(), 4096);
+    encode(single);
+    const std::uint64_t most = std::min(options.batch_bytes, options.max_frame_bytes / 2);
+    blocks::KeptReply kept;
+    if (blocks::fits(single, {}, most, options.max_frame_bytes)) {
+      kept.record = blocks::Stored(single.take());
+    } else {
+      kept.code = wire::Code::too_large;
+      kept.text = "the reply does not fit a frame";
+    }
+    return keep(peer, generation, number, std::move(kept));
+  }
+  Asker* asker = answering(peer, generation);
+  if (!asker) return;
+  if (!asker->open.empty() && number != asker->first + asker->open.count()) close_batch(*asker);
+  if (asker->open.empty()) asker->first = number;
+  const std::uint64_t batch_bytes = std::min(options.batch_bytes, options.max_frame_bytes / 2);
+  const auto mark = asker->open.mark();
+  encode(asker->open);
+  if (!blocks::fits(asker->open, mark, batch_bytes, options.max_frame_bytes)) {
+    asker->open.roll_back(mark);
+    return queue_error(*asker, number, wire::Code::too_large, "the reply does not fit a frame");
+  }
+  if (asker->open.bytes() >= batch_bytes || asker->open.count() >= options.batch_records ||
+      asker->open.tensors().size() > wire::kMaxTensors / 2) {
+    close_batch(*asker);
+  }
+}
+
+void RouterBase::Impl::queue_error(Asker& asker, std::uint64_t number, wire::Code code,
+                                   std::string_view text) {
+  close_batch(asker);
+  asker.ready.push_back({{}, number, code, std::string(text)});
+  asker.queued_bytes += kErrorBytes;
+  queued_bytes += kErrorBytes;
+}
+
+void RouterBase::Impl::fail(std::uint64_t peer, std::uint64_t generation, std::uint64_t number,
+                            wire::Code code, std::string_view text) {
+  if (code == wire::Code::none) code = wire::Code::failed;
+  const bool not_done = code == wire::Code::full || code == wire::Code::retry;
+  if (window && !not_done) {
+    return keep(peer, generation, number, {.record = {}, .code = code, .text = std::string(text)});
+  }
+  if (window) window->withdraw(peer, generation, number);
+  Asker* asker = answering(peer, generation);
+  if (asker) queue_error(*asker, number, code, text);
+}
+
+void RouterBase::Impl::close_batch(Asker& asker) {
+  if (asker.open.empty()) return;
+  asker.ready.push_back({asker.open.take(), asker.first, wire::Code::none, {}});
+  asker.queued_bytes += asker.ready.back().bytes();
+  queued_bytes += asker.ready.back().bytes();
+}
+
+void RouterBase::Impl::pump() {
+  if (pumping || hub.closed()) return;
+  pumping = true;
+  for (auto& [id, asker] : askers) {
+    close_batch(asker);
+    Peer* peer = hub.find(id);
+    while (peer && peer->up() && !asker.ready.empty() && send_one(*peer, asker)) {
+    }
+  }
+  pumping = false;
+  if (window) window->forget_peers(hub);
+  std::erase_if(askers, [this](auto& entry) {
+    if (hub.find(entry.first)) return false;
+    for (const Replies& replies : entry.second.ready) queued_bytes -= replies.bytes();
+    return true;
+  });
+}
+
+bool RouterBase::Impl::send_one(Peer& peer, Asker& asker) {
+  Replies& replies = asker.ready.front();
+  const std::uint64_t bytes = replies.bytes();
+  const std::uint64_t count = replies.code == wire::Code::none ? replies.batch.count : 1;
+  if (!peer.out.admits(bytes)) return false;
+  if (replies.code == wire::Code::none) {
+    if (tap) tap(true, peer.node, replies.batch.body.view(), count);
+    if (!hub.send_batch(peer, wire::Kind::reply, replies.first, replies.batch)) return false;
+  } else if (!send_error(peer, replies)) {
+    return false;
+  }
+  peer.out.send(bytes, count, count);
+  hub.counts().sent_records += count;
+  hub.counts().sent_bytes += bytes;
+  ++hub.counts().sent_batches;
+  queued_bytes -= bytes;
+  asker.queued_bytes -= bytes;
+  asker.ready.pop_front();
+  return true;
+}
+
+bool RouterBase::Impl::send_error(Peer& peer, const Replies& replies) {
+  wire::Header header{.kind = wire::Kind::reply,
+                      .stream = peer.lane,
+                      .epoch = hub.epoch(),
+                      .seq = replies.first,
+                      .options = {}};
+  header.options.code_v = replies.code;
+  header.options.mark(wire::Options::code);
+  header.options.text_v = replies.text;
+  header.options.mark(wire::Options::text);
+  return hub.send_header(peer, header) == transport::SendStatus::sent;
+}
+
+void RouterBase::Impl::on_up(Peer& peer) {
+  pump();
+  if (draining) hub.bye(peer, wire::kDraining);  // it was away when the others were told
+}
+
+void RouterBase::Impl::on_down(Peer& peer, PeerEvent::What what) {
+  if (what == PeerEvent::What::finished) return;  // it may still read what it waits for
+  const auto found = askers.find(peer.id);
+  if (found == askers.end()) return;
+  Asker& asker = found->second;
+  close_batch(asker);
+  for (const Replies& replies : asker.ready) {
+    queued_bytes -= replies.bytes();
+    hub.counts().late_replies += replies.code == wire::Code::none ? replies.batch.count : 1;
+  }
+  asker.ready.clear();
+  asker.queued_bytes = 0;
+  if (what == PeerEvent::What::restarted) asker.unanswered = 0;
+}
+
+void RouterBase::Impl::on_idle() {
+  const bool anything = std::ranges::any_of(
+      askers, [](const auto& a) { return !a.second.open.empty() || !a.second.ready.empty(); });
+  if (anything) pump();
+}
+
+}  // namespace weft

@@ -1,0 +1,160 @@
+// Requests on their way to the handler of a Router.
+#include "blocks/router_impl.hpp"
+
+namespace weft {
+
+Asker& RouterBase::Impl::asker_of(const Peer& peer) {
+  auto found = askers.find(peer.id);
+  if (found == askers.end()) found = askers.emplace(peer.id, Asker(hub.pool())).first;
+  return found->second;
+}
+
+void RouterBase::Impl::on_message(Peer& peer, const wire::Header& header, transport::Message& message,
+                                  std::size_t at) {
+  if (header.kind == wire::Kind::cancel) return on_cancel(peer, header.seq);
+  if (header.kind != wire::Kind::request) return hub.reject(wire::Rejection::unexpected, &peer);
+  if (message.size() <= at) return hub.reject(wire::Rejection::bad_frame_count, &peer);
+  const std::uint64_t count = header.options.has(wire::Options::count) ? header.options.count_v : 1;
+  if (const auto why = wire::check_body(message[at].view(), count); why != wire::Rejection::none) {
+    return hub.reject(why, &peer);
+  }
+  if (header.seq > UINT64_MAX / 2) return hub.reject(wire::Rejection::unexpected, &peer);
+  // A peer that ignores its credit would fill the memory of this one.
+  if (peer.held_bytes > 2 * options.window_bytes) return hub.reject(wire::Rejection::too_large, &peer);
+  if (!accept(peer, header)) return;
+  peer.in.skip_to(header.seq + count - 1);
+  auto hold = std::make_shared<RequestHold>();
+  std::uint64_t bytes = 0;
+  for (std::size_t i = at; i < message.size(); ++i) bytes += message[i].size();
+  hold->tensors = blocks::take_tensors(message, at + 1);
+  hold->body = std::move(message[at]);
+  hub.counts().received_records += count;
+  hub.counts().received_bytes += bytes;
+  ++hub.counts().received_batches;
+  if (tap) tap(false, peer.node, hold->body.view(), count);
+  hold->peer = peer.id;
+  hold->epoch = header.epoch;
+  hold->first = header.seq;
+  hold->count = count;
+  hold->bytes = bytes;
+  peer.held_bytes += bytes;
+  dispatch(peer, hold);
+}
+
+bool RouterBase::Impl::accept(Peer& peer, const wire::Header& header) {
+  if (window) {
+    if (header.epoch != peer.epoch || peer.in.begin(header.epoch) == protocol::ReceiveLane::Verdict::fenced) {
+      ++hub.counts().fenced_batches;
+      return false;
+    }
+    if (!header.options.has(wire::Options::first_retained)) return true;
+    if (header.options.first_retained_v > header.seq) {
+      hub.reject(wire::Rejection::unexpected, &peer);
+      return false;
+    }
+    window->settled_below(peer, header.options.first_retained_v);
+    return true;
+  }
+  const auto outcome = peer.in.arrive(header.epoch, header.seq);
+  hub.counts().missed_batches += outcome.missed;
+  if (outcome.verdict == protocol::ReceiveLane::Verdict::accept) return true;
+  const bool old = outcome.verdict == protocol::ReceiveLane::Verdict::fenced;
+  ++(old ? hub.counts().fenced_batches : hub.counts().duplicate_batches);
+  return false;
+}
+
+bool RouterBase::Impl::fresh(Peer& peer, std::uint64_t number) {
+  using Verdict = blocks::ReplyWindow::Verdict;
+  const auto found = window->arrive(peer, number);
+  if (found.verdict == Verdict::fresh) return true;
+  if (found.verdict != Verdict::full) ++hub.counts().repeated_requests;
+  Asker& asker = asker_of(peer);
+  if (asker.queued_bytes >= options.capacity_bytes) return false;  // it does not read; it may ask again
+  switch (found.verdict) {
+    case Verdict::replied:
+      deliver(asker, number, *found.reply);
+      break;
+    case Verdict::gone:
+      queue_error(asker, number, wire::Code::gone,
+                  "the request is older than what is remembered of replies: it is not done again");
+      break;
+    case Verdict::full:
+      queue_error(asker, number, wire::Code::full, "too many requests without a reply");
+      break;
+    default:  // its reply will come, or nobody waits for it
+      break;
+  }
+  return false;
+}
+
+void RouterBase::Impl::on_cancel(Peer& peer, std::uint64_t number) {
+  const auto at = std::ranges::find_if(waiting, [&](const Waiting& w) {
+    return w.ticket.peer_ == peer.id && w.ticket.number_ == number && w.ticket.generation_ == peer.epoch;
+  });
+  if (at == waiting.end() || number == 0) return;  // a handler has it: its reply will be late there
+  Waiting next = std::move(*at);
+  waiting.erase(at);
+  next.ticket.number_ = 0;
+  --open_requests;
+  Asker& asker = asker_of(peer);
+  if (asker.unanswered != 0) --asker.unanswered;
+  if (window) window->withdraw(peer.id, peer.epoch, number);
+  if (next.last) done(*next.hold);
+}
+
+void RouterBase::Impl::dispatch(Peer& peer, const std::shared_ptr<RequestHold>& hold) {
+  const std::weak_ptr<bool> alive = hub.alive();
+  const std::uint64_t id = peer.id;
+  const std::uint64_t generation = peer.epoch;
+  const std::string node = peer.node;
+  bool held = false;
+  wire::BatchReader reader(hold->body.view());
+  for (std::uint64_t i = 0; i < hold->count; ++i) {
+    const wire::RecordView view{reader.next(), hold->tensors};
+    if (window && !fresh(peer, hold->first + i)) continue;
+    Asker& asker = asker_of(peer);
+    ++asker.unanswered;
+    ++open_requests;
+    Ticket ticket(self, id, generation, hold->first + i, node);
+    if (asker.unanswered > kMaxOpenRequests) {
+      ticket.fail(wire::Code::full, "too many requests without an answer");
+    } else if (handler) {
+      hand_out(view, std::move(ticket), handler);
+    } else {
+      held = i + 1 == hold->count;
+      waiting.push_back({hold, view, std::move(ticket), held});
+    }
+    if (alive.expired() || hub.closed() || hub.find(id) == nullptr) return;
+  }
+  if (!held) done(*hold);
+}
+
+void RouterBase::Impl::done(const RequestHold& hold) {
+  Peer* peer = hub.find(hold.peer);
+  if (!peer) return;
+  peer->held_bytes -= std::min(peer->held_bytes, hold.bytes);
+  if (hold.count != 0) hub.settled(*peer, hold.epoch, hold.first + hold.count - 1, hold.bytes);
+}
+
+bool RouterBase::Impl::hand_out(Waiting next, const Handler& to) {
+  const std::weak_ptr<bool> alive = hub.alive();
+  const bool taken = hand_out(next.view, std::move(next.ticket), to);
+  if (next.last && !alive.expired() && !hub.closed()) done(*next.hold);
+  return taken;
+}
+
+bool RouterBase::Impl::hand_out(const wire::RecordView& view, Ticket ticket, const Handler& to) {
+  const std::uint64_t peer = peer_of(ticket);
+  const std::weak_ptr<bool> alive = hub.alive();
+  // What the handler sends through ports that share the journal is in one commit with its reply.
+  const std::shared_ptr<Journal> journal = window ? options.journal : nullptr;
+  if (journal) journal->hold();
+  const bool taken = to(view, std::move(ticket));
+  if (journal) (void)journal->release();  // what is refused stays open until there is room
+  if (taken) return true;
+  // The ticket went into the handler unused, and has answered "failed" already; say why in the counts.
+  if (!alive.expired()) hub.reject(wire::Rejection::wrong_type, hub.find(peer));
+  return false;
+}
+
+}  // namespace weft

@@ -1,0 +1,32 @@
+#include "blocks/stored.hpp"
+
+#include <utility>
+
+#include <weft/blocks/raw.hpp>
+#include <weft/transport/frame.hpp>
+
+namespace weft::blocks {
+
+Stored::Stored(wire::BatchBuilder::Batch batch)
+    : packed(batch.body.view().begin(), batch.body.view().end()),
+      tensors(std::move(batch.tensors)),
+      bytes(batch.bytes) {}
+
+void Stored::add_to(wire::BatchBuilder& batch) const {
+  add_forwarded(batch, {packed, tensors});
+}
+
+bool send_batch_with(Hub& hub, Peer& peer, const wire::Header& header, wire::BatchBuilder::Batch batch) {
+  wire::Buffer head = hub.pool()->take(512);
+  wire::encode(header, head);
+  std::vector<transport::Frame> frames;
+  frames.reserve(2 + batch.tensors.size());
+  frames.emplace_back(head.view());
+  // A small body would pin a large pooled block for as long as it is on its way: copy it instead.
+  const bool copy = batch.body.size() * 4 < batch.body.capacity();
+  copy ? frames.emplace_back(batch.body.view()) : frames.emplace_back(std::move(batch.body));
+  for (const Tensor& tensor : batch.tensors) frames.emplace_back(tensor);
+  return hub.send(peer, frames) == transport::SendStatus::sent;
+}
+
+}  // namespace weft::blocks

@@ -1,0 +1,123 @@
+// What a Sub is made of. sub.cpp: the block's life; sub_join.cpp: its publishers, as they come and go;
+// sub_live.cpp: data as it comes, gaps counted; sub_replay.cpp: the same without gaps.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <weft/blocks/sub.hpp>
+#include <weft/protocol/replay_reader.hpp>
+
+#include "blocks/hub.hpp"
+#include "blocks/inbox.hpp"
+
+namespace weft::blocks {
+
+/// The stream of one topic, best effort.
+struct SubLane : protocol::ReceiveLane {
+  unsigned live = 0;  // the join in which its last live batch came
+};
+
+/// The data of one publisher.
+struct Source {
+  std::optional<transport::Socket> socket;
+  Loop::WatchId watch = 0;
+  std::string endpoint;
+  std::string own_topic;  // the subscription that is ours alone
+  std::uint64_t epoch = 0;
+  unsigned joins = 0;      // confirmations on this socket
+  bool confirmed = false;  // our subscriptions are active there
+  bool finished = false;   // its BYE came behind its last data
+  TimePoint last_data{};
+  std::unordered_map<std::string, SubLane> lanes;  // best effort
+
+  using Reader = protocol::ReplayReader<InboxItem>;
+  std::unique_ptr<Reader> reader;  // without gaps
+  protocol::ReplayCounts tallied;  // of the reader, as far as they are in the port's counts
+  bool leaving = false;            // it has said BYE: done when nothing is missing
+  bool stalled = false;            // nothing is asked until the handler has caught up
+  TimePoint confirm_by = TimePoint::max();
+  Duration confirm_wait = std::chrono::seconds(1);
+  Loop::TimerId timer = 0;
+  TimePoint timer_at = TimePoint::max();
+};
+
+}  // namespace weft::blocks
+
+namespace weft {
+
+struct SubBase::Impl final : blocks::HubClient {
+  PortOptions options;
+  std::vector<std::string> prefixes;
+  blocks::Hub hub;
+  blocks::Inbox inbox;
+  std::map<std::uint64_t, blocks::Source> sources;  // by peer
+  std::set<std::uint64_t> restarted;                // peers of which an earlier incarnation was followed
+  transport::Message message;
+  std::uint64_t held_bytes = 0;
+  std::uint64_t joins = 0;
+  Tap tap;
+  bool draining = false;
+
+  Impl(Loop& loop, PortOptions given, RecordType type);
+  [[nodiscard]] bool reliable() const { return options.delivery != Delivery::best_effort; }
+  [[nodiscard]] bool wants(std::string_view topic) const;
+
+  // sub_join.cpp
+  void on_up(blocks::Peer& peer) override;
+  void on_down(blocks::Peer& peer, PeerEvent::What what) override;
+  std::string new_own_topic();
+  void subscribe_anew(blocks::Source& source);
+  void await_last_data(std::uint64_t id);
+  void finish(std::uint64_t id, blocks::Source& source);
+  void drop_socket(blocks::Source& source);
+  void forget(std::map<std::uint64_t, blocks::Source>::iterator at);
+  void forget_removed();
+
+  // sub_live.cpp
+  [[nodiscard]] bool full() const {
+    return inbox.paused() || (!inbox.handler && held_bytes >= options.window_bytes);
+  }
+  void watch(std::uint64_t id, blocks::Source& source);
+  void watch_all();
+  void read(std::uint64_t id);
+  void handle(std::uint64_t id, blocks::Source& source);
+  blocks::SubLane* lane_of(blocks::Source& source, std::string_view stream);
+  bool checked(const wire::Header& header, std::size_t at, blocks::InboxItem& item);
+  bool accepted(const protocol::ReceiveLane::Outcome& outcome);
+  void fill(blocks::InboxItem& item, std::uint64_t id, std::string_view topic, const wire::Header& header);
+  void take(blocks::InboxItem item);
+  void control(std::uint64_t id, blocks::Source& source, std::string_view topic, const wire::Header& header);
+  void compare(std::uint64_t id, blocks::Source& source, const wire::Header& header);
+  void ask_for_kept(std::uint64_t id);
+  void pack_prefixes(wire::Buffer& names) const;
+  void on_message(blocks::Peer& peer, const wire::Header& header, transport::Message& received,
+                  std::size_t at) override;
+
+  // sub_replay.cpp
+  void follow(std::uint64_t id, blocks::Source& source);
+  void resume(std::uint64_t id, blocks::Source& source);
+  void confirmed(std::uint64_t id, blocks::Source& source, const wire::Header& ping);
+  void live(std::uint64_t id, blocks::Source& source, std::string_view topic, const wire::Header& header);
+  void leave(std::uint64_t id, blocks::Source& source, const wire::Header& bye);
+  void on_answer(blocks::Peer& peer, const wire::Header& header, std::uint32_t flags);
+  void on_batch(std::uint64_t id, blocks::Source& source, std::string_view topic, const wire::Header& header,
+                std::size_t at, bool replayed);
+  void on_snapshot(std::uint64_t id, blocks::Source& source, const wire::Header& header);
+  void on_list(blocks::Source& source, const wire::Header& header, std::uint32_t flags);
+  /// Hands over what is in order, asks what is to be asked, and sets the timer. The source may be gone after
+  /// it.
+  void pump(std::uint64_t id);
+  bool hand_over(std::uint64_t id);
+  bool hand_over_rest(std::uint64_t id);
+  void ask(blocks::Peer& peer, const protocol::ReplayStep& step);
+  void plan(std::uint64_t id, blocks::Source& source);
+  void tally(blocks::Source& source);
+};
+
+}  // namespace weft

@@ -1,0 +1,135 @@
+// The publishers of a Sub, as they come and go.
+#include <algorithm>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+
+#include "blocks/sub_impl.hpp"
+#include "blocks/topics.hpp"
+
+namespace weft {
+
+using blocks::Peer;
+using blocks::Source;
+
+namespace {
+
+constexpr Duration kLastData = std::chrono::seconds(1);  // how long a BYE waits for data that it overtook
+constexpr int kHighWater = 2000;
+
+}  // namespace
+
+void SubBase::Impl::on_up(Peer& peer) {
+  Source& source = sources[peer.id];
+  const bool goes_on = source.reader && source.epoch == peer.epoch;
+  const std::string endpoint = blocks::reachable(peer.data_endpoint, peer.endpoint);
+  if (source.socket && source.epoch == peer.epoch && source.endpoint == endpoint) {
+    // ZeroMQ reconnects it. When its connection never broke, only a new subscription brings a new PING.
+    if (!source.confirmed) subscribe_anew(source);
+    return resume(peer.id, source);
+  }
+  drop_socket(source);
+  if (peer.data_endpoint.empty()) {
+    hub.nack(peer, wire::Code::bad_request, "a publisher's HELLO needs the option data_endpoint");
+    return;
+  }
+  source.endpoint = endpoint;
+  source.epoch = peer.epoch;
+  source.confirmed = source.finished = false;
+  source.joins = 0;
+  source.lanes.clear();
+  if (reliable() && !goes_on) follow(peer.id, source);
+  source.own_topic = new_own_topic();
+  transport::Socket socket(hub.loop().context(), transport::SocketType::sub,
+                           {.receive_high_water = kHighWater, .max_frame_bytes = options.max_frame_bytes});
+  try {
+    socket.connect(endpoint);
+  } catch (const Error& error) {  // the publisher named nonsense
+    hub.nack(peer, wire::Code::bad_request, error.what());
+    return;
+  }
+  for (const std::string& prefix : prefixes) socket.subscribe(as_bytes(prefix));
+  socket.subscribe(as_bytes(blocks::kTopicAll));
+  socket.subscribe(as_bytes(source.own_topic));  // last: when it is active, so are the others
+  source.socket.emplace(std::move(socket));
+  watch(peer.id, source);
+  resume(peer.id, source);
+}
+
+void SubBase::Impl::subscribe_anew(Source& source) {
+  if (!source.socket) return;
+  source.socket->unsubscribe(as_bytes(source.own_topic));
+  source.own_topic = new_own_topic();
+  source.socket->subscribe(as_bytes(source.own_topic));
+}
+
+std::string SubBase::Impl::new_own_topic() {
+  return std::string(blocks::kTopicSub) +
+         format("{}.{}/{}.{}", options.node.substr(0, 100), options.name.substr(0, 30), hub.epoch(), ++joins);
+}
+
+void SubBase::Impl::on_down(Peer& peer, PeerEvent::What what) {
+  const auto found = sources.find(peer.id);
+  if (found == sources.end()) return;
+  if (what == PeerEvent::What::finished) return await_last_data(peer.id);
+  if (what == PeerEvent::What::dead && hub.find(peer.id) != nullptr && peer.socket && peer.socket->open()) {
+    found->second.confirmed = false;  // it may come back on the same socket
+    if (found->second.reader) found->second.reader->pause();
+    return;
+  }
+  if (what == PeerEvent::What::restarted) restarted.insert(peer.id);
+  forget(found);
+}
+
+/// The session's BYE may overtake data; the BYE behind the data may be lost with it, at the high-water
+/// mark.
+void SubBase::Impl::await_last_data(std::uint64_t id) {
+  const auto found = sources.find(id);
+  if (found == sources.end() || found->second.finished) return;
+  const TimePoint quiet = std::max(found->second.last_data, hub.loop().now()) + kLastData;
+  hub.loop().at(quiet, [this, id, quiet, weak = std::weak_ptr<bool>(hub.alive())] {
+    if (weak.expired() || hub.closed()) return;
+    const auto source = sources.find(id);
+    if (source == sources.end()) return;
+    source->second.last_data + kLastData > quiet ? await_last_data(id) : finish(id, source->second);
+  });
+}
+
+/// The publisher has said BYE and nothing of it is on its way any more.
+void SubBase::Impl::finish(std::uint64_t id, Source& source) {
+  if (source.finished) return;
+  source.finished = true;
+  if (source.reader && !hand_over_rest(id)) return;
+  if (Peer* peer = hub.find(id)) hub.emit(*peer, PeerEvent::What::finished);
+}
+
+void SubBase::Impl::drop_socket(Source& source) {
+  if (source.watch != 0) hub.loop().unwatch(source.watch);
+  source.watch = 0;
+  if (source.socket) source.socket->close();
+  source.socket.reset();
+}
+
+void SubBase::Impl::forget(std::map<std::uint64_t, Source>::iterator at) {
+  drop_socket(at->second);
+  const std::uint64_t id = at->first;
+  if (at->second.reader && !hand_over_rest(id)) return;
+  const auto still = sources.find(id);
+  if (still == sources.end()) return;
+  if (still->second.timer != 0) hub.loop().cancel(still->second.timer);
+  sources.erase(still);
+}
+
+void SubBase::Impl::forget_removed() {
+  std::vector<std::uint64_t> removed;
+  for (const auto& entry : sources) {
+    if (hub.find(entry.first) == nullptr) removed.push_back(entry.first);
+  }
+  for (const std::uint64_t id : removed) {
+    restarted.erase(id);
+    if (const auto at = sources.find(id); at != sources.end()) forget(at);
+    if (hub.closed()) return;
+  }
+}
+
+}  // namespace weft
