@@ -39,6 +39,12 @@ void SimSender::on_start() {
   outbox_.emplace(protocol::OutboxOptions{
       .delivery = options.delivery, .distribute = options.distribute, .max_attempts = options.max_attempts});
   if (options.bug != PlantedBug::forget_epoch || epoch_ == 0) epoch_ = world_.next_epoch();
+  // Its clock is another one now.
+  next_batch_ = clock();
+  if (blocked_) {
+    blocked_->not_before = TimePoint::min();
+    if (options.ttl > Duration::zero()) blocked_->expires = clock() + options.ttl;
+  }
   peers_.clear();
   peers_.resize(options.receivers);
   for (std::uint32_t i = 0; i < options.receivers; ++i)
