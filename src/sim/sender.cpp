@@ -95,8 +95,10 @@ void SimSender::restore() {
   });
   journal_->changes().put("meta", as_key("epoch"), pack_numbers({epoch_}));
   // What was about to end has ended when its commit survived.
+  const auto mark = store.read("meta", as_key("mark"));
+  const std::uint64_t survived = mark ? unpack_numbers(*mark)[0] : 0;
   for (const Ended& ended : std::exchange(ended_, {})) {
-    if (!batches_.contains(ended.id)) tell_fate(*ended.batch, ended.fate);
+    if (ended.mark <= survived) tell_fate(*ended.batch, ended.fate);
   }
 }
 
@@ -111,6 +113,8 @@ void SimSender::finish() {
   if (!refused_) produce();
   assign();
   if (journal_) {
+    if (!journal_->changes().empty())
+      journal_->changes().put("meta", as_key("mark"), pack_numbers({++marks_}));
     refused_ = !journal_->submit();
     if (journal_->store().waiting() && !flushing_) {
       flushing_ = true;
@@ -273,7 +277,7 @@ void SimSender::end_batch(const Outbox::Done& done) {
   }
   // An application is told when the end is durable: until then a crash may bring the batch back.
   if (journal_) {
-    ended_.push_back({journal_->store().next(), done.entry.id, batch, done.fate});
+    ended_.push_back({journal_->store().next(), marks_ + 1, batch, done.fate});
   } else {
     tell_fate(*batch, done.fate);
   }
@@ -424,7 +428,7 @@ void SimSender::on_reject(Peer& peer, const SimMessage& message) {
   const std::uint32_t most = world_.options().max_attempts;
   if (most != 0 && entry->attempts >= most) {
     if (journal_) {
-      ended_.push_back({journal_->store().next(), entry->id, batch, Fate::dead_lettered});
+      ended_.push_back({journal_->store().next(), marks_ + 1, batch, Fate::dead_lettered});
     } else {
       tell_fate(*batch, Fate::dead_lettered);
     }

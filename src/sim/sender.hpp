@@ -78,13 +78,14 @@ class SimSender final : public SimProcess {
   SimBatchPtr blocked_batch_;
   std::set<std::uint32_t> touched_;  // lanes that may have something to send
   struct Ended {
-    std::uint64_t number = 0;  // commit that ends it
-    std::uint64_t id = 0;
+    std::uint64_t number = 0;  // commit that ends it, as the journal of this life counts
+    std::uint64_t mark = 0;    // the same, counted over all lives
     SimBatchPtr batch;
     protocol::Fate fate = protocol::Fate::processed;
   };
   std::deque<std::pair<std::uint64_t, SimBatchPtr>> unconfirmed_;  // accepted with a commit not yet durable
   std::deque<Ended> ended_;  // by a commit not yet durable: a crash may give it back
+  std::uint64_t marks_ = 0;  // commits made, over all lives
   bool flushing_ = false;
   bool refused_ = false;  // by the journal: no room
 };

@@ -143,6 +143,7 @@ class World {
   void tick(SimProcess& process);
   [[nodiscard]] bool at_rest() const;
   bool come_to_rest();
+  void run_for(Duration span);
   void stay_at_rest();
 
   PushPullOptions options_;
