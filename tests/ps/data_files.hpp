@@ -14,7 +14,7 @@ namespace weft::ps::test {
 /// nullopt, with a message, when it is absent.
 inline std::optional<std::string> data_file(const std::string& name) {
   const char* given = std::getenv("WEFT_DATA_DIR");
-  const auto source = std::filesystem::path(__FILE__).parent_path().parent_path().parent_path();
+  const auto source = std::filesystem::path(WEFT_TEST_SOURCE_DIR);
   const auto folder = given ? std::filesystem::path(given) : source.parent_path() / "shared" / "data";
   std::error_code code;
   if (std::filesystem::exists(folder / name, code)) return (folder / name).string();

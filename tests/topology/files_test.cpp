@@ -21,9 +21,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const fs::path kFiles = fs::path(__FILE__).parent_path() / "files";
-const fs::path kSchema =
-    fs::path(__FILE__).parent_path().parent_path().parent_path() / "docs/reference/topology.schema.json";
+const fs::path kFiles = fs::path(WEFT_TEST_SOURCE_DIR) / "tests/topology/files";
+const fs::path kSchema = fs::path(WEFT_TEST_SOURCE_DIR) / "docs/reference/topology.schema.json";
 
 std::string slurp(const fs::path& path) {
   std::ifstream stream(path);

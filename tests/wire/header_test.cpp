@@ -252,6 +252,8 @@ TEST_CASE("a header may carry every option at once") {
   o.version_low = o.version_high = 1;
   o.topics_v = o.sequences_v = as_bytes(list);
   o.range_count = 1, o.ranges_v[0] = 5, o.ranges_v[1] = 5;
+  o.delivery_v = 1, o.seen_v = 1, o.stream_epoch_v = 1;
+  o.missing_count = 1, o.missing_v[0] = 5, o.missing_v[1] = 5;
 
   const std::string bytes = bytes_of_header(header);
 

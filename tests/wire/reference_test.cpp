@@ -213,11 +213,10 @@ TEST_CASE("the reference numbers kinds, codes and flags and names rejections as 
   CHECK(codes.size() == static_cast<std::size_t>(Code::outcome_unknown));
   for (const auto& [number, name] : codes) CHECK(to_string(static_cast<Code>(std::stoi(number))) == name);
 
-  const std::map<std::string, std::string> flags{{std::to_string(kSnapshot), "snapshot"},
-                                                 {std::to_string(kEndOfSnapshot), "end of snapshot"},
-                                                 {std::to_string(kTombstone), "tombstone"},
-                                                 {std::to_string(kLast), "last"},
-                                                 {std::to_string(kDraining), "draining"}};
+  const std::map<std::string, std::string> flags{
+      {std::to_string(kSnapshot), "snapshot"},   {std::to_string(kEndOfSnapshot), "end of snapshot"},
+      {std::to_string(kTombstone), "tombstone"}, {std::to_string(kLast), "last"},
+      {std::to_string(kDraining), "draining"},   {std::to_string(kReplay), "replay"}};
   CHECK(table("| bit | name |") == flags);
 
   const auto reasons = table("| reason | when |");
