@@ -47,7 +47,7 @@ void no_delay(int fd) {
 
 }  // namespace
 
-Proxy::Proxy(ProxyOptions options)
+Proxy::Proxy(const ProxyOptions& options)
     : faults_(options.faults), seed_(options.seed), engine_(mixed(options.seed)) {
   set_target(options.target);
   sockaddr_in address = parse_endpoint(options.listen, true);
@@ -224,13 +224,12 @@ void Proxy::serve(Connection& connection, TimePoint now) {
 }
 
 void Proxy::read(Connection& connection, End& from, Pipe& pipe, TimePoint now) {
-  std::string chunk;
   for (int i = 0; !connection.dead && !from.eof && from.readable && !pipe.full(); ++i) {
     if (i == kChunksPerTurn) {
       busy_ = true;
       return;
     }
-    chunk.resize(faults_.chunk);
+    std::string chunk(faults_.chunk, '\0');
     const ssize_t got = ::recv(from.fd, chunk.data(), chunk.size(), 0);
     if (got > 0) {
       chunk.resize(static_cast<std::size_t>(got));

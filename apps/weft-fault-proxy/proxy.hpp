@@ -31,7 +31,7 @@ struct ProxyOptions {
 class Proxy {
  public:
   /// Binds. Throws Error{bad_endpoint, address_in_use, io}.
-  explicit Proxy(ProxyOptions options);
+  explicit Proxy(const ProxyOptions& options);
   ~Proxy();
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
