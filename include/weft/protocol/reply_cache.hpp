@@ -138,7 +138,7 @@ class ReplyCache {
     std::size_t handling = 0;
     Entries entries;
     std::map<std::uint64_t, typename Order::iterator> kept;
-    std::list<Client*>::iterator recent;
+    typename std::list<Client*>::iterator recent;
   };
 
   Client* find(std::string_view name, std::uint64_t epoch) {
