@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <cassert>
 #include <condition_variable>
+#include <csignal>
 #include <map>
 #include <mutex>
 #include <thread>
 #include <utility>
+
+#include <pthread.h>
 
 #include <weft/journal/store.hpp>
 
@@ -23,7 +26,13 @@ constexpr std::size_t kMostRoom = 1 << 20;
 
 struct Journal::Impl {
   explicit Impl(const JournalOptions& options) : log(options.log), store(options) {
+    // Signals are for the owner's threads: one that this thread took would end the process in the midst of a
+    // drain.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     thread = std::thread([this] { run(); });
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
   ~Impl() {
     {
