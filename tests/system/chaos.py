@@ -1,5 +1,8 @@
 """weft chaos: nodes are killed and stopped while they work, and every record is accounted for."""
 
+import json
+import os
+
 from weft_support import *
 
 RECORDS = 20000 if SLOW > 1 else 100000
@@ -81,6 +84,44 @@ def two_sources_are_told_apart():
 """) + "  - {from: other.out, to: sink.in, pattern: push-pull, delivery: %s}\n" % DELIVERY
     ledger, _ = _chaos("two", "--set", "rate=0", text=text)
     equal((ledger["attempted"], ledger["processed"]), (RECORDS + 2000, RECORDS + 2000), "records")
+
+
+def at_least_once_loses_nothing_when_receivers_are_killed():
+    text = DIRECT.replace("delivery: " + DELIVERY, "delivery: at-least-once")
+    ledger, _ = _chaos("again", "--kill", "sink", "--every", "300ms", "--in-turn", text=text)
+    equal((ledger["processed"], ledger["lost"]), (RECORDS, 0), "processed and lost")
+    check(ledger["faults"]["killed"] >= 3, "only %d kills" % ledger["faults"]["killed"])
+
+
+PIPELINE = """
+weft: 1
+name: once
+params: {records: %d, rate: %d}
+nodes:
+  source:
+    run: weft-source
+    with: {count: "${records}", rate: "${rate}", resume: true, generator: {kind: counter, size: 100B}}
+  relay: {run: weft-relay, replicas: 2}
+  sink:
+    run: weft-sink
+    with: {output: once.jsonl, check-field: n}
+links:
+  - {from: source.out, to: relay.in, pattern: push-pull, delivery: exactly-once,
+     journal: {from: j/source, to: j/relay}}
+  - {from: relay.out, to: sink.in, pattern: push-pull, delivery: exactly-once,
+     journal: {from: j/relay, to: j/sink}}
+limits: {drain: 60s}
+""" % (RECORDS, RECORDS // 2)
+
+
+def a_pipeline_of_transactions_has_the_result_of_a_run_without_faults():
+    ledger, report = _chaos("once", "--kill", "source", "--kill", "relay", "--kill", "sink", "--every",
+                            "%dms" % (500 * SLOW), "--in-turn", text=PIPELINE)
+    equal((ledger["processed"], ledger["lost"], ledger["duplicated"]), (RECORDS, 0, 0), "processed, lost, duplicated")
+    check(sum(one["restarts"] for one in report["nodes"]) >= 2, "hardly anything was killed")
+    with open(os.path.join(WORK, "once.jsonl")) as out:
+        numbers = sorted(json.loads(line)["n"] for line in out)
+    equal(numbers, list(range(RECORDS)), "the numbers in the sink's file")
 
 
 def what_cannot_be_counted_or_broken_is_said():
