@@ -7,7 +7,7 @@ from ledger import Ledger, numbers
 from netns import Network, SmallDisk, hold
 from weft_support import *
 
-DELIVERY = "best-effort"  # with a delivery that promises more, LOST_AT_MOST is 0
+DELIVERY = "at-least-once"  # with a delivery that promises more, LOST_AT_MOST is 0
 LOST_AT_MOST = {"best-effort": None, "at-least-once": 0, "exactly-once": 0}[DELIVERY]
 
 
