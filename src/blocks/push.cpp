@@ -136,6 +136,7 @@ wire::BatchBuilder* PushBase::begin(const To& to, SendStatus& why) {
   Impl& impl = *impl_;
   why = SendStatus::closed;
   if (impl.hub.closed() || impl.draining) return nullptr;
+  if (impl.reliable && impl.by_peer()) impl.update_room();  // counts what is open for each receiver
   if (impl.blocked) impl.pump();
   if (impl.blocked) {
     const SendStatus refusal = impl.refusal();

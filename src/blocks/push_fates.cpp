@@ -1,5 +1,6 @@
 // What becomes of the parcels of an acknowledging Push: counted, told, buried, and kept in its journal.
 #include <algorithm>
+#include <utility>
 
 #include <weft/core/format.hpp>
 
@@ -186,6 +187,15 @@ void ReliablePush::unstage() {
     journal_->change().put(info_space_, as_bytes("accepted"), NumberKey(accepted_total_).view());
     totals_.emplace_back(journal_->next(), accepted_total_);
   }
+}
+
+// Whoever was given what these records were made from will be given it again, and make them again.
+void ReliablePush::drop_staged() {
+  for (const Staged& staged : std::exchange(staged_, {})) {
+    hub_.counts().dropped_records += staged.parcel.count;
+    tell(staged.parcel, 0, staged.parcel.count, RecordFate::dropped);
+  }
+  staged_bytes_ = staged_records_ = 0;
 }
 
 std::uint64_t ReliablePush::admit(Parcel parcel, std::uint32_t lane, std::uint32_t attempts, Duration delay) {

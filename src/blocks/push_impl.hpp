@@ -73,12 +73,18 @@ struct PushBase::Impl final : blocks::HubClient {
     });
     // What a handler sends joins the commit of what it was given.
     if (options.journal) {
-      prepare = options.journal->before_commit([this] {
-        if (options.journal->entered()) return;
-        close_all();
-        reliable->unstage();
-        pump();
-      });
+      prepare = options.journal->before_commit(
+          [this] {
+            if (options.journal->entered()) return;
+            close_all();
+            reliable->unstage();
+            pump();
+          },
+          [this] {
+            close_all();
+            reliable->drop_staged();
+            update_room();
+          });
     }
   }
 
@@ -156,7 +162,12 @@ struct PushBase::Impl final : blocks::HubClient {
 
   [[nodiscard]] SendStatus refusal() const {
     if (!reliable) return queued_bytes >= options.capacity_bytes ? SendStatus::would_block : SendStatus::ok;
-    return reliable->room(shared.open.bytes(), shared.open.count());
+    std::uint64_t open_bytes = shared.open.bytes(), open_records = shared.open.count();
+    for (const auto& [id, queue] : queues) {
+      open_bytes += queue.open.bytes();
+      open_records += queue.open.count();
+    }
+    return reliable->room(open_bytes, open_records);
   }
 
   void drop(std::uint64_t records) { hub.counts().dropped_records += records; }

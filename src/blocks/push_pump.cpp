@@ -1,4 +1,6 @@
 // What a Push does with its batches when there is room, when it is idle, and when a peer comes or goes.
+#include <algorithm>
+
 #include "blocks/push_impl.hpp"
 
 namespace weft {
@@ -127,6 +129,14 @@ bool PushBase::Impl::send_native(NativeTarget& native) {
 void PushBase::Impl::update_room() {
   const bool was_blocked = blocked;
   blocked = refusal() != SendStatus::ok;
+  if (reliable && options.capacity_records != 0) {
+    // The open batch ends with the last record that there is room for.
+    const std::uint64_t left =
+        options.capacity_records - std::min(options.capacity_records, reliable->left());
+    self.batch_records_ =
+        left == 0 ? options.batch_records
+                  : static_cast<std::uint32_t>(std::min<std::uint64_t>(left, options.batch_records));
+  }
   const bool special = reliable && shared.kind != default_kind();
   self.open_ = blocked || special || by_peer() || draining || hub.closed() ? nullptr : &shared.open;
   room_came = room_came || (was_blocked && !blocked);

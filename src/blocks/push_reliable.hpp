@@ -39,6 +39,8 @@ class ReliablePush {
               std::vector<std::uint64_t> keys, std::vector<std::uint64_t> correlations);
   /// Accepts what was handed over while a transaction was open.
   void unstage();
+  /// ... or forgets it: the transaction was abandoned.
+  void drop_staged();
   /// Why no record can be taken now; ok: one can. `open` is what the block holds in open batches.
   [[nodiscard]] SendStatus room(std::uint64_t open_bytes, std::uint64_t open_records) const;
   bool drop_oldest();
@@ -51,7 +53,7 @@ class ReliablePush {
   /// Everything that was accepted is in the journal, synced.
   [[nodiscard]] bool durable() const;
   [[nodiscard]] bool handed_over() const;
-  [[nodiscard]] std::uint64_t left() const { return outbox_.records() + letter_records_; }
+  [[nodiscard]] std::uint64_t left() const { return outbox_.records() + letter_records_ + staged_records_; }
   void fill(PortStats& stats) const;
   /// Records accepted: those that are durable, with a journal.
   [[nodiscard]] std::uint64_t accepted_total() const {

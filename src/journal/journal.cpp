@@ -63,6 +63,20 @@ struct Journal::Impl {
     return status;
   }
 
+  struct Port {
+    std::function<void()> prepare, forget;
+  };
+
+  // By id: callbacks may come and go.
+  void for_each_port(std::function<void()> Port::*call) {
+    for (auto at = ports.begin(); at != ports.end();) {
+      const std::size_t id = at->first;
+      const std::function<void()> copy = at->second.*call;
+      if (copy) copy();
+      at = ports.upper_bound(id);
+    }
+  }
+
   // The next changes are likely as large as these, and the block of some earlier ones is warm.
   void prepare_next(std::size_t size) { open.encoded_ = pool->take(std::clamp(size, kFirstRoom, kMostRoom)); }
 
@@ -77,7 +91,8 @@ struct Journal::Impl {
   std::shared_ptr<wire::BufferPool> pool = wire::BufferPool::make();
   unsigned holds = 0;
   unsigned entered = 0;
-  std::map<std::size_t, std::function<void()>> prepares;
+  bool shared = false;  // somebody has left the transaction that others are in
+  std::map<std::size_t, Port> ports;
   std::size_t next_id = 1;
 
   std::mutex mutex;
@@ -177,33 +192,40 @@ void Journal::hold() {
 CommitStatus Journal::release() {
   assert(impl_->holds != 0);
   if (impl_->holds == 1) {
-    // Still under the hold: what a callback submits joins the same commit. By id: callbacks may come and go.
-    std::size_t done = 0;
-    for (auto at = impl_->prepares.upper_bound(done); at != impl_->prepares.end();
-         at = impl_->prepares.upper_bound(done)) {
-      done = at->first;
-      const std::function<void()> prepare = at->second;
-      prepare();
-    }
+    // Still under the hold: what a callback submits joins the same commit.
+    impl_->for_each_port(&Impl::Port::prepare);
   }
   if (--impl_->holds != 0) return CommitStatus::ok;
   return impl_->hand_over();
 }
 
 void Journal::enter() {
+  if (impl_->entered == 0) {
+    impl_->shared = false;
+    hold();
+    (void)release();  // refused: it stays open, and the last leave() tries again
+  }
   ++impl_->entered;
 }
 
 CommitStatus Journal::leave() {
   assert(impl_->entered != 0);
-  if (--impl_->entered != 0) return CommitStatus::ok;
+  if (--impl_->entered != 0) {
+    impl_->shared = true;
+    return CommitStatus::ok;
+  }
   hold();
   return release();
 }
 
 void Journal::abandon() {
   assert(impl_->entered != 0);
-  --impl_->entered;
+  if (impl_->entered > 1 || impl_->shared) {
+    impl_->shared = true;
+    return;
+  }
+  impl_->for_each_port(&Impl::Port::forget);
+  impl_->entered = 0;
 }
 
 bool Journal::entered() const {
@@ -214,14 +236,14 @@ bool Journal::held() const {
   return impl_->holds != 0;
 }
 
-std::size_t Journal::before_commit(std::function<void()> prepare) {
+std::size_t Journal::before_commit(std::function<void()> prepare, std::function<void()> forget) {
   const std::size_t id = impl_->next_id++;
-  impl_->prepares.emplace(id, std::move(prepare));
+  impl_->ports.emplace(id, Impl::Port{std::move(prepare), std::move(forget)});
   return id;
 }
 
 void Journal::remove_before_commit(std::size_t id) {
-  impl_->prepares.erase(id);
+  impl_->ports.erase(id);
 }
 
 std::size_t Journal::subscribe(std::function<void()> wake) {

@@ -74,6 +74,8 @@ struct PortOptions {
   /// Push, Dealer: receivers that a record is tried at before it is a dead letter. 0: no bound.
   std::uint32_t max_attempts = 0;
   /// Push: bound of the records that wait here or are not yet processed. 0: no bound but `capacity_bytes`.
+  /// Neither bound ends what a handler sends for one batch into the journal of its own port: it is one
+  /// commit, however much it is.
   std::uint64_t capacity_records = 0;
   /// Dealer: an attempt without an answer has failed after so long; it is made again after `retry_first`,
   /// with back-off up to `retry_longest`. 10 ms - 1 h each, and 1 ms - 1 h for `retry_first`.

@@ -131,15 +131,18 @@ class Journal {
   [[nodiscard]] bool held() const;
   /// A transaction: between enter() and the last leave() the ports that share the journal keep what belongs
   /// to it to themselves (entered() tells them so), while changes that do not belong to it go their way. The
-  /// last leave() runs each `before_commit`, which adds all of it, in one hold.
+  /// last leave() runs each `before_commit`, which adds all of it, in one hold. The first enter() does the
+  /// same with what was there before.
   void enter();
   CommitStatus leave();
-  /// Ends an enter() without a commit.
+  /// Ends an enter() without a commit: the ports forget what belongs to it. Where another one has finished
+  /// its part already, theirs cannot be told apart: the transaction then stays open as long as the journal,
+  /// and none of it is ever committed.
   void abandon();
   [[nodiscard]] bool entered() const;
   /// `prepare` runs before the changes of a hold are handed over: the place to add what is still open
-  /// elsewhere.
-  std::size_t before_commit(std::function<void()> prepare);
+  /// elsewhere. `forget` runs when a transaction is abandoned, amid it.
+  std::size_t before_commit(std::function<void()> prepare, std::function<void()> forget = {});
   void remove_before_commit(std::size_t id);
 
   /// `wake` runs on the writer's thread when durable() has risen, when there is room again, or when the
