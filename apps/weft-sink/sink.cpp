@@ -15,16 +15,6 @@ namespace {
 constexpr std::string_view kSpace = "sink";
 constexpr std::size_t kMostTopics = 1000;  // told apart in the result
 
-/// The record was given to a receiver before; false where the port does not tell.
-template <class M>
-bool is_redelivered(const M& meta) {
-  if constexpr (requires { meta.attempt > 1; }) {
-    return meta.attempt > 1;
-  } else {
-    return false;
-  }
-}
-
 }  // namespace
 
 Sink::Sink(Node& node, const program::Options& options)
@@ -164,7 +154,7 @@ void Sink::check(const wire::RecordView& record, const Meta& meta) {
   if (!ledger_) return;
   // Before the handler returns: what is acknowledged behind it is there, whatever dies then.
   const std::size_t place = ledger_->append(number.value_or(program::IdLog::kNoId));
-  if (is_redelivered(meta)) ledger_->mark(place);
+  if (meta.attempt > 1) ledger_->mark(place);
 }
 
 void Sink::write(const wire::RecordView& record, const Meta& meta) {

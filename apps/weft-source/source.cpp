@@ -22,16 +22,6 @@ program::OutPort::Settings port_settings(const program::Options& options) {
           .max_requests = static_cast<std::size_t>(options.integer("max-requests"))};
 }
 
-/// Records that the port's journal has ever accepted durably; nothing where the port keeps no such count.
-template <class Port>
-std::optional<std::uint64_t> accepted_total(const Port& port) {
-  if constexpr (requires { port.accepted_total(); }) {
-    return port.accepted_total();
-  } else {
-    return std::nullopt;
-  }
-}
-
 }  // namespace
 
 Source::Source(Node& node, const program::Options& options)
@@ -87,7 +77,7 @@ void Source::open_ledger(const program::Options& options) {
 
 // Numbers rise by one step a record, so how many records came before says which one is the next.
 void Source::resume(const program::Options& options) {
-  const auto accepted = accepted_total(out_);
+  const auto accepted = out_.accepted_total();
   accepted_ = accepted.value_or(0);
   if (!options.boolean("resume")) return;
   if (options.has("input"))
@@ -109,7 +99,7 @@ void Source::resume(const program::Options& options) {
 // A journal accepts in the order of sending, and later than send() returns.
 void Source::confirm_accepted() {
   if (!ledger_) return;
-  const auto accepted = accepted_total(out_);
+  const auto accepted = out_.accepted_total();
   if (!accepted) return;
   const std::size_t end =
       std::min(ledger_->size(), first_place_ + static_cast<std::size_t>(*accepted - accepted_));
@@ -158,7 +148,7 @@ Source::Step Source::step() {
   if (status == SendStatus::would_block) return Step::blocked;
   have_record_ = false;
   if (status == SendStatus::ok) {
-    if (ledger_ && !accepted_total(out_)) ledger_->mark(place_);
+    if (ledger_ && !out_.accepted_total()) ledger_->mark(place_);
     ++sent_;
     return Step::sent;
   }

@@ -100,17 +100,23 @@ void ReliablePull::describe(Peer& peer, wire::Header& header) {
   if (stream.in.started()) name_epoch(stream.in.epoch(), header);
 }
 
-void ReliablePull::on_met(Peer& peer, const wire::Header& header) {
-  Stream& stream = stream_of(peer);
+// False: the stream belongs to a later life of its sender.
+bool ReliablePull::begin_stream(Stream& stream, const wire::Header& header) {
   const wire::Options& o = header.options;
   bool restarted = false;
   const bool known =
       stream.in.begin(header.epoch, o.has(wire::Options::first_retained) ? o.first_retained_v : 0, restarted);
-  if (!known) return;
+  if (!known) return false;
   if (restarted) {
     stream.held.clear();
     stream.refused.clear();
   }
+  return true;
+}
+
+void ReliablePull::on_met(Peer& peer, const wire::Header& header) {
+  Stream& stream = stream_of(peer);
+  if (!begin_stream(stream, header)) return;
   drop_void(stream);
   deliver_due(stream, peer);
   // A connecting end did not know whom it would meet: what it has of this stream is said now.
@@ -162,15 +168,7 @@ void ReliablePull::on_batch(Peer& peer, const wire::Header& header, InboxItem it
 // Nothing comes in this place any more: its records have another one, or an end.
 void ReliablePull::on_void(Peer& peer, const wire::Header& header) {
   Stream& stream = stream_of(peer);
-  const wire::Options& o = header.options;
-  bool restarted = false;
-  const bool known =
-      stream.in.begin(header.epoch, o.has(wire::Options::first_retained) ? o.first_retained_v : 0, restarted);
-  if (!known) return;
-  if (restarted) {
-    stream.held.clear();
-    stream.refused.clear();
-  }
+  if (!begin_stream(stream, header)) return;
   (void)stream.in.arrive(header.epoch, header.seq, 0);
   const std::string name = stream_name(peer);
   if (stream.in.settle(header.epoch, header.seq)) {

@@ -80,6 +80,7 @@ class ReliablePull {
   static std::string stream_name(const Peer& peer) { return peer.node + "." + peer.port; }
   Stream& stream_of(Peer& peer);
   void load();
+  static bool begin_stream(Stream& stream, const wire::Header& header);
   void deliver_due(Stream& stream, Peer& peer);
   void deliver(Peer& peer, InboxItem item);
   void drop_void(Stream& stream);

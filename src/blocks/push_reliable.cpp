@@ -193,13 +193,13 @@ void ReliablePush::on_removed(Peer& peer) {
   if (now.peer != 0 && now.peer != peer.id) return;
   now.peer = 0;
   outbox_.cut(lane);
-  if (options_.distribute == Distribute::hash) {
-    now.give_up_at = std::min(now.give_up_at, hub_.loop().now() + options_.dead_after);
-    plan(now.give_up_at);
-  } else {
-    now.give_up_at = hub_.loop().now();  // in a turn of its own: whoever removes it may be amid its peers
-    plan(now.give_up_at);
-  }
+  // A hash waits for its receiver's return. The others lose it at once, but in a turn of its own: whoever
+  // removes the peer may be amid a walk over all peers.
+  const TimePoint now_at = hub_.loop().now();
+  now.give_up_at = options_.distribute == Distribute::hash
+                       ? std::min(now.give_up_at, now_at + options_.dead_after)
+                       : now_at;
+  plan(now.give_up_at);
 }
 
 void ReliablePush::give_up(std::uint32_t lane) {

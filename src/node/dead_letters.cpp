@@ -19,15 +19,6 @@ class LetterPush : public PushBase {
   }
 };
 
-using LetterBox = std::function<SendStatus(const DeadLetter&)>;
-
-/// From here on the block hands over what it gives up. What the box does not take now (would_block) it is
-/// offered again.
-template <class P>
-void connect_dead_letters(P& push, LetterBox box) {
-  if constexpr (requires { push.on_dead_letter(std::move(box)); }) push.on_dead_letter(std::move(box));
-}
-
 }  // namespace
 
 /// A port with a dead letter has one link, since it is a Push.
@@ -40,8 +31,8 @@ void Node::Impl::open_dead_letters(const NodePort& port) {
     auto letters = std::make_unique<LetterPush>(loop, self.port_options(name));
     LetterPush* const box = letters.get();
     self.adopt(name, std::move(letters));
-    connect_dead_letters(*push,
-                         [box, id = end->link](const DeadLetter& letter) { return box->send(id, letter); });
+    // What the box does not take now (would_block) it is offered again.
+    push->on_dead_letter([box, id = end->link](const DeadLetter& letter) { return box->send(id, letter); });
   }
 }
 

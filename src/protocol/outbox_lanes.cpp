@@ -347,10 +347,6 @@ std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq
   return entry;
 }
 
-void Outbox::gate(std::uint32_t index, std::uint64_t seq, std::uint64_t number) {
-  if (Flight* flight = at(index).flight(seq)) flight->gate = number;
-}
-
 std::optional<Outbox::Departure> Outbox::departure(std::uint32_t index) {
   OutboxLane& lane = at(index);
   if (!lane.up_) return std::nullopt;

@@ -42,8 +42,9 @@ TEST_CASE("sessions: a connection that is cut is renewed; what it took with it i
     const std::uint64_t before = *got;
     for (int i = 0; i < 200; ++i, ++sent) REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
     REQUIRE(eventually(loop, [&] { return *got > before; }));
+    proxy.hold();
     for (int i = 0; i < 200; ++i, ++sent) REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
-    REQUIRE(push.flush(soon()));  // the proxy has not seen these yet
+    REQUIRE(push.flush(soon()));
     proxy.cut();
     REQUIRE(eventually(loop, [&] {
       return push.stats().reconnects == round && push.peers_up() == 1 && pull.peers_up() == 1;
@@ -75,8 +76,9 @@ TEST_CASE("sessions: a cut between a bound Push and its Pull is counted at both 
     const std::uint64_t before = *got;
     for (int i = 0; i < 200; ++i, ++sent) REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
     REQUIRE(eventually(loop, [&] { return *got > before; }));
+    proxy.hold();
     for (int i = 0; i < 200; ++i, ++sent) REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
-    REQUIRE(push.flush(soon()));  // the proxy has not seen these yet
+    REQUIRE(push.flush(soon()));
     proxy.cut();
     REQUIRE(eventually(loop, [&] {
       return push.stats().reconnects == round && push.peers_up() == 1 && pull.peers_up() == 1;

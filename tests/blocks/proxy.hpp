@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,12 +39,20 @@ class Proxy {
   void cut() {
     while (!ends_.empty()) drop(ends_.begin()->first);
   }
+  /// Passes on nothing more through the connections that there are: what is sent from here on is lost by the next cut.
+  void hold() {
+    for (auto& [fd, end] : ends_) stop_watching(end);
+  }
 
  private:
   struct End {
     int other;
-    Loop::WatchId watch;
+    std::optional<Loop::WatchId> watch;
   };
+  void stop_watching(End& end) {
+    if (end.watch) loop_.unwatch(*end.watch);
+    end.watch.reset();
+  }
   void join(int left) {
     const int right = plain_tcp(target_);
     if (left < 0 || right < 0) return;
@@ -61,7 +70,7 @@ class Proxy {
   void drop(int one) {
     const int other = ends_.at(one).other;
     for (const int fd : {one, other}) {
-      loop_.unwatch(ends_.at(fd).watch);
+      stop_watching(ends_.at(fd));
       ends_.erase(fd);
       ::close(fd);
     }

@@ -186,8 +186,6 @@ class Outbox {
   /// restarted sender that still has the batch there. Without a journal this is never called.
   void committing(std::uint64_t number) { commit_ = number; }
   void durable(std::uint64_t number);
-  /// The place is not used before `durable(number)`; committing() says the same of all places.
-  void gate(std::uint32_t lane, std::uint64_t seq, std::uint64_t number);
   /// Batches that have lost their place since the last call and wait again: a journal has to forget where
   /// they were, before it learns (by assign()) where they are.
   std::vector<std::uint64_t> take_released() { return std::exchange(released_, {}); }
