@@ -16,6 +16,7 @@ std::uint64_t number_of(const std::string& key, const std::string& text) {
 Work parse(int argc, char** argv) {
   Work work;
   const std::map<std::string, std::string*> texts{{"endpoint", &work.endpoint},
+                                                  {"transport", &work.transport},
                                                   {"delivery", &work.delivery},
                                                   {"journal-from", &work.journal_from},
                                                   {"journal-to", &work.journal_to}};

@@ -79,14 +79,14 @@ Contestant best_of_marks(std::uint64_t size, const std::function<Sample(std::uin
           }};
 }
 
-double rounded(double value) {
-  if (std::fabs(value) >= 1000) return std::round(value);
+Value rounded(double value) {
+  if (std::fabs(value) >= 1000) return static_cast<std::int64_t>(std::llround(value));
   const double digits = std::fabs(value) >= 0.1 ? 1e3 : 1e6;
   return std::round(value * digits) / digits;
 }
 
 Value to_value(const Spread& spread) {
-  return Value::List{Value(rounded(spread.least)), Value(rounded(spread.greatest))};
+  return Value::List{rounded(spread.least), rounded(spread.greatest)};
 }
 
 Value report(const std::string& name, std::uint64_t size, const Bench& options, const std::string& unit,

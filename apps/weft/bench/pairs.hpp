@@ -63,8 +63,8 @@ Contestant best_of_marks(std::uint64_t size, const std::function<Sample(std::uin
 Value report(const std::string& name, std::uint64_t size, const Bench& options, const std::string& unit,
              const Rounds& rounds);
 
-/// Three digits behind the point where they matter.
-double rounded(double value);
+/// A whole number from 1,000 on, else with three digits or more behind the point.
+Value rounded(double value);
 Value to_value(const Spread& spread);
 
 }  // namespace weft::cli::bench

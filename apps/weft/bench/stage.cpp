@@ -74,7 +74,8 @@ fs::path Stage::fresh_journal() {
 
 std::vector<std::string> Stage::command(const char* program, const std::string& role,
                                         const std::string& endpoint, const Settings& settings) const {
-  std::vector<std::string> words{(programs_ / program).string(), role, "endpoint=" + endpoint};
+  std::vector<std::string> words{(programs_ / program).string(), role, "endpoint=" + endpoint,
+                                 "transport=" + options_.transport};
   for (const auto& [key, value] : settings) words.push_back(key + "=" + value);
   return words;
 }
