@@ -108,11 +108,11 @@ endfunction()
 # All programs and nothing else: what a user builds who does not run the tests.
 add_custom_target(weft_programs)
 
-# weft_program(<name> [USES layer...] [LIBS target...]): the program <name> from apps/<name>/*.cpp, built into bin/ and
-# installed.
+# weft_program(<name> [USES layer...] [LIBS target...]): the program <name> from apps/<name>/*.cpp and the folders in it,
+# built into bin/ and installed.
 function(weft_program name)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "USES;LIBS")
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE weft_flags ${ARG_LIBS})
   foreach(used IN LISTS ARG_USES)

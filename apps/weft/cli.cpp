@@ -60,7 +60,6 @@ struct All {
   QueueVerb queue;
   JournalVerb journal;
   Bench bench;
-  BenchPeer bench_peer;
   Sim sim;
 };
 
@@ -253,35 +252,71 @@ CLI::App* add_journal(CLI::App& app, JournalVerb& journal) {
   return verb;
 }
 
+/// Bytes with or without a unit.
+std::uint64_t size_of(const std::string& name, const std::string& text) {
+  const bool bare = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+  const auto size = parse_size(bare ? text + "B" : text);
+  if (!size) throw CLI::ValidationError(name, "expected bytes, like 100 or 64KiB, found \"" + text + "\"");
+  return *size;
+}
+
+constexpr const char* kBenchFooter = R"(
+Each benchmark runs a plain libzmq program that does the same work in turn with Weft, and compares run by run.
+
+Examples:
+  weft bench throughput --size 100 --transport ipc
+  weft bench throughput --typed
+  weft bench latency --rate half
+  weft bench requests --clients 1000
+  weft bench ps --keys 1,100 --dense 1MiB
+  weft bench journal --dir /var/tmp
+  weft bench all --out results)";
+
+void add_bench_cases(CLI::App& verb, Bench& bench) {
+  verb.add_option("--delivery", bench.delivery, "throughput: best-effort, at-least-once or exactly-once")
+      ->capture_default_str();
+  verb.add_flag("--typed", bench.typed, "throughput: a struct of six fields and 64 bytes");
+  verb.add_option("--rate", bench.rate, "latency: requests a second; half: of what plain libzmq answers");
+  verb.add_option("--window", bench.window, "requests, ps: outstanding (1000, 64)");
+  verb.add_option("--clients", bench.clients, "requests: askers; many are also compared with 10")
+      ->capture_default_str();
+  verb.add_option("--subscribers", bench.subscribers, "pubsub: processes that subscribe")
+      ->capture_default_str();
+  verb.add_option("--workers", bench.workers, "ps: processes that push and pull")->capture_default_str();
+  verb.add_option("--keys", bench.keys, "ps: keys of a sparse operation (1,100)")->delimiter(',');
+  verb.add_option_function<std::vector<std::string>>(
+          "--dense",
+          [&bench](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) bench.dense.push_back(size_of("--dense", text));
+          },
+          "ps: size of a dense table that is pushed and pulled (64KiB,1MiB,16MiB)")
+      ->delimiter(',');
+  verb.add_option("--dir", bench.directory, "journal: the folder where journals lie meanwhile")
+      ->capture_default_str();
+  verb.add_option("--commit", bench.commit, "journal: records a commit")->capture_default_str();
+  verb.add_option("--rabbitmq", bench.rabbitmq, "journal: HOST:PORT of a broker that is measured as well");
+  verb.add_option("--out", bench.out, "all: the folder for table.md, results.json and rate.svg");
+}
+
 CLI::App* add_bench(CLI::App& app, Bench& bench) {
   auto* verb =
       app.add_subcommand("bench", "Measure Weft and plain libzmq doing the same work, in pairs of runs");
-  verb->add_option("BENCHMARK", bench.benchmark, "throughput or latency")->required();
+  verb->add_option("BENCHMARK", bench.benchmark, "throughput, latency, requests, pubsub, ps, journal or all")
+      ->required();
+  verb->add_option("--transport", bench.transport, "tcp, ipc or inproc")->capture_default_str();
   verb->add_option_function<std::string>(
-          "--size",
-          [&bench](const std::string& text) {
-            const bool bare = text.find_first_not_of("0123456789") == std::string::npos;
-            const auto size = parse_size(bare ? text + "B" : text);
-            if (!size)
-              throw CLI::ValidationError("--size",
-                                         "expected bytes, like 100 or 64KiB, found \"" + text + "\"");
-            bench.size = *size;
-          },
-          "Bytes a record, like 100 or 64KiB")
-      ->default_str("100");
-  verb->add_option("--transport", bench.transport, "tcp or ipc")->capture_default_str();
-  verb->add_option("--count", bench.count, "Records, or round trips, a run (by size)");
+      "--size", [&bench](const std::string& text) { bench.size = size_of("--size", text); },
+      "Bytes a record, like 100 or 64KiB (100; pubsub: 1024)");
+  verb->add_option("--count", bench.count, "Records, or round trips, a run (by benchmark and size)");
   verb->add_option("--runs", bench.runs, "Pairs of runs")->capture_default_str();
-  verb->add_flag("--json", bench.json, "Print one JSON object");
-  return verb;
-}
-
-CLI::App* add_bench_peer(CLI::App& app, BenchPeer& peer) {
-  auto* verb = app.add_subcommand("bench-peer", "One end of a benchmark; started by weft bench")->group("");
-  verb->add_option("ROLE", peer.role)->required();
-  verb->add_option("ENDPOINT", peer.endpoint)->required();
-  verb->add_option("SIZE", peer.size)->required();
-  verb->add_option("COUNT", peer.count)->required();
+  verb->add_flag("--json", bench.json, "Print one JSON object a case, each on a line");
+  add_bench_cases(*verb, bench);
+  verb->footer(kBenchFooter);
+  verb->callback([verb, &bench] {
+    for (const CLI::Option* option : verb->get_options()) {
+      if (option->count() > 0) bench.given.push_back(option->get_name());
+    }
+  });
   return verb;
 }
 
@@ -364,7 +399,6 @@ Command parse(int argc, char** argv, int& code) {
   const auto* queue = add_queue(app, all.queue);
   const auto* journal = add_journal(app, all.journal);
   const auto* bench = add_bench(app, all.bench);
-  const auto* bench_peer = add_bench_peer(app, all.bench_peer);
   const auto* sim = add_sim(app, all.sim);
   if (argc > 1 && argv[1][0] != '-' && is_unknown_verb(app, argv[1])) {
     code = kUsage;
@@ -397,7 +431,6 @@ Command parse(int argc, char** argv, int& code) {
   if (*queue) return all.queue;
   if (*journal) return all.journal;
   if (*bench) return all.bench;
-  if (*bench_peer) return all.bench_peer;
   return {};
 }
 

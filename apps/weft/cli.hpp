@@ -124,20 +124,26 @@ struct JournalVerb {
 
 /// Weft and plain libzmq doing the same work, in pairs.
 struct Bench {
-  std::string benchmark;          ///< "throughput" or "latency"
-  std::uint64_t size = 100;       ///< bytes a record
-  std::string transport = "tcp";  ///< "tcp" or "ipc"
-  std::uint64_t count = 0;        ///< records or round trips a run; 0: by size
-  unsigned runs = 5;              ///< pairs, 1-100
+  std::string benchmark;              ///< throughput, latency, requests, pubsub, ps, journal or all
+  std::vector<std::string> given;     ///< options that the command line names, like "--size"
+  std::string transport = "tcp";      ///< tcp, ipc or inproc
+  std::optional<std::uint64_t> size;  ///< bytes a record; absent: by benchmark
+  std::uint64_t count = 0;            ///< records or round trips a run; 0: by benchmark and size
+  unsigned runs = 5;                  ///< pairs, 1-100
   bool json = false;
-};
-
-/// One end of a benchmark in a process of its own: what `bench` starts.
-struct BenchPeer {
-  std::string role;  ///< push, pull, dealer or router
-  std::string endpoint;
-  std::uint64_t size = 0;
-  std::uint64_t count = 0;
+  std::string delivery = "best-effort";  ///< throughput
+  bool typed = false;                    ///< throughput
+  std::string rate;                      ///< latency: requests a second, or "half"
+  std::uint64_t window = 0;              ///< requests, ps: outstanding; 0: 1,000 and 64
+  std::uint64_t clients = 1;             ///< requests
+  unsigned subscribers = 4;              ///< pubsub
+  unsigned workers = 1;                  ///< ps
+  std::vector<std::uint64_t> keys;       ///< ps: of sparse operations; with `dense` empty: 1 and 100
+  std::vector<std::uint64_t> dense;      ///< ps: bytes; with `keys` empty: 64 KiB, 1 MiB, 16 MiB
+  std::string directory = ".";           ///< where journals lie
+  std::uint64_t commit = 1024;           ///< journal: records
+  std::string rabbitmq;                  ///< journal: HOST:PORT or amqp://...; empty: none
+  std::string out;                       ///< all: folder
 };
 
 /// The simulator: the links of a file, or without one `seeds` runs whose links and faults the seeds draw.
@@ -153,7 +159,11 @@ struct Sim {
 };
 
 using Command = std::variant<std::monostate, Check, Graph, Up, Ps, Logs, Down, Run, Send, Recv, Tap, Chaos,
+<<<<<<< HEAD
                              QueueVerb, JournalVerb, Bench, BenchPeer, Sim>;
+=======
+                             JournalVerb, Bench, Sim>;
+>>>>>>> bench
 
 /// std::monostate when nothing is left to do: `code` is the exit code, and what a person should read was
 /// printed.

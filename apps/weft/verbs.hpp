@@ -20,7 +20,6 @@ int run_verb(const Chaos& chaos);
 int run_verb(const QueueVerb& verb);
 int run_verb(const JournalVerb& verb);
 int run_verb(const Bench& bench);
-int run_verb(const BenchPeer& peer);
 int run_verb(const Sim& sim);
 
 }  // namespace weft::cli

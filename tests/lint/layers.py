@@ -30,6 +30,7 @@ THIRD_PARTIES = {
     "xxhash": (r"xxhash\.h$|xxh3\.h$", {"wire"}, ()),
     # The yardstick of the benchmarks is plain libzmq on purpose.
     "libzmq": (r"zmq(_addon)?\.(h|hpp)$", {"transport"}, ("apps/weft-bench-libzmq/",)),
+    "librabbitmq": (r"amqp(_\w+)?\.h$", set(), ("apps/weft-bench-rabbitmq/",)),
     "yaml-cpp": (r"yaml-cpp/", {"topology"}, ()),
     "zlib": (r"zlib\.h$", {"ps"}, ()),
     "CLI11": (r"CLI/", {"program"}, ("apps/weft/",)),

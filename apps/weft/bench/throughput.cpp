@@ -1,0 +1,68 @@
+// Records one way, from one process to another.
+#include <weft/core/format.hpp>
+#include <weft/core/units.hpp>
+
+#include "cases.hpp"
+
+namespace weft::cli::bench {
+namespace {
+
+constexpr std::uint64_t kOrderBytes = 104;  // of the packed struct that the typed ends carry
+
+struct Shape {
+  std::uint64_t size;
+  std::uint64_t count;
+  bool typed;
+  std::string delivery;
+};
+
+Sample sample_of(const Figures& figures, std::uint64_t count) {
+  return {.value = static_cast<double>(count - 1) / figures.seconds, .tail = 0, .figures = figures};
+}
+
+Value measure(Stage& stage, const Shape& shape) {
+  const Bench& options = stage.options();
+  const char* in = shape.typed ? "typed-pull" : "pull";
+  const char* out = shape.typed ? "typed-push" : "push";
+  const Settings work{set("size", shape.size), set("count", shape.count)};
+  const Contestant weft{"weft", [&] {
+                          Settings settings = work;
+                          settings.emplace_back("delivery", shape.delivery);
+                          if (shape.delivery == "exactly-once")
+                            settings.emplace_back("journal-to", (stage.fresh_journal() / "to").string());
+                          return sample_of(stage.run({kWeft, in, out}, settings), shape.count);
+                        }};
+  const Contestant plain = best_of_marks(shape.size, [&](std::uint64_t mark) {
+    Settings settings = work;
+    settings.push_back(set("high-water", mark));
+    return sample_of(stage.run({kLibzmq, in, out}, settings), shape.count);
+  });
+  const Rounds rounds =
+      play(format("throughput, {}", format_size(shape.size)), {weft, plain}, "records/s", options);
+  Value out_value = report("throughput", shape.size, options, "records/s", rounds);
+  out_value["delivery"] = shape.delivery;
+  out_value["typed"] = shape.typed;
+  return out_value;
+}
+
+std::uint64_t default_count(const Bench& options, std::uint64_t size) {
+  return count_for(options, 1ULL << 30, size, 100, 5'000'000);
+}
+
+}  // namespace
+
+Reports throughput(Stage& stage) {
+  const Bench& options = stage.options();
+  const std::uint64_t size = options.typed ? kOrderBytes : options.size.value_or(100);
+  return {measure(stage, {size, default_count(options, size), options.typed, options.delivery})};
+}
+
+Reports rate_over_size(Stage& stage) {
+  const Bench& options = stage.options();
+  Reports reports;
+  for (std::uint64_t size = 16; size <= (16ULL << 20); size *= 4)
+    reports.push_back(measure(stage, {size, default_count(options, size), false, "best-effort"}));
+  return reports;
+}
+
+}  // namespace weft::cli::bench
