@@ -67,8 +67,8 @@ const Role& role_of(const Roles& roles, const std::string& name) {
 }
 
 /// A failed end ends the process at once: the others would wait for it.
-std::thread start(const char* program, const Role& role, Work work, Say say, Figures& figures) {
-  return std::thread([=, &role, &figures] {
+std::thread start(const char* program, const Role& role, const Work& work, const Say& say, Figures& figures) {
+  return std::thread([program, &role, work, say, &figures] {
     try {
       figures = role(work, say);
     } catch (const std::exception& e) {

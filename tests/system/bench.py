@@ -175,6 +175,7 @@ def wrong_options_of_a_benchmark_are_refused_by_name():
              (("ps", "--size", "100"), "--size is for"),
              (("ps", "--dense", "1000001"), "--dense is 1000001B"),
              (("journal", "--dir", "/nowhere/at/all"), '--dir is "/nowhere/at/all"'),
+             (("journal", "--rabbitmq", "somewhere"), '--rabbitmq is "somewhere"'),
              (("all",), "all needs --out")]
     for arguments, sentence in wrong:
         result = weft("bench", *arguments)

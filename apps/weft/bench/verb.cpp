@@ -75,8 +75,20 @@ void check_names(const Bench& options) {
     refuse(format("--delivery is \"{}\": use {}", options.delivery, join_words(deliveries)));
 }
 
+/// amqp://USER:PASSWORD@HOST:PORT or HOST:PORT.
+void check_broker(const std::string& text) {
+  const std::size_t start = text.starts_with("amqp://") ? 7 : 0;
+  const std::string place = text.substr(start, text.find('/', start) - start);
+  const std::size_t colon = place.rfind(':');
+  const std::string port = colon == std::string::npos ? "" : place.substr(colon + 1);
+  if (colon == 0 || port.empty() || port.size() > 5 ||
+      port.find_first_not_of("0123456789") != std::string::npos)
+    refuse(format("--rabbitmq is \"{}\": expected HOST:PORT or amqp://USER:PASSWORD@HOST:PORT", text));
+}
+
 void check(const Bench& options) {
   check_names(options);
+  if (!options.rabbitmq.empty()) check_broker(options.rabbitmq);
   if (options.size) size_in_bounds("--size", *options.size, 8);
   if (options.typed && options.size) refuse("--typed has a size of its own: leave --size out");
   in_bounds("--runs", options.runs, 1, 100);
