@@ -1,4 +1,5 @@
-// weft chaos: runs a topology, kills and stops its nodes meanwhile, and counts what became of every record.
+// weft chaos: runs a topology, breaks its nodes and connections meanwhile, and counts what became of every
+// record.
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
@@ -15,6 +16,7 @@
 #include <weft/transport/loop.hpp>
 
 #include "chaos_ledger.hpp"
+#include "chaos_network.hpp"
 #include "chaos_picker.hpp"
 #include "programs.hpp"
 #include "runs.hpp"
@@ -40,17 +42,21 @@ void allow_restarts(topology::Plan& plan, const std::vector<topology::NodeId>& k
 /// Breaks the nodes of a run while it runs. Of the loop's thread; lives as long as the loop runs.
 class Breaker {
  public:
-  Breaker(Loop& loop, const Chaos& chaos, sim::Ledger& ledger, std::vector<topology::NodeId> kill,
-          std::vector<topology::NodeId> stop)
+  Breaker(Loop& loop, const Chaos& chaos, sim::Ledger& ledger, BrokenNetwork& network,
+          std::vector<topology::NodeId> kill, std::vector<topology::NodeId> stop)
       : loop_(loop),
         chaos_(chaos),
         ledger_(ledger),
+        network_(network),
         kill_(std::move(kill), chaos.in_turn, chaos.seed),
         stop_(std::move(stop), chaos.in_turn, chaos.seed + 1) {}
 
   void attach(launch::LaunchOptions& options) {
     options.on_ready = [this] { begin(); };
     options.on_drain = [this] { end(); };
+    options.address_of = [this](const std::string& link, const std::string& endpoint) {
+      return network_.address(link, endpoint);
+    };
   }
   void use(launch::Launcher& launcher) { launcher_ = &launcher; }
   void on_state(const topology::NodeId& node, std::string_view state) {
@@ -108,6 +114,7 @@ class Breaker {
   // A stopped node could not drain.
   void end() {
     over_ = true;
+    network_.heal();
     for (const topology::NodeId& node : stop_.nodes()) {
       if (stopped_.erase(node.text()) != 0) launcher_->signal(node, SIGCONT);
     }
@@ -122,6 +129,7 @@ class Breaker {
   Loop& loop_;
   const Chaos& chaos_;
   sim::Ledger& ledger_;
+  BrokenNetwork& network_;
   launch::Launcher* launcher_ = nullptr;
   Picker kill_;
   Picker stop_;
@@ -154,6 +162,7 @@ int run_verb(const Chaos& chaos) {
   const auto kill = nodes_named(plan, chaos.kill, "--kill");
   const auto stop = nodes_named(plan, chaos.stop, "--stop");
   allow_restarts(plan, kill);
+  BrokenNetwork network(plan, chaos.fault, chaos.on, chaos.seed);
 
   const std::string base = base_folder(chaos.run_directory);
   const std::string run = launch::make_run_id(plan.name);
@@ -166,7 +175,7 @@ int run_verb(const Chaos& chaos) {
   sim::Ledger ledger({.delivery = promise, .ordered = chaos.ordered});
 
   Loop loop;
-  Breaker breaker(loop, chaos, ledger, kill, stop);
+  Breaker breaker(loop, chaos, ledger, network, kill, stop);
   Screen screen(plan, {.lines = chaos.verbose, .to_stderr = chaos.json, .progress = true});
   launch::LaunchOptions options{.base = base, .run = run};
   options.resolve = [&](const topology::NodePlan& node) {
@@ -192,6 +201,7 @@ int run_verb(const Chaos& chaos) {
   screen.clear();
 
   if (report.ready && counted.counts()) counted.fill(ledger);
+  network.fill(ledger);
   counted.remove_folder();
   if (chaos.json) {
     Value out;

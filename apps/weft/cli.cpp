@@ -159,7 +159,7 @@ CLI::App* add_tap(CLI::App& app, Tap& tap) {
 
 CLI::App* add_chaos(CLI::App& app, Chaos& chaos) {
   auto* verb = app.add_subcommand(
-      "chaos", "Run a topology, kill and stop its nodes meanwhile, and count what became of every record");
+      "chaos", "Run a topology, break its nodes and connections, and count what became of every record");
   add_source(*verb, chaos.source);
   verb->add_option("--kill", chaos.kill, "NODE or NODE/REPLICA whose processes get SIGKILL; may be repeated")
       ->allow_extra_args(false);
@@ -169,6 +169,15 @@ CLI::App* add_chaos(CLI::App& app, Chaos& chaos) {
       ->allow_extra_args(false);
   add_span(*verb, "--stop-every", chaos.stop_every, "How often one of them is stopped (5s)");
   add_span(*verb, "--stop-for", chaos.stop_for, "How long it stays so (2s)");
+  auto* fault =
+      verb->add_option("--fault", chaos.fault,
+                       "NAME=VALUE that breaks connections, like reset=2%, latency=20ms, blackhole-every=3s, "
+                       "drop=0.1%; all are in weft-fault-proxy --help; may be repeated")
+          ->allow_extra_args(false);
+  verb->add_option("--on", chaos.on,
+                   "NODE.PORT whose links --fault breaks; may be repeated; without it: all but pub-sub")
+      ->allow_extra_args(false)
+      ->needs(fault);
   verb->add_flag("--in-turn", chaos.in_turn, "One after the other instead of at random");
   verb->add_option("--seed", chaos.seed, "Of the choice at random")->capture_default_str();
   add_span(*verb, "--for", chaos.for_,
@@ -371,6 +380,7 @@ Examples:
   weft recv source.out --count 10
   weft chaos topologies/pipeline.yaml --kill relay --every 200ms --for 5s
   weft queue ls; weft queue peek source.out
+  weft chaos topologies/pipeline.yaml --fault reset=2% --fault latency=5ms
   weft journal ls updates.journal
   weft bench throughput --size 100
   weft sim --seeds 2000                         does the protocol hold?

@@ -92,6 +92,8 @@ struct Chaos {
   std::vector<std::string> stop;
   Duration stop_every = std::chrono::seconds(5);
   Duration stop_for = std::chrono::seconds(2);
+  std::vector<std::string> fault;  ///< NAME=VALUE, of weft-fault-proxy
+  std::vector<std::string> on;     ///< NODE.PORT
   bool in_turn = false;
   std::uint64_t seed = 1;
   Duration for_ = Duration::zero();  ///< zero: until the main nodes end

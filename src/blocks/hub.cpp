@@ -60,14 +60,39 @@ void Hub::connect(const std::string& endpoint) {
     if (peer->endpoint == endpoint) return;
   }
   transport::check_endpoint(endpoint, false);
-  transport::Socket socket(loop_.context(), transport::SocketType::dealer, socket_options(options_));
-  socket.connect(endpoint);
+  transport::Socket socket = dial(endpoint);
   Peer& peer = add_peer(false);
   peer.endpoint = endpoint;
-  peer.socket.emplace(std::move(socket));
-  peer.watch = loop_.watch(*peer.socket, [this, &peer] { read_dealer(peer); });
+  use(peer, std::move(socket));
   apply(peer, peer.session.on_tick(loop_.now()));
   plan_tick(peer.session.next_tick());
+}
+
+transport::Socket Hub::dial(const std::string& endpoint) {
+  transport::Socket socket(loop_.context(), transport::SocketType::dealer, socket_options(options_));
+  socket.connect(endpoint);
+  return socket;
+}
+
+void Hub::use(Peer& peer, transport::Socket socket) {
+  peer.socket.emplace(std::move(socket));
+  peer.watch = loop_.watch(*peer.socket, [this, &peer] { read_dealer(peer); });
+}
+
+// A connection can be dead while the system believes in it: the host behind it vanished, or something between
+// has forgotten it. Nobody ever says so, but a new connection gets through. Where it was only slow, the
+// streams of acknowledged blocks know what arrived; what others have sent may still get there by the old one.
+void Hub::reconnect(Peer& peer) {
+  if (!peer.socket || !peer.socket->open() || peer.watch == 0) return;
+  try {
+    transport::Socket socket = dial(peer.endpoint);
+    loop_.unwatch(peer.watch);
+    client_.keeps_streams() ? peer.socket->close_at_once() : peer.socket->close();
+    use(peer, std::move(socket));
+    peer.fresh = true;
+  } catch (const Error& e) {  // out of descriptors, say: the old one may come back
+    options_.log.warn(format("{}: no new connection to {}: {}", stream_, peer.name(), e.what()));
+  }
 }
 
 void Hub::disconnect(const std::string& endpoint) {
@@ -86,9 +111,12 @@ void Hub::disconnect(const std::string& endpoint) {
 
 Peer& Hub::add_peer(bool inbound) {
   const std::uint64_t id = next_id_++;
+  // A new connection costs acknowledged blocks nothing but what they send again.
+  const Duration doubt = client_.keeps_streams() ? options_.heartbeat : options_.dead_after;
   const protocol::SessionOptions session{.initiator = !inbound,
                                          .heartbeat = options_.heartbeat,
                                          .dead_after = options_.dead_after,
+                                         .reconnect_after = doubt,
                                          .jitter_seed = seed_of(stream_) + id};
   const protocol::Credit window{options_.window_bytes, options_.window_batches};
   auto peer = std::make_unique<Peer>(session, loop_.now(), epoch_, window);

@@ -54,8 +54,9 @@ struct Peer {
   std::vector<std::pair<std::uint32_t, std::uint64_t>> hello_marks;
   std::string data_endpoint;
   std::uint64_t name_hash = 0;
-  bool met = false;       // at least one HELLO was accepted
-  bool gone = false;      // its connection is: to be reported in the next turn
+  bool met = false;    // at least one HELLO was accepted
+  bool gone = false;   // its connection is: to be reported in the next turn
+  bool fresh = false;  // outbound: nothing was said yet on its present connection, which replaced another one
   bool finished = false;  // it said BYE
   bool draining = false;  // it wants nothing new
   unsigned bad_messages = 0;
@@ -204,6 +205,9 @@ class Hub {
 
  private:
   Peer& add_peer(bool inbound);
+  transport::Socket dial(const std::string& endpoint);
+  void use(Peer& peer, transport::Socket socket);
+  void reconnect(Peer& peer);
   void remove_peer(Peer& peer, bool linger = false);
   void read_router();
   void read_dealer(Peer& peer);

@@ -167,7 +167,8 @@ void Hub::on_hello(Peer* peer, std::string_view routing_id, const wire::Header& 
     return;
   }
   // An outbound peer that was silent only may well be on the same connection still.
-  bool new_connection = !from_router && !peer->up() && peer->session.state() != protocol::PeerState::suspect;
+  bool new_connection =
+      !from_router && (peer->fresh || (!peer->up() && peer->session.state() != protocol::PeerState::suspect));
   if (from_router) {
     peer = inbound_hello(routing_id, h, new_connection);
     if (!peer) return;
@@ -293,6 +294,7 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
     if (renamed) peer.in = protocol::ReceiveLane();
   }
   const bool known = peer.met;
+  peer.fresh = false;
   if (known && (new_connection || restarted)) ++counts_.reconnects;
   rename(peer, h);
   peer.epoch = h.epoch;
@@ -326,6 +328,12 @@ void Hub::on_nack(Peer& peer, const wire::Header& h) {
   const std::string text(h.options.has(wire::Options::text) ? h.options.text_v : std::string_view());
   if (code == wire::Code::retry) {
     if (peer.up()) emit(peer, PeerEvent::What::suspect, code, "it asked for a new HELLO");
+    // ZeroMQ has made a new connection, and sends there first what it still held for the old one: of no use
+    // to a stranger, and a whole window of it would go ahead of the HELLO.
+    const bool leftovers = !peer.inbound && client_.keeps_streams() &&
+                           peer.session.state() != protocol::PeerState::connecting &&
+                           peer.session.state() != protocol::PeerState::closed;
+    if (leftovers) reconnect(peer);
     apply(peer, peer.session.on_stranger(loop_.now()));
     plan_tick(peer.session.next_tick());
     return;

@@ -72,6 +72,7 @@ bool Hub::make_room() {
 }
 
 void Hub::apply(Peer& peer, const protocol::Session::Action& action) {
+  if (action.reconnect) reconnect(peer);
   if (action.say_hello) say_hello(peer);
   if (action.ping) ping(peer);
   if (action.became_suspect) emit(peer, PeerEvent::What::suspect);

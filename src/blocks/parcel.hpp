@@ -22,6 +22,10 @@ struct BatchClass {
   bool operator==(const BatchClass&) const = default;
 };
 
+/// What a batch costs beside its bytes: where it stands in queues and lanes. Measured; it counts against the
+/// capacity, which a million batches of one small record would otherwise be far beyond.
+inline constexpr std::uint64_t kParcelBytes = 512;
+
 struct Parcel {
   transport::Frame body;
   std::vector<Tensor> tensors;

@@ -131,7 +131,8 @@ SendStatus ReliablePush::room(std::uint64_t open_bytes, std::uint64_t open_recor
   if (outbox_.empty() && !staged_.empty()) return SendStatus::ok;
   // Dead letters that nobody takes yet are held here like all else.
   const std::uint64_t records = outbox_.records() + letter_records_ + staged_records_ + open_records;
-  const std::uint64_t bytes = outbox_.bytes() + letter_bytes_ + staged_bytes_ + open_bytes;
+  const std::uint64_t bytes =
+      outbox_.bytes() + parcels_.size() * kParcelBytes + letter_bytes_ + staged_bytes_ + open_bytes;
   const bool records_full = options_.capacity_records != 0 && records >= options_.capacity_records;
   return records_full || bytes >= options_.capacity_bytes ? SendStatus::would_block : SendStatus::ok;
 }

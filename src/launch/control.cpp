@@ -245,6 +245,9 @@ Value Launcher::Impl::news_for(const Managed& node) const {
   news["go"] = go;
   Value& peers = news["peers"] = Value::map();
   Value& gone = news["gone"] = Value::map();
+  const auto address = [this](const std::string& link, const std::string& endpoint) {
+    return options.address_of ? options.address_of(link, endpoint) : endpoint;
+  };
   for (const auto& end : node.plan->ends) {
     Value list = Value::list();
     int ended_peers = 0;
@@ -253,9 +256,9 @@ Value Launcher::Impl::news_for(const Managed& node) const {
       if (!other || other->life == Managed::Life::ended) {
         ++ended_peers;
       } else if (!peer.endpoint.empty()) {
-        list.push_back(peer.endpoint);
+        list.push_back(address(end.link, peer.endpoint));
       } else if (const auto at = other->endpoints.find(end.link); at != other->endpoints.end()) {
-        list.push_back(at->second);
+        list.push_back(address(end.link, at->second));
       }
     }
     if (ended_peers != 0) gone[end.link] = ended_peers;

@@ -12,8 +12,10 @@
 #include <weft/blocks/sub.hpp>
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
+#include <weft/core/json.hpp>
 #include <weft/core/text.hpp>
 #include <weft/core/units.hpp>
+#include <weft/node/control.hpp>
 
 #include "node/node_impl.hpp"
 
@@ -222,7 +224,9 @@ int Node::run() {
   impl.enter(impl.exit_code == 0 || impl.exit_code == 4 ? NodeState::stopped : NodeState::failed);
   impl.report(true);
   for (const auto& port : impl.ports) {
-    if (port->block) port->block->close();
+    if (!port->block) continue;
+    log().debug(format("port {} counted {}", port->name, to_json(control::to_value(port->block->stats()))));
+    port->block->close();
   }
   if (impl.control) impl.control->close();
   return impl.exit_code;

@@ -58,13 +58,17 @@ Session::Session(const SessionOptions& options, TimePoint now)
       last_heard_(now),
       last_sent_(now),
       next_hello_(now),
-      random_(options.jitter_seed) {}
+      random_(options.jitter_seed) {
+  plan_connection(now);
+}
 
 void Session::reopen(TimePoint now) {
   if (state_ != PeerState::closed) return;
   state_ = PeerState::connecting;
   last_heard_ = last_sent_ = next_hello_ = now;
-  hello_attempts_ = 0;
+  hello_attempts_ = silent_connections_ = 0;
+  cut_ = false;
+  plan_connection(now);
 }
 
 void Session::peer_heartbeat(Duration interval) {
@@ -74,6 +78,8 @@ void Session::peer_heartbeat(Duration interval) {
 
 Session::Action Session::heard(TimePoint now) {
   last_heard_ = now;
+  silent_connections_ = 0;
+  plan_connection(now);
   Action action;
   if (state_ == PeerState::suspect || state_ == PeerState::dead) {
     state_ = PeerState::up;
@@ -84,6 +90,7 @@ Session::Action Session::heard(TimePoint now) {
 
 Session::Action Session::on_hello(TimePoint now) {
   if (state_ == PeerState::closed) return {};
+  cut_ = false;
   Action action = heard(now);
   if (state_ == PeerState::connecting) {
     state_ = PeerState::up;
@@ -94,7 +101,7 @@ Session::Action Session::on_hello(TimePoint now) {
 }
 
 Session::Action Session::on_traffic(TimePoint now) {
-  if (state_ == PeerState::closed || state_ == PeerState::connecting) return {};
+  if (state_ == PeerState::closed || state_ == PeerState::connecting || cut_) return {};
   // An initiator that had given its peer up must meet it anew, because what was on its way may be gone.
   if (options_.initiator && state_ == PeerState::dead) return on_stranger(now);
   return heard(now);
@@ -102,6 +109,10 @@ Session::Action Session::on_traffic(TimePoint now) {
 
 Session::Action Session::on_stranger(TimePoint now) {
   if (!options_.initiator || state_ == PeerState::closed) return {};
+  if (state_ != PeerState::connecting) {
+    silent_connections_ = 0;
+    plan_connection(now);
+  }
   state_ = PeerState::connecting;
   next_hello_ = std::max(now, next_hello_);
   return on_tick(now);
@@ -117,6 +128,19 @@ void Session::plan_hello(TimePoint now) {
   ++hello_attempts_;
 }
 
+// The peer's pauses are longer when it says so. The jitter is that of plan_hello().
+void Session::plan_connection(TimePoint now) {
+  const Duration first = std::max(options_.reconnect_after, suspect_after_);
+  const Duration longest = std::max(options_.dead_after, first);
+  const Duration base = std::min<Duration>(longest, first * (1LL << std::min(silent_connections_, 10U)));
+  Duration jitter = Duration::zero();
+  if (silent_connections_ != 0) {
+    jitter = Duration(
+        static_cast<Duration::rep>(next_random(random_) % static_cast<std::uint64_t>(base.count() / 2)));
+  }
+  next_connection_ = now + base + jitter;
+}
+
 Session::Action Session::on_tick(TimePoint now) {
   Action action;
   if (state_ == PeerState::closed) return action;
@@ -129,6 +153,13 @@ Session::Action Session::on_tick(TimePoint now) {
   if (state_ == PeerState::suspect && silence >= std::max(options_.dead_after, suspect_after_)) {
     state_ = PeerState::dead;
     action.became_dead = true;
+  }
+  if (replaces() && state_ != PeerState::up && now >= next_connection_) {
+    action.reconnect = true;
+    ++silent_connections_;
+    plan_connection(now);
+    hello_attempts_ = 0;
+    next_hello_ = now;
   }
   if (options_.initiator && state_ != PeerState::up && now >= next_hello_) {
     action.say_hello = true;
@@ -148,6 +179,7 @@ TimePoint Session::next_tick() const {
   }
   if (state_ == PeerState::suspect) next = last_heard_ + std::max(options_.dead_after, suspect_after_);
   if (options_.initiator && state_ != PeerState::up) next = std::min(next, next_hello_);
+  if (replaces() && state_ != PeerState::up) next = std::min(next, next_connection_);
   return next;
 }
 

@@ -55,6 +55,19 @@ struct Stuck {
 
 }  // namespace
 
+TEST_CASE("acknowledged: what batches of one small record cost counts against the capacity") {
+  Loop loop;
+  Push<> push(
+      loop,
+      acknowledged(
+          {.name = "out", .bind = {"tcp://127.0.0.1:*"}, .batch_records = 1, .capacity_bytes = 512 * 1000}));
+  int taken = 0;
+  while (push.send(as_bytes("x")) == SendStatus::ok) ++taken;
+
+  CHECK(taken < 1000);
+  CHECK(taken > 900);
+}
+
 WEFT_CONFORMS(
     "acknowledged: the records of a key are processed in order by one receiver, also when it dies") {
   Loop loop;

@@ -92,6 +92,84 @@ TEST_CASE("sessions: a cut between a bound Push and its Pull is counted at both 
   CHECK(pull.stats().missed_batches == push.stats().lost_records);
 }
 
+// Nobody is told that these connections are dead: they take what is sent, and nothing arrives.
+TEST_CASE("sessions: an acknowledging Push replaces a connection that is silently dead") {
+  Loop loop;
+  PortOptions options{.heartbeat = 20ms, .dead_after = 10s, .batch_records = 1};
+  options.delivery = Delivery::at_least_once;
+  options.name = "in";
+  options.bind = {"tcp://127.0.0.1:*"};
+  Pull<> pull(loop, options);
+  Proxy proxy(loop, pull.endpoints()[0]);
+  options.name = "out";
+  options.bind = {};
+  options.connect = proxy.endpoints();
+  Push<> push(loop, options);
+  const auto got = count(pull);
+  REQUIRE(push.wait_for_peers(1, soon()));
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 100; ++i) REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
+    proxy.hold();
+    for (int i = 0; i < 100; ++i) REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
+    REQUIRE(push.settle(soon()));
+  }
+
+  CHECK(*got == 600);
+  CHECK(push.stats().processed_records == 600);
+  CHECK(push.stats().reconnects >= 3);
+}
+
+TEST_CASE("sessions: so does a Pull that connects") {
+  Loop loop;
+  PortOptions options{.heartbeat = 20ms, .dead_after = 10s, .batch_records = 1};
+  options.delivery = Delivery::at_least_once;
+  options.name = "out";
+  options.bind = {"tcp://127.0.0.1:*"};
+  Push<> push(loop, options);
+  Proxy proxy(loop, push.endpoints()[0]);
+  options.name = "in";
+  options.bind = {};
+  options.connect = proxy.endpoints();
+  Pull<> pull(loop, options);
+  const auto got = count(pull);
+  REQUIRE(push.wait_for_peers(1, soon()));
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 100; ++i) REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
+    proxy.hold();
+    for (int i = 0; i < 100; ++i) REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
+    REQUIRE(push.settle(soon()));
+  }
+
+  CHECK(*got == 600);
+  CHECK(push.stats().processed_records == 600);
+}
+
+TEST_CASE("sessions: best effort replaces a connection when its peer is dead, and counts what it held") {
+  Loop loop;
+  Pull<> pull(loop, {.name = "in", .bind = {"tcp://127.0.0.1:*"}});
+  Proxy proxy(loop, pull.endpoints()[0]);
+  Push<> push(loop, {.name = "out",
+                     .connect = proxy.endpoints(),
+                     .heartbeat = 20ms,
+                     .dead_after = 200ms,
+                     .batch_records = 1,
+                     .close_linger = 0ms});
+  const auto got = count(pull);
+  REQUIRE(push.wait_for_peers(1, soon()));
+  for (int i = 0; i < 100; ++i) REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
+  REQUIRE(push.settle(soon()));
+  proxy.hold();
+  for (int i = 0; i < 100; ++i) REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
+  REQUIRE(push.flush(soon()));
+  REQUIRE(eventually(loop, [&] { return push.stats().reconnects == 1 && push.peers_up() == 1; }));
+  for (int i = 0; i < 100; ++i) REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
+  REQUIRE(push.settle(soon()));
+
+  CHECK(*got == 200);
+  CHECK(push.stats().lost_records == 100);
+  CHECK(pull.stats().missed_batches == 100);
+}
+
 TEST_CASE("sessions: every request ends when connections are cut, and later ones are answered") {
   Loop loop;
   Router<> router(loop, {.name = "answers", .bind = {"tcp://127.0.0.1:*"}});

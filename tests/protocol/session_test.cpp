@@ -175,6 +175,71 @@ TEST_CASE("a lost connection is a death that a HELLO ends") {
   CHECK(session.on_hello(kStart + 1s).became_up);
 }
 
+TEST_CASE("what still arrives on a connection that is known to be gone brings nobody back") {
+  Session session = up(false);
+
+  session.lose();
+
+  CHECK(!session.on_traffic(kStart + 1s).became_up);
+  CHECK(session.state() == PeerState::dead);
+  CHECK(session.on_hello(kStart + 2s).became_up);
+  (void)session.on_tick(kStart + 5s);
+  CHECK(session.on_traffic(kStart + 6s).became_up);
+}
+
+TEST_CASE("the connecting end replaces a connection on which nothing was heard, with growing pauses") {
+  SessionOptions impatient = options(true);
+  impatient.reconnect_after = 1s;
+  Session session(impatient, kStart);
+  (void)session.on_hello(kStart);
+
+  CHECK(!session.on_tick(kStart + 2999ms).reconnect);
+  const auto first = session.on_tick(kStart + 3s);
+  CHECK(first.became_suspect);
+  CHECK(first.reconnect);
+  CHECK(first.say_hello);
+  std::vector<Duration> pauses;
+  for (TimePoint last = kStart + 3s; pauses.size() < 4;) {
+    const TimePoint now = session.next_tick();
+    if (!session.on_tick(now).reconnect) continue;
+    pauses.push_back(now - last);
+    last = now;
+  }
+
+  CHECK(pauses[0] >= 6s);
+  CHECK(pauses[0] < 9s);
+  CHECK(pauses[3] >= 10s);
+  CHECK(pauses[3] < 15s);
+}
+
+TEST_CASE("a word is enough to keep a connection, and nobody else replaces one") {
+  SessionOptions impatient = options(true);
+  impatient.reconnect_after = 1s;
+  Session heard(impatient, kStart);
+  (void)heard.on_hello(kStart);
+  (void)heard.on_traffic(kStart + 2s);
+  impatient.initiator = false;
+  Session binder(impatient, kStart);
+  (void)binder.on_hello(kStart);
+  Session patient = up(true);
+
+  CHECK(!heard.on_tick(kStart + 4s).reconnect);
+  CHECK(!binder.on_tick(kStart + 20s).reconnect);
+  CHECK(!patient.on_tick(kStart + 20s).reconnect);
+}
+
+TEST_CASE("a HELLO without an answer gets a new connection, too") {
+  SessionOptions impatient = options(true);
+  impatient.reconnect_after = 4s;
+  Session session(impatient, kStart);
+
+  CHECK(!session.on_tick(kStart + 3s).reconnect);
+  const auto action = session.on_tick(kStart + 4s);
+
+  CHECK(action.reconnect);
+  CHECK(action.say_hello);
+}
+
 TEST_CASE("session options out of their bounds are named") {
   SessionOptions fast = options(false);
   fast.heartbeat = 1ms;

@@ -142,11 +142,27 @@ def exactly_once_yaml_keeps_its_promise():
     check(ledger["faults"]["killed source"] >= 1, "the source was not killed")
 
 
+def connections_are_broken_as_well():
+    text = DIRECT.replace("delivery: " + DELIVERY, "delivery: at-least-once")
+    ledger, report = _chaos("connections", "--fault", "reset=1%", "--fault", "latency=2ms", "--fault",
+                            "blackhole-every=500ms", "--fault", "blackhole-for=300ms", "--set",
+                            "records=%d" % (RECORDS // 5), text=text)
+    equal((ledger["processed"], ledger["lost"]), (RECORDS // 5, 0), "processed and lost")
+    check(ledger["faults"].get("resets", 0) >= 1, "nothing was reset: %r" % ledger["faults"])
+    check(ledger["faults"].get("blackholes", 0) >= 1, "nothing was dark: %r" % ledger["faults"])
+
+
 def what_cannot_be_counted_or_broken_is_said():
     path = file("direct.yaml", DIRECT)
     wrong = weft("chaos", path, "--kill", "sinc")
     equal(wrong.code, 2, "exit code")
     contains(wrong.err, 'no such node; did you mean "sink"?', "what is wrong")
+    wrong = weft("chaos", path, "--fault", "rest=2%")
+    equal(wrong.code, 2, "exit code")
+    contains(wrong.err, 'there is no fault "rest"; did you mean "reset"?', "what is wrong")
+    wrong = weft("chaos", path, "--fault", "reset=2%", "--on", "source.in")
+    equal(wrong.code, 2, "exit code")
+    contains(wrong.err, "has no link at such a port", "what is wrong")
     fanout = weft("chaos", topology("fanout"))
     equal(fanout.code, 0, "exit code (%s)" % fanout.err)
     contains(fanout.out, "what is published is meant for every subscriber", "why it is not counted")

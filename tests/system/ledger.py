@@ -25,6 +25,27 @@ def numbers(path, marked=False):
     return out
 
 
+class Taken:
+    """How many numbers a file has that grows, without reading all of it each time."""
+
+    def __init__(self, path):
+        self._path, self._count = path, 0
+
+    def count(self):
+        try:
+            with open(self._path, "rb") as opened:
+                opened.seek(8 * self._count)
+                while True:
+                    words = opened.read(65536)
+                    new = next((i for i in range(0, len(words), 8) if words[i:i + 8] == bytes(8)), len(words)) // 8
+                    self._count += new
+                    if not words or 8 * new < len(words):
+                        break
+        except FileNotFoundError:
+            pass
+        return self._count
+
+
 class Ledger:
     """What a folder says, over all sources and sinks that wrote there."""
 
@@ -48,6 +69,11 @@ class Ledger:
     @property
     def unexpected(self):
         return len(self.processed - self.attempted)
+
+    @property
+    def in_order_but_for_repeats(self):
+        firsts = list(dict.fromkeys(self.taken))
+        return firsts == sorted(firsts)
 
     @property
     def in_order(self):

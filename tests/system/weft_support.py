@@ -93,15 +93,15 @@ def up(name, *arguments):
     return report
 
 
-def wait_for(condition, what, patience=PATIENCE):
+def wait_for(condition, what, patience=PATIENCE, pause=0.02):
     """The first true value of condition()."""
     end = time.monotonic() + patience
-    pause = threading.Event()
+    never = threading.Event()
     while time.monotonic() < end:
         value = condition()
         if value:
             return value
-        pause.wait(0.02)
+        never.wait(pause)
     raise SystemExit("FAILED: %s did not happen within %d s" % (what, patience))
 
 

@@ -43,7 +43,8 @@ struct PortOptions {
   std::uint32_t batch_records = 65536;
   /// How long a batch that is not full waits for more once its sender has nothing else to do. 0: not at all.
   Duration linger = Duration::zero();
-  /// Push, Dealer: bound of the bytes that wait here for a receiver's credit. 1 KiB - 64 GiB.
+  /// Push, Dealer: bound of the bytes that wait here for a receiver's credit. 1 KiB - 64 GiB. An
+  /// acknowledging Push counts 512 bytes for each batch beside its own, and what has not been processed yet.
   std::uint64_t capacity_bytes = 8ULL << 20;
   /// Push, Pub: what happens at that bound.
   Overflow overflow = Overflow::block;

@@ -47,6 +47,8 @@ struct LaunchOptions {
   std::optional<Duration> run_for = {};
   /// True for the node whose stdin is that of the launcher; all others read /dev/null. Not for a terminal.
   std::function<bool(const topology::NodePlan&)> wants_stdin = {};
+  /// What the peers of an end that is bound at `endpoint` are told instead of it. Absent: the endpoint.
+  std::function<std::string(const std::string& link, const std::string& endpoint)> address_of = {};
   /// Added to the environment of every node, before its own `env:`.
   std::vector<std::pair<std::string, std::string>> environment = {};
   /// How long a node that failed is away before it is started again: the first time, and, doubling, at most.

@@ -13,6 +13,9 @@ struct SessionOptions {
   Duration heartbeat =
       std::chrono::seconds(1);  ///< 10 ms to 1 h; PING when nothing else was sent for so long
   Duration dead_after = std::chrono::seconds(10);  ///< at least three heartbeats
+  /// The connecting end makes a new connection after so much silence of a peer that is not up, and, doubling
+  /// up to `dead_after`, again: a connection may be dead without anybody having been told. Zero: never.
+  Duration reconnect_after = Duration::zero();
   std::uint64_t jitter_seed = 1;
   void check() const;  ///< throws Error{invalid_argument}
 };
@@ -32,6 +35,7 @@ class Session {
 
   /// What the owner must do after a call; each flag once.
   struct Action {
+    bool reconnect = false;  ///< first of all: give the connection up and make a new one
     bool say_hello = false;
     bool ping = false;
     bool became_up = false;
@@ -50,9 +54,12 @@ class Session {
   void close() { state_ = PeerState::closed; }
   /// Ends being closed: as if it had just begun.
   void reopen(TimePoint now);
-  /// The connection is known to be gone (a binding end sees that at once); a new HELLO brings the peer back.
+  /// The connection is known to be gone (a binding end sees that at once); only a new HELLO brings the peer
+  /// back, and nothing that had still arrived on that connection.
   void lose() {
-    if (state_ != PeerState::closed) state_ = PeerState::dead;
+    if (state_ == PeerState::closed || state_ == PeerState::dead) return;
+    state_ = PeerState::dead;
+    cut_ = true;
   }
   /// The peer's own heartbeat: a peer that pings less often than we do is not suspected for it. Up to 1 h.
   void peer_heartbeat(Duration interval);
@@ -67,6 +74,10 @@ class Session {
  private:
   Action heard(TimePoint now);
   void plan_hello(TimePoint now);
+  void plan_connection(TimePoint now);
+  [[nodiscard]] bool replaces() const {
+    return options_.initiator && options_.reconnect_after > Duration::zero();
+  }
 
   SessionOptions options_;
   Duration suspect_after_;
@@ -74,7 +85,10 @@ class Session {
   TimePoint last_heard_;
   TimePoint last_sent_;
   TimePoint next_hello_;
+  TimePoint next_connection_;
   unsigned hello_attempts_ = 0;
+  unsigned silent_connections_ = 0;  // made since something was heard
+  bool cut_ = false;
   std::uint64_t random_;
 };
 
