@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <utility>
 
 #include <pthread.h>
 #include <sys/signalfd.h>
@@ -352,6 +353,20 @@ void Node::Impl::drain_step() {
   const auto all_drained = [this](auto&& which) {
     return std::ranges::all_of(ports, [&](const auto& p) { return !which(*p) || p->block->drained(); });
   };
+  // A receiver stays with senders that have ended: it may not have read all that they sent. Where they have
+  // heard that everything was processed, and are silent as well, only their farewell was lost.
+  for (const auto& port : ports) {
+    if (!port->receives || port->block->drained() || !deserted(*port)) continue;
+    const bool heard = std::ranges::all_of(
+        port->ends, [this](const auto* end) { return link(end->link).delivery != Delivery::best_effort; });
+    if (!heard) continue;
+    port->peers_at.clear();
+    for (const std::string& endpoint : std::exchange(port->connected, {})) {
+      obeying = true;
+      port->block->disconnect(endpoint);
+      obeying = false;
+    }
+  }
   const auto receiver = [](const NodePort& p) { return p.receives; };
   const auto sender = [](const NodePort& p) { return !p.receives && !p.letters; };
   const auto drain_all = [this](auto&& which) {
