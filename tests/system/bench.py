@@ -159,6 +159,20 @@ def all_writes_a_table_results_and_a_plot():
     equal([len(line.get("points").split()) for line in lines], [len(results["sizes"])] * 2, "points of the two lines")
 
 
+def an_interrupted_benchmark_leaves_nothing_behind():
+    process = start("weft", "bench", "throughput", "--delivery", "exactly-once", "--dir", WORK, "--count", "1000000000",
+                    stdin=subprocess.DEVNULL)
+
+    def journals():
+        return [name for name in os.listdir(WORK) if os.path.exists(os.path.join(WORK, name, "to"))]
+    wait_for(journals, "the journal of a receiver")
+    interrupt(process)
+    result = finish(process)
+    equal(result.code, 1, "exit code")
+    contains(result.err, "interrupted", "standard error")
+    _nothing_left()
+
+
 def wrong_options_of_a_benchmark_are_refused_by_name():
     wrong = [(("speed",), 'there is no benchmark "speed"'),
              (("throughput", "--transport", "pigeon"), '--transport is "pigeon"'),

@@ -107,7 +107,7 @@ Figures Stage::run_at(const std::string& endpoint, const Ends& ends, const Setti
 
 Figures Stage::run_alone(const char* program, const char* role, const Settings& settings) {
   const Deadline deadline = Deadline::after(kRunLimit);
-  Child child(command(program, role, "", settings));
+  Child child(interrupts_, command(program, role, "", settings));
   Figures figures;
   add(figures, child.line(deadline));
   child.join();
@@ -118,13 +118,14 @@ Figures Stage::in_processes(const Ends& ends, const std::string& endpoint, const
   const Deadline deadline = Deadline::after(kRunLimit);
   Settings given = settings;
   given.emplace_back("peers", std::to_string(ends.number));
-  Child bound(command(ends.program, ends.bound, endpoint, given));
+  Child bound(interrupts_, command(ends.program, ends.bound, endpoint, given));
   const std::string real = bound.line(deadline);
   std::vector<std::unique_ptr<Child>> connected;
   for (unsigned i = 0; i < ends.number; ++i) {
     Settings own = given;
     own.emplace_back("index", std::to_string(i));
-    connected.push_back(std::make_unique<Child>(command(ends.program, ends.connected, real, own)));
+    connected.push_back(
+        std::make_unique<Child>(interrupts_, command(ends.program, ends.connected, real, own)));
   }
   Figures figures;
   for (const auto& child : connected) add(figures, child->line(deadline));
@@ -138,7 +139,8 @@ Figures Stage::in_one_process(const Ends& ends, const std::string& endpoint, con
   const Deadline deadline = Deadline::after(kRunLimit);
   Settings given = settings;
   given.emplace_back("peers", std::to_string(ends.number));
-  Child both(command(ends.program, format("{}+{}", ends.bound, ends.connected), endpoint, given));
+  Child both(interrupts_,
+             command(ends.program, format("{}+{}", ends.bound, ends.connected), endpoint, given));
   (void)both.line(deadline);
   Figures figures;
   for (unsigned i = 0; i < 1 + ends.number; ++i) add(figures, both.line(deadline));

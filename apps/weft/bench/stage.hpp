@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../cli.hpp"
+#include "child.hpp"
 
 namespace weft::cli::bench {
 
@@ -66,6 +67,7 @@ class Stage {
   Figures in_processes(const Ends& ends, const std::string& endpoint, const Settings& settings) const;
   Figures in_one_process(const Ends& ends, const std::string& endpoint, const Settings& settings) const;
 
+  Interrupts interrupts_;
   const Bench& options_;
   std::filesystem::path programs_;
   std::filesystem::path scratch_;

@@ -61,7 +61,8 @@ Reports rate_over_size(Stage& stage) {
   const Bench& options = stage.options();
   Reports reports;
   for (std::uint64_t size = 16; size <= (16ULL << 20); size *= 4)
-    reports.push_back(measure(stage, {size, default_count(options, size), false, "best-effort"}));
+    reports.push_back(
+        measure(stage, {size, count_for(options, 256ULL << 20, size, 32, 2'000'000), false, "best-effort"}));
   return reports;
 }
 
