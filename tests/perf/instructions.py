@@ -19,7 +19,7 @@ ALLOWED = 1.10
 BUDGETS = pathlib.Path(__file__).with_name("budgets.json")
 # The C library picks its copying loops by the processor, and its limits by the caches: one choice for all.
 TUNABLES = ":".join([
-    "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX2,-AVX,-BMI2,-ERMS,-FSRM,-SSSE3,-SSE4_1,-SSE4_2",
+    "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX2,-AVX,-AVX_Fast_Unaligned_Load,-BMI2,-ERMS,-FSRM,-SSSE3,-SSE4_1,-SSE4_2",
     "glibc.cpu.x86_rep_movsb_threshold=0x10000000",
     "glibc.cpu.x86_rep_stosb_threshold=0x10000000",
     "glibc.cpu.x86_non_temporal_threshold=0x10000000",
