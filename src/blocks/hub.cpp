@@ -1,7 +1,6 @@
 #include "blocks/hub.hpp"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include <weft/core/error.hpp>
@@ -14,6 +13,7 @@ namespace {
 
 constexpr int kMessagesPerTurn = 256;  // then other sockets get their turn
 constexpr std::uint64_t kBytesPerTurn = 8ULL << 20;
+constexpr Duration kFollows = std::chrono::microseconds(20);
 constexpr Duration kRetrySend = std::chrono::milliseconds(10);
 constexpr int kSendHighWater = 200'000;
 constexpr std::uint64_t kReceiveReserve = 1000;
@@ -178,7 +178,7 @@ void Hub::read_router() {
     const std::string routing_id(message.empty() ? std::string_view() : as_text(message[0].view()));
     const auto known = by_routing_id_.find(routing_id);
     handle(known == by_routing_id_.end() ? nullptr : known->second, routing_id, message, 1);
-    if (scope.alive.expired() || closed_) return;
+    if (scope.alive.expired() || closed_ || came_alone(i)) return;
   }
 }
 
@@ -190,8 +190,15 @@ void Hub::read_dealer(Peer& peer) {
     if (!peer.socket || !peer.socket->open() || !peer.socket->receive(message)) return;
     for (const auto& frame : message) bytes += frame.size();
     handle(&peer, {}, message, 0);
-    if (scope.alive.expired() || closed_ || peer.watch == 0) return;
+    if (scope.alive.expired() || closed_ || peer.watch == 0 || came_alone(i)) return;
   }
+}
+
+// To look for a second message costs a system call, and what the first one caused to be sent waits for it. The
+// loop asks the socket anyway before it waits; only where messages follow each other, more are read at once.
+bool Hub::came_alone(int index) {
+  const TimePoint before = std::exchange(last_read_, loop_.now());
+  return index == 0 && last_read_ - before > kFollows;
 }
 
 void Hub::handle(Peer* peer, std::string_view routing_id, transport::Message& message, std::size_t first) {
@@ -323,27 +330,22 @@ bool Hub::send_batch(Peer& peer, wire::Kind kind, std::uint64_t seq, wire::Batch
   }
   // A small body would pin a large pooled block for as long as it is on its way: copy it instead.
   const bool copy = batch.body.size() * 4 < batch.body.capacity();
-  std::array<transport::Frame, 2 + 8> few;
-  std::vector<transport::Frame> many;
-  std::span<transport::Frame> frames(few.data(), 2 + std::min<std::size_t>(8, batch.tensors.size()));
-  if (batch.tensors.size() > 8) {
-    many.resize(2 + batch.tensors.size());
-    frames = many;
-  }
-  frames[0] = transport::Frame(scratch_.view());
-  for (std::size_t i = 0; i < batch.tensors.size(); ++i) frames[2 + i] = transport::Frame(batch.tensors[i]);
+  outgoing_.clear();
+  outgoing_.emplace_back(scratch_.view());
   if (copy) {
-    frames[1] = transport::Frame(batch.body.view());
+    outgoing_.emplace_back(batch.body.view());
   } else {
     // Should the send fail, the frame still owns the bytes: take a copy back then, which is rare.
-    frames[1] = transport::Frame(std::move(batch.body));
+    outgoing_.emplace_back(std::move(batch.body));
   }
-  const auto status = send(peer, frames);
+  for (const Tensor& tensor : batch.tensors) outgoing_.emplace_back(tensor);
+  const auto status = send(peer, outgoing_);
   if (status == transport::SendStatus::sent) return true;
   if (!copy) {
-    batch.body = pool_->take(frames[1].size());
-    batch.body.append(frames[1].view());
+    batch.body = pool_->take(outgoing_[1].size());
+    batch.body.append(outgoing_[1].view());
   }
+  outgoing_.clear();  // it must not keep the tensors' owners
   if (status == transport::SendStatus::would_block) plan_tick(loop_.now() + kRetrySend);
   return false;
 }

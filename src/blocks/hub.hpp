@@ -211,6 +211,7 @@ class Hub {
   void remove_peer(Peer& peer, bool linger = false);
   void read_router();
   void read_dealer(Peer& peer);
+  bool came_alone(int index);
   void handle(Peer* peer, std::string_view routing_id, transport::Message& message, std::size_t first);
   void on_hello(Peer* peer, std::string_view routing_id, const wire::Header& header);
   Peer* inbound_hello(std::string_view routing_id, const wire::Header& header, bool& new_connection);
@@ -251,7 +252,9 @@ class Hub {
   std::map<std::string, Peer*, std::less<>> inbound_by_name_;
   std::unordered_map<std::uint64_t, Peer*> by_id_;
   transport::Message inbox_;
+  TimePoint last_read_{};  // when a message was read last
   wire::Buffer scratch_;
+  std::vector<transport::Frame> outgoing_;  // memory of send_batch(); what was sent is empty
   std::uint64_t next_id_ = 1;
   Loop::TimerId timer_ = 0;
   TimePoint timer_at_ = TimePoint::max();

@@ -4,11 +4,19 @@
 
 namespace weft::blocks {
 
+Inbox::Inbox() {
+  records_.owner = this;
+  records_.refuse = [](void* self) { static_cast<const Inbox*>(self)->refuse(); };
+}
+
+void Inbox::refuse() const {
+  if (on_bad_record && current_) on_bad_record(*current_);
+}
+
 // Makes the next batch current. Reports the one before as done first.
 bool Inbox::open_next() {
-  while (!again_ && (!reader_ || reader_->done())) {
+  while (records_.rest.empty()) {
     if (current_) {
-      reader_.reset();
       const std::unique_ptr<InboxItem> done = std::move(current_);
       if (on_done) on_done(*done);
       if (cleared_) return false;
@@ -16,35 +24,20 @@ bool Inbox::open_next() {
     if (items_.empty()) return false;
     current_ = std::make_unique<InboxItem>(std::move(items_.front()));
     items_.pop_front();
-    reader_.emplace(current_->body.view());
-    index_ = 0;
+    records_.rest = current_->body.view();
+    records_.tensors = current_->tensors;
+    records_.next_index = 0;
+    records_.meta = {.peer = current_->peer,
+                     .topic = current_->topic,
+                     .epoch = current_->epoch,
+                     .seq = current_->seq,
+                     .index = 0,
+                     .snapshot = current_->snapshot,
+                     .attempt = current_->attempt,
+                     .reset = current_->reset};
     if (on_begin) on_begin(*current_);
   }
   return true;
-}
-
-bool Inbox::hand_out(const Handler& to) {
-  const Bytes record = again_ ? *std::exchange(again_, std::nullopt) : reader_->next();
-  const wire::RecordView view{record, current_->tensors};
-  postponed_ = false;
-  const Meta meta{.peer = current_->peer,
-                  .topic = current_->topic,
-                  .epoch = current_->epoch,
-                  .seq = current_->seq,
-                  .index = index_++,
-                  .snapshot = current_->snapshot,
-                  .attempt = current_->attempt,
-                  .reset = std::exchange(current_->reset, false)};
-  const bool taken = to(view, meta);
-  if (postponed_ && !cleared_) {
-    again_ = record;
-    --index_;
-    current_->reset = meta.reset;
-    return true;
-  }
-  if (taken) return true;
-  if (on_bad_record && current_) on_bad_record(*current_);
-  return false;
 }
 
 void Inbox::deliver() {
@@ -58,37 +51,42 @@ void Inbox::deliver() {
       if (self.cleared_) self.clear();
     }
   } reset{*this};
-  while (!paused_ && !cleared_ && open_next()) (void)hand_out(handler);
+  while (!paused_ && !cleared_ && open_next()) {
+    records_.stop = paused_;
+    handler(records_);
+  }
 }
 
 bool Inbox::take_one(const Handler& take) {
   if (delivering_) return false;
   cleared_ = false;
   while (open_next()) {
-    if (hand_out(take)) return true;
+    records_.stop = false;
+    take(records_);
+    if (records_.stop) return true;
   }
   return false;
 }
 
 void Inbox::finish() {
-  if (delivering_ || again_ || !current_ || !reader_ || !reader_->done()) return;
+  if (delivering_ || !current_ || !records_.rest.empty()) return;
   const std::unique_ptr<InboxItem> done = std::move(current_);
-  reader_.reset();
   if (on_done) on_done(*done);
 }
 
 void Inbox::pause(bool paused) {
   paused_ = paused;
+  records_.stop = paused_ || cleared_;
 }
 
 void Inbox::clear() {
   items_.clear();
   if (delivering_) {  // a handler closes its own block: its record must stay whole until it returns
     cleared_ = true;
+    records_.stop = true;
     return;
   }
-  again_.reset();
-  reader_.reset();
+  records_.rest = {};
   current_.reset();
 }
 

@@ -4,11 +4,11 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include <weft/blocks/block.hpp>
+#include <weft/blocks/records.hpp>
 #include <weft/transport/frame.hpp>
 #include <weft/wire/batch.hpp>
 
@@ -34,9 +34,11 @@ struct InboxItem {
 
 class Inbox {
  public:
-  using Handler = std::function<bool(const wire::RecordView&, const Meta&)>;
+  using Handler = std::function<void(Records&)>;
 
-  /// Called for each record; false from it means: not of the type.
+  Inbox();
+
+  /// Called with the records of each batch, again when it has stopped before their end.
   Handler handler;
   /// Called before the first record of a batch is handed out.
   std::function<void(const InboxItem&)> on_begin;
@@ -48,31 +50,28 @@ class Inbox {
   void add(InboxItem item) { items_.push_back(std::move(item)); }
   /// Hands records to the handler until none is left or the inbox is paused. Not re-entered by handlers.
   void deliver();
-  /// Hands records to `take` until it accepts one. False: none is left. What the last record views stays
-  /// valid until the next call.
+  /// Hands records to `take` until it stops them, which it does behind the one that it takes. False: none is
+  /// left. What the last record views stays valid until the next call.
   bool take_one(const Handler& take);
   /// Reports a batch as done whose last record was handed out; not while a handler runs.
   void finish();
   void pause(bool paused);
   /// Inside a handler: its record is not taken. Pauses; the record is handed out again afterwards.
-  void postpone() { postponed_ = paused_ = true; }
+  void postpone() { records_.postponed = records_.stop = paused_ = true; }
   [[nodiscard]] bool paused() const { return paused_; }
-  [[nodiscard]] bool empty() const { return items_.empty() && !again_ && (!reader_ || reader_->done()); }
+  [[nodiscard]] bool empty() const { return items_.empty() && records_.rest.empty(); }
   void clear();
   /// The batch of the record that was handed out last, and its place in it; null before the first.
   [[nodiscard]] const InboxItem* current() const { return current_.get(); }
-  [[nodiscard]] std::uint32_t index() const { return index_ - 1; }
+  [[nodiscard]] std::uint32_t index() const { return records_.meta.index; }
 
  private:
   bool open_next();
-  bool hand_out(const Handler& to);
+  void refuse() const;
 
   std::deque<InboxItem> items_;
   std::unique_ptr<InboxItem> current_;
-  std::optional<wire::BatchReader> reader_;
-  std::uint32_t index_ = 0;
-  std::optional<Bytes> again_;  // a record of the current batch that was not taken
-  bool postponed_ = false;
+  Records records_;  // what is left of the current batch
   bool paused_ = false;
   bool delivering_ = false;
   bool cleared_ = false;  // while delivering

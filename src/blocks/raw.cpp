@@ -4,15 +4,15 @@
 
 namespace weft {
 
-Bytes RawRecord::bytes() const {
+Bytes RawRecord::first_bytes() const {
   wire::Unpack unpack(view_.packed);
-  if (const auto plain = unpack.bytes()) return *plain;
   if (const auto items = unpack.array(); items && *items > 0) return unpack.bytes().value_or(Bytes{});
   return {};
 }
 
 std::vector<Tensor> RawRecord::tensors() const {
   std::vector<Tensor> out;
+  if (view_.tensors.empty()) return out;
   wire::Unpack unpack(view_.packed);
   const auto items = unpack.array();
   if (!items || *items == 0 || !unpack.object()) return out;

@@ -113,29 +113,30 @@ bool RouterBase::wait_for_peers(std::size_t count, Deadline deadline) {
 
 RouterBase::Ticket& RouterBase::Ticket::operator=(Ticket&& other) noexcept {
   if (this == &other) return *this;
-  if (open()) fail(wire::Code::failed, "the handler dropped the request");
-  router_ = std::move(other.router_);
-  peer_ = other.peer_;
-  generation_ = other.generation_;
+  if (open()) drop();
+  origin_ = std::move(other.origin_);
   number_ = std::exchange(other.number_, 0);
-  node_ = std::move(other.node_);
   return *this;
 }
 
-RouterBase::Ticket::~Ticket() {
-  if (open()) fail(wire::Code::failed, "the handler dropped the request");
+void RouterBase::Ticket::drop() noexcept {
+  fail(wire::Code::failed, "the handler dropped the request");
 }
 
 void RouterBase::Ticket::reply(const std::function<void(wire::BatchBuilder&)>& encode) {
   if (!open()) return;
   const std::uint64_t number = std::exchange(number_, 0);
-  if (const auto router = router_.lock()) (*router)->reply(peer_, generation_, number, encode);
+  if (const auto router = origin_->router.lock()) {
+    (*router)->reply(origin_->peer, origin_->generation, number, encode);
+  }
 }
 
 void RouterBase::Ticket::fail(wire::Code code, std::string_view text) {
   if (!open()) return;
   const std::uint64_t number = std::exchange(number_, 0);
-  if (const auto router = router_.lock()) (*router)->fail(peer_, generation_, number, code, text);
+  if (const auto router = origin_->router.lock()) {
+    (*router)->fail(origin_->peer, origin_->generation, number, code, text);
+  }
 }
 
 }  // namespace weft

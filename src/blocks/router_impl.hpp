@@ -136,9 +136,10 @@ struct RouterBase::Impl final : blocks::HubClient {
 
   bool hand_out(Waiting next, const Handler& to);
 
-  bool hand_out(const wire::RecordView& view, Ticket ticket, const Handler& to);
+  bool hand_out(const wire::RecordView& view, Ticket ticket, const Handler& to,
+                const std::weak_ptr<bool>& alive);
 
-  static std::uint64_t peer_of(const Ticket& ticket) { return ticket.peer_; }
+  static std::uint64_t peer_of(const Ticket& ticket) { return ticket.origin_->peer; }
 
   // ---- replies ----
 

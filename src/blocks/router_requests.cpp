@@ -89,7 +89,8 @@ bool RouterBase::Impl::fresh(Peer& peer, std::uint64_t number) {
 
 void RouterBase::Impl::on_cancel(Peer& peer, std::uint64_t number) {
   const auto at = std::ranges::find_if(waiting, [&](const Waiting& w) {
-    return w.ticket.peer_ == peer.id && w.ticket.number_ == number && w.ticket.generation_ == peer.epoch;
+    return w.ticket.number_ == number && w.ticket.origin_->peer == peer.id &&
+           w.ticket.origin_->generation == peer.epoch;
   });
   if (at == waiting.end() || number == 0) return;  // a handler has it: its reply will be late there
   Waiting next = std::move(*at);
@@ -105,8 +106,7 @@ void RouterBase::Impl::on_cancel(Peer& peer, std::uint64_t number) {
 void RouterBase::Impl::dispatch(Peer& peer, const std::shared_ptr<RequestHold>& hold) {
   const std::weak_ptr<bool> alive = hub.alive();
   const std::uint64_t id = peer.id;
-  const std::uint64_t generation = peer.epoch;
-  const std::string node = peer.node;
+  const auto origin = std::make_shared<const Ticket::Origin>(Ticket::Origin{self, id, peer.epoch, peer.node});
   bool held = false;
   wire::BatchReader reader(hold->body.view());
   for (std::uint64_t i = 0; i < hold->count; ++i) {
@@ -115,11 +115,11 @@ void RouterBase::Impl::dispatch(Peer& peer, const std::shared_ptr<RequestHold>& 
     Asker& asker = asker_of(peer);
     ++asker.unanswered;
     ++open_requests;
-    Ticket ticket(self, id, generation, hold->first + i, node);
+    Ticket ticket(origin, hold->first + i);
     if (asker.unanswered > kMaxOpenRequests) {
       ticket.fail(wire::Code::full, "too many requests without an answer");
     } else if (handler) {
-      hand_out(view, std::move(ticket), handler);
+      hand_out(view, std::move(ticket), handler, alive);
     } else {
       held = i + 1 == hold->count;
       waiting.push_back({hold, view, std::move(ticket), held});
@@ -138,14 +138,14 @@ void RouterBase::Impl::done(const RequestHold& hold) {
 
 bool RouterBase::Impl::hand_out(Waiting next, const Handler& to) {
   const std::weak_ptr<bool> alive = hub.alive();
-  const bool taken = hand_out(next.view, std::move(next.ticket), to);
+  const bool taken = hand_out(next.view, std::move(next.ticket), to, alive);
   if (next.last && !alive.expired() && !hub.closed()) done(*next.hold);
   return taken;
 }
 
-bool RouterBase::Impl::hand_out(const wire::RecordView& view, Ticket ticket, const Handler& to) {
+bool RouterBase::Impl::hand_out(const wire::RecordView& view, Ticket ticket, const Handler& to,
+                                const std::weak_ptr<bool>& alive) {
   const std::uint64_t peer = peer_of(ticket);
-  const std::weak_ptr<bool> alive = hub.alive();
   // What the handler sends through ports that share the journal is in one commit with its reply.
   const std::shared_ptr<Journal> journal = window ? options.journal : nullptr;
   if (journal) journal->hold();

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <string_view>
 
@@ -28,6 +29,18 @@ void raise_descriptor_limit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);  // not being allowed to is no reason to stop
+}
+
+// libzmq allocates each large frame that it receives, and glibc gives what lies free at the end of a heap
+// back to the system from 128 KiB on: most batches would bring their pages as page faults. Its thresholds
+// follow the largest block that was freed, unless the program has set them itself; this one block makes them
+// 4 MiB for a mapping of its own and 8 MiB for giving back. It is never touched, so it costs nothing.
+void keep_freed_batches() {
+#ifdef __GLIBC__
+  constexpr std::size_t largest = 4ULL << 20;
+  void* volatile block = std::malloc(largest);
+  std::free(block);
+#endif
 }
 
 // Signals belong to the threads that ask for them (signalfd needs them blocked everywhere).
@@ -71,6 +84,7 @@ Context::~Context() = default;
 
 Context::Impl::Impl(const ContextOptions& o) : options(o) {
   raise_descriptor_limit();
+  keep_freed_batches();
   try {
     context.set(zmq::ctxopt::io_threads, options.io_threads);
     // Each bound socket brings two of its monitor; what users may open is bounded by open_sockets.

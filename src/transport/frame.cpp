@@ -79,8 +79,10 @@ Frame::Frame(const Tensor& tensor) {
   share.release();
 }
 
-Frame::Frame(Frame&& other) noexcept : Frame() {
-  zmq_msg_move(message_of(storage_), message_of(other.storage_));
+// A zmq_msg_t holds no pointer into itself, and zmq_msg_move() does no more than this to an empty target.
+Frame::Frame(Frame&& other) noexcept {
+  std::memcpy(storage_, other.storage_, sizeof storage_);
+  zmq_msg_init(message_of(other.storage_));
 }
 
 Frame& Frame::operator=(Frame&& other) noexcept {
@@ -89,15 +91,21 @@ Frame& Frame::operator=(Frame&& other) noexcept {
 }
 
 Frame::~Frame() {
+#ifdef WEFT_TSAN
   // Giving back what was never sent, or what another frame shares: what this thread did to it comes first.
   if (zmq_msg_size(message_of(storage_)) >= kAdoptBuffer)
     tsan_handed_over(zmq_msg_data(message_of(storage_)));
+#endif
   zmq_msg_close(message_of(storage_));
 }
 
 Bytes Frame::view() const {
   return {static_cast<const std::byte*>(zmq_msg_data(message_of(storage_))),
           zmq_msg_size(message_of(storage_))};
+}
+
+std::size_t Frame::size() const {
+  return zmq_msg_size(message_of(storage_));
 }
 
 Frame Frame::share() const {

@@ -58,10 +58,14 @@ int wait_in_millis(int epoll, Events& events, TimePoint until) {
   return ::epoll_wait(epoll, events.data(), static_cast<int>(events.size()), timeout);
 }
 
-int wait_for_events(int epoll, Events& events, TimePoint until) {
+// `precise` becomes false when the system turns out not to know the call, which is then not made again.
+int wait_for_events(int epoll, Events& events, TimePoint until, bool& precise) {
   for (;;) {
-    int count = wait_precisely(epoll, events, until);
-    if (count == -2) count = wait_in_millis(epoll, events, until);
+    int count = precise ? wait_precisely(epoll, events, until) : -2;
+    if (count == -2) {
+      precise = false;
+      count = wait_in_millis(epoll, events, until);
+    }
     if (count >= 0) return count;
     if (errno != EINTR) throw Error(Errc::io, format("cannot wait for sockets: {}", std::strerror(errno)));
   }
@@ -143,7 +147,7 @@ bool Poller::ask_touched(std::vector<Ready>& ready) {
 bool Poller::wait(TimePoint until, std::vector<Ready>& ready) {
   if (!ask_touched(ready)) return false;
   Events events;
-  const int count = wait_for_events(epoll_, events, ready.empty() ? until : TimePoint::min());
+  const int count = wait_for_events(epoll_, events, ready.empty() ? until : TimePoint::min(), precise_);
   bool good = true;
   for (int i = 0; i < count; ++i) {
     const auto found = entries_.find(events[static_cast<std::size_t>(i)].data.u64);

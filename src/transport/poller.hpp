@@ -58,6 +58,7 @@ class Poller {
   bool enlist(const Entry& entry) const;
 
   int epoll_;
+  bool precise_ = true;  // the system can wait to the nanosecond
   std::unordered_map<std::uint64_t, Entry*> entries_;
   std::vector<Entry*> touched_;
   std::vector<Entry*> asking_;  // memory of ask_touched()

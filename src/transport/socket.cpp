@@ -74,7 +74,9 @@ int whole_millis(Duration span) {
 
 // Sends one part; false with errno when libzmq refuses it. The frame is untouched then.
 bool send_part(void* socket, zmq_msg_t* part, int flags) {
+#ifdef WEFT_TSAN
   tsan_handed_over(zmq_msg_data(part));
+#endif
   for (;;) {
     if (zmq_msg_send(part, socket, flags | ZMQ_DONTWAIT) >= 0) return true;
     if (zmq_errno() != EINTR) return false;
@@ -289,8 +291,10 @@ bool Socket::receive(Message& out) {
   void* socket = impl_->socket.handle();
   bool more = true;
   while (more) {
-    Frame frame;
-    auto* part = static_cast<zmq_msg_t*>(frame.raw());
+    Frame surplus;
+    const bool stored = out.frames_.size() < kMaxStored;
+    out.oversize_ = out.oversize_ || !stored;
+    auto* part = static_cast<zmq_msg_t*>((stored ? out.frames_.emplace_back() : surplus).raw());
     int rc = 0;
     do rc = zmq_msg_recv(part, socket, ZMQ_DONTWAIT);
     while (rc < 0 && zmq_errno() == EINTR);
@@ -299,13 +303,10 @@ bool Socket::receive(Message& out) {
       out.clear();
       return false;
     }
+#ifdef WEFT_TSAN
     tsan_taken_over(zmq_msg_data(part));
+#endif
     more = zmq_msg_more(part) != 0;
-    if (out.frames_.size() < kMaxStored) {
-      out.frames_.push_back(std::move(frame));
-    } else {
-      out.oversize_ = true;
-    }
   }
   return true;
 }

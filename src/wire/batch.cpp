@@ -54,15 +54,19 @@ BatchBuilder::Batch BatchBuilder::take() {
 
 Rejection check_body(Bytes body, std::uint64_t count) {
   if (count > body.size()) return Rejection::bad_body;  // each record takes a byte at least
-  Unpack in(body);
+  const std::byte* at = body.data();
+  const std::byte* const end = at + body.size();
   for (std::uint64_t i = 0; i < count; ++i) {
-    if (in.object()) continue;
-    Bytes rest = in.rest();
-    const std::byte* at = rest.data();
-    const auto why = detail::skip(at, at + rest.size(), kMaxRecordDepth);
+    // Most records are short: a bin, as raw ones are.
+    if (end - at >= 2 && at[0] == std::byte{0xC4} && end - at - 2 >= static_cast<int>(at[1])) {
+      at += 2 + static_cast<std::size_t>(at[1]);
+      continue;
+    }
+    const auto why = detail::skip(at, end, kMaxRecordDepth);
+    if (why == detail::Skip::ok) continue;
     return why == detail::Skip::deep ? Rejection::too_deep : Rejection::bad_body;
   }
-  return in.done() ? Rejection::none : Rejection::bad_body;
+  return at == end ? Rejection::none : Rejection::bad_body;
 }
 
 }  // namespace weft::wire

@@ -7,81 +7,101 @@ namespace weft::wire {
 namespace detail {
 namespace {
 
-// What follows the lead bytes 0xC0 to 0xDF: `length` bytes of length or count, then payload.
+// What a lead byte says of its object.
 struct Form {
-  std::uint8_t length;  // bytes of a length field, 0 for fixed sizes
-  std::uint16_t fixed;  // payload bytes beside what the length says
-  enum What : std::uint8_t { plain, array, map, never } what;
+  enum What : std::uint8_t { plain, sized, items, never };
+  What what = never;
+  std::uint8_t bytes = 0;   // plain: of the whole object; sized: beside the payload; items: of the head
+  std::uint8_t length = 0;  // bytes of the length or count, behind the lead byte
+  std::uint8_t pairs = 0;   // 1: a map, with two objects for each that it counts
 };
-constexpr std::array<Form, 32> kForms{{
-    {0, 0, Form::plain},  {0, 0, Form::never}, {0, 0, Form::plain},
-    {0, 0, Form::plain},                                             // nil, -, false, true
-    {1, 0, Form::plain},  {2, 0, Form::plain}, {4, 0, Form::plain},  // bin
-    {1, 1, Form::plain},  {2, 1, Form::plain}, {4, 1, Form::plain},  // ext
-    {0, 4, Form::plain},  {0, 8, Form::plain},                       // float
-    {0, 1, Form::plain},  {0, 2, Form::plain}, {0, 4, Form::plain},
-    {0, 8, Form::plain},  // uint
-    {0, 1, Form::plain},  {0, 2, Form::plain}, {0, 4, Form::plain},
-    {0, 8, Form::plain},  // int
-    {0, 2, Form::plain},  {0, 3, Form::plain}, {0, 5, Form::plain},
-    {0, 9, Form::plain},                                             // fixext 1, 2, 4, 8
-    {0, 17, Form::plain},                                            // fixext 16
-    {1, 0, Form::plain},  {2, 0, Form::plain}, {4, 0, Form::plain},  // str
-    {2, 0, Form::array},  {4, 0, Form::array}, {2, 0, Form::map},
-    {4, 0, Form::map},
-}};
 
-// One object without what it contains: its payload bytes are skipped, its items counted.
-struct Step {
-  bool ok = false;
-  bool container = false;
-  std::uint64_t items = 0;
-};
-Step step(const std::byte*& at, const std::byte* end) {
-  const auto lead = static_cast<unsigned>(*at++);
-  if (lead < 0x80 || lead >= 0xE0) return {.ok = true};
-  if (lead < 0x90) return {.ok = true, .container = true, .items = 2ULL * (lead & 0x0F)};
-  if (lead < 0xA0) return {.ok = true, .container = true, .items = lead & 0x0F};
-  std::uint64_t payload = lead & 0x1F;  // fixstr
-  if (lead >= 0xC0) {
-    const Form form = kForms[lead - 0xC0];
-    if (form.what == Form::never || end - at < form.length) return {};
-    payload = form.fixed;
-    if (form.length != 0) {
-      const std::uint64_t length = load_sized(at, form.length);
-      at += form.length;
-      if (form.what == Form::array) return {.ok = true, .container = true, .items = length};
-      if (form.what == Form::map) return {.ok = true, .container = true, .items = 2 * length};
-      payload += length;
-    }
+constexpr std::array<Form, 256> kForms = [] {
+  std::array<Form, 256> forms{};
+  for (unsigned lead = 0; lead < 256; ++lead) {
+    Form& form = forms[lead];
+    if (lead < 0x80 || lead >= 0xE0) form = {Form::plain, 1};
+    if (lead >= 0x80 && lead < 0x90) form = {Form::items, 1, 0, 1};
+    if (lead >= 0x90 && lead < 0xA0) form = {Form::items, 1, 0, 0};
+    if (lead >= 0xA0 && lead < 0xC0) form = {Form::plain, static_cast<std::uint8_t>(1 + (lead & 0x1F))};
   }
-  if (static_cast<std::uint64_t>(end - at) < payload) return {};
-  at += payload;
-  return {.ok = true};
-}
+  for (const unsigned lead : {0xC0U, 0xC2U, 0xC3U}) forms[lead] = {Form::plain, 1};  // nil, false, true
+  for (unsigned i = 0; i < 3; ++i) {
+    const auto length = static_cast<std::uint8_t>(1U << i);
+    forms[0xC4 + i] = {Form::sized, static_cast<std::uint8_t>(1 + length), length};  // bin
+    forms[0xC7 + i] = {Form::sized, static_cast<std::uint8_t>(2 + length), length};  // ext
+    forms[0xD9 + i] = {Form::sized, static_cast<std::uint8_t>(1 + length), length};  // str
+  }
+  for (unsigned i = 0; i < 2; ++i) {
+    const auto length = static_cast<std::uint8_t>(2U << i);
+    forms[0xCA + i] = {Form::plain, static_cast<std::uint8_t>(1 + (4U << i))};          // float
+    forms[0xDC + i] = {Form::items, static_cast<std::uint8_t>(1 + length), length};     // array
+    forms[0xDE + i] = {Form::items, static_cast<std::uint8_t>(1 + length), length, 1};  // map
+  }
+  for (unsigned i = 0; i < 4; ++i) {
+    forms[0xCC + i] = {Form::plain, static_cast<std::uint8_t>(1 + (1U << i))};  // uint
+    forms[0xD0 + i] = {Form::plain, static_cast<std::uint8_t>(1 + (1U << i))};  // int
+  }
+  for (unsigned i = 0; i < 5; ++i) {
+    forms[0xD4 + i] = {Form::plain, static_cast<std::uint8_t>(2 + (1U << i))};  // fixext
+  }
+  return forms;
+}();
+
+// Bytes of the whole object for the lead bytes of plain ones; 0 for the others.
+constexpr std::array<std::uint8_t, 256> kPlainBytes = [] {
+  std::array<std::uint8_t, 256> bytes{};
+  for (unsigned lead = 0; lead < 256; ++lead) {
+    if (kForms[lead].what == Form::plain) bytes[lead] = kForms[lead].bytes;
+  }
+  return bytes;
+}();
 
 }  // namespace
 
-Skip skip(const std::byte*& at, const std::byte* end, std::size_t depth) {
+Skip skip(const std::byte*& start, const std::byte* end, std::size_t depth) {
   depth = depth < kMaxRecordDepth ? depth : kMaxRecordDepth;
-  std::array<std::uint64_t, kMaxRecordDepth + 1> due;  // objects still to come, a level each
-  due[0] = 1;
-  std::uint64_t owed = 1;  // their sum: each takes a byte at least
-  for (std::size_t level = 0;;) {
-    while (due[level] == 0) {
-      if (level == 0) return Skip::ok;
-      --level;
+  const std::byte* at = start;
+  std::array<std::uint64_t, kMaxRecordDepth> outer;  // objects still to come, a level each, of those around
+  std::size_t level = 0;
+  std::uint64_t due = 1;         // ... of this level
+  std::uint64_t owed_outer = 0;  // sum of `outer`: each takes a byte at least
+  for (;;) {
+    for (; due != 0; --due) {
+      if (at == end) return Skip::cut;
+      const std::size_t bytes = kPlainBytes[static_cast<unsigned>(*at)];
+      if (bytes == 0) break;
+      if (static_cast<std::size_t>(end - at) < bytes) return Skip::cut;
+      at += bytes;
     }
-    if (at == end) return Skip::cut;
-    --due[level];
-    --owed;
-    const Step seen = step(at, end);
-    if (!seen.ok) return Skip::cut;
-    if (!seen.container) continue;
-    owed += seen.items;
-    if (owed > static_cast<std::uint64_t>(end - at)) return Skip::cut;
+    if (due == 0) {
+      if (level == 0) {
+        start = at;
+        return Skip::ok;
+      }
+      due = outer[--level];
+      owed_outer -= due;
+      continue;
+    }
+    --due;
+    const auto lead = static_cast<unsigned>(*at);
+    const Form form = kForms[lead];
+    const auto left = static_cast<std::uint64_t>(end - at);
+    if (left < form.bytes) return Skip::cut;
+    if (form.what == Form::never) return Skip::cut;
+    const std::uint64_t length = form.length == 0 ? lead & 0x0F : load_sized(at + 1, form.length);
+    at += form.bytes;
+    if (form.what == Form::sized) {
+      if (left - form.bytes < length) return Skip::cut;
+      at += length;
+      continue;
+    }
+    const std::uint64_t items = length << form.pairs;
+    if (owed_outer + due + items > left - form.bytes) return Skip::cut;
     if (level == depth) return Skip::deep;
-    due[++level] = seen.items;
+    outer[level++] = due;
+    owed_outer += due;
+    due = items;
   }
 }
 
@@ -154,33 +174,10 @@ std::optional<std::int64_t> Unpack::sint() {
   return std::nullopt;
 }
 
-std::optional<double> Unpack::real() {
-  if (at_ == end_) return std::nullopt;
-  const auto lead = static_cast<unsigned>(*at_);
-  if (lead == 0xCA && left() >= 5) {
-    const auto bits = detail::load<std::uint32_t>(at_ + 1);
-    at_ += 5;
-    return std::bit_cast<float>(bits);
-  }
-  if (lead == 0xCB && left() >= 9) {
-    const auto bits = detail::load<std::uint64_t>(at_ + 1);
-    at_ += 9;
-    return std::bit_cast<double>(bits);
-  }
+std::optional<double> Unpack::real_of_integer() {
   if (const auto v = uint()) return static_cast<double>(*v);
   if (const auto v = sint()) return static_cast<double>(*v);
   return std::nullopt;
-}
-
-std::optional<bool> Unpack::boolean() {
-  if (at_ == end_ || (*at_ != std::byte{0xC2} && *at_ != std::byte{0xC3})) return std::nullopt;
-  return *at_++ == std::byte{0xC3};
-}
-
-bool Unpack::nil() {
-  if (at_ == end_ || *at_ != std::byte{0xC0}) return false;
-  ++at_;
-  return true;
 }
 
 std::optional<std::uint32_t> Unpack::container(unsigned fixed, unsigned first, std::size_t item_bytes) {
@@ -202,7 +199,7 @@ std::optional<std::uint32_t> Unpack::container(unsigned fixed, unsigned first, s
   return count;
 }
 
-std::optional<std::uint32_t> Unpack::array() {
+std::optional<std::uint32_t> Unpack::long_array() {
   return container(0x90, 0xDC, 1);
 }
 std::optional<std::uint32_t> Unpack::map() {

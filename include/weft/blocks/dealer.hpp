@@ -11,6 +11,7 @@
 // `unknown`.
 #pragma once
 
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -122,9 +123,9 @@ class Dealer : public DealerBase {
 
   /// Sends and returns; `done` is called on the loop's thread, exactly once, by the deadline at the latest.
   /// Many requests may be on their way.
-  RequestId request(const Query& query, Deadline deadline, std::function<void(Reply<Record>&)> done,
-                    const RequestTo& to = {}) {
-    return submit(to, deadline, encoder(query), [done = std::move(done)](RawReply& raw) {
+  template <std::invocable<Reply<Record>&> F>
+  RequestId request(const Query& query, Deadline deadline, F done, const RequestTo& to = {}) {
+    return submit(to, deadline, encoder(query), [done = std::move(done)](RawReply& raw) mutable {
       Reply<Record> reply = decode(raw);
       done(reply);
     });
@@ -168,7 +169,7 @@ class Dealer : public DealerBase {
   }
   static Reply<Record> decode(RawReply& raw) {
     Reply<Record> reply{raw.outcome,         raw.code,     std::move(raw.text),
-                        std::move(raw.peer), std::nullopt, raw.hold};
+                        std::move(raw.peer), std::nullopt, std::move(raw.hold)};
     if (raw.outcome != Outcome::ok) return reply;
     if constexpr (std::is_same_v<R, Raw>) {
       reply.record.emplace(raw.record);

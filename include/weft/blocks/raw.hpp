@@ -25,13 +25,18 @@ class RawRecord {
   /// The msgpack object, as it came.
   [[nodiscard]] Bytes packed() const { return view_.packed; }
   /// The payload of a bin or str, or of the first item of [bin, tensor...]; empty for anything else.
-  [[nodiscard]] Bytes bytes() const;
+  [[nodiscard]] Bytes bytes() const {
+    Bytes plain;
+    return wire::Unpack(view_.packed).read_bytes(plain) ? plain : first_bytes();
+  }
   [[nodiscard]] std::string_view text() const { return as_text(bytes()); }
   /// The tensors of [bin, tensor...]; empty for anything else. A reference that does not hold ends the list.
   [[nodiscard]] std::vector<Tensor> tensors() const;
   [[nodiscard]] const wire::RecordView& view() const { return view_; }
 
  private:
+  [[nodiscard]] Bytes first_bytes() const;
+
   wire::RecordView view_;
 };
 

@@ -9,6 +9,7 @@
 // (PortOptions::reply_window); one that is older is refused with Code::gone.
 #pragma once
 
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -46,29 +47,36 @@ class RouterBase : public Block {
   /// The right to answer one request; move-only. Destroyed unused, it answers "failed". Of the loop's thread.
   class Ticket {
    public:
+    /// Who asked: shared by the tickets of a batch.
+    struct Origin {
+      std::weak_ptr<Impl*> router;
+      std::uint64_t peer = 0;
+      std::uint64_t generation = 0;
+      std::string node;
+    };
     Ticket() = default;
-    Ticket(std::weak_ptr<Impl*> router, std::uint64_t peer, std::uint64_t generation, std::uint64_t number,
-           std::string node)
-        : router_(std::move(router)),
-          peer_(peer),
-          generation_(generation),
-          number_(number),
-          node_(std::move(node)) {}
-    Ticket(Ticket&& other) noexcept { *this = std::move(other); }
+    Ticket(std::shared_ptr<const Origin> origin, std::uint64_t number)
+        : origin_(std::move(origin)), number_(number) {}
+    Ticket(Ticket&& other) noexcept
+        : origin_(std::move(other.origin_)), number_(std::exchange(other.number_, 0)) {}
     Ticket& operator=(Ticket&& other) noexcept;
-    ~Ticket();
+    ~Ticket() {
+      if (open()) drop();
+    }
     void reply(const std::function<void(wire::BatchBuilder&)>& encode);
     void fail(wire::Code code, std::string_view text);
     [[nodiscard]] bool open() const { return number_ != 0; }
-    [[nodiscard]] const std::string& peer() const { return node_; }
+    [[nodiscard]] const std::string& peer() const {
+      static const std::string nobody;
+      return origin_ ? origin_->node : nobody;
+    }
 
    private:
     friend struct Impl;
-    std::weak_ptr<Impl*> router_;
-    std::uint64_t peer_ = 0;
-    std::uint64_t generation_ = 0;
+    void drop() noexcept;
+
+    std::shared_ptr<const Origin> origin_;
     std::uint64_t number_ = 0;
-    std::string node_;
   };
 
  protected:
@@ -124,8 +132,9 @@ class Router : public RouterBase {
 
   /// Called on the loop's thread for each request, in the order of its asker. Keep the responder to answer
   /// later.
-  void on_request(std::function<void(const Query&, Responder<R>)> handler) {
-    set_handler([handler = std::move(handler)](const wire::RecordView& view, Ticket ticket) {
+  template <std::invocable<const Query&, Responder<R>> F>
+  void on_request(F handler) {
+    set_handler([handler = std::move(handler)](const wire::RecordView& view, Ticket ticket) mutable {
       return with(view, [&](const Query& query) { handler(query, Responder<R>(std::move(ticket))); });
     });
   }

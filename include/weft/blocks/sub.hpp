@@ -1,6 +1,7 @@
 // Sub: receives the records of the topics that it asks for.
 #pragma once
 
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -10,6 +11,7 @@
 #include <weft/blocks/options.hpp>
 #include <weft/blocks/pull.hpp>
 #include <weft/blocks/raw.hpp>
+#include <weft/blocks/records.hpp>
 #include <weft/transport/loop.hpp>
 #include <weft/wire/codec.hpp>
 
@@ -41,7 +43,8 @@ class SubBase : public Block {
   struct Impl;
 
  protected:
-  using Handler = std::function<bool(const wire::RecordView&, const Meta&)>;
+  /// Takes the records of a batch: see blocks::hand_out().
+  using Handler = std::function<void(blocks::Records&)>;
   SubBase(Loop& loop, PortOptions options, RecordType type);
   void set_handler(Handler handler);
   bool receive_one(Deadline deadline, const Handler& take);
@@ -56,22 +59,21 @@ class Sub : public SubBase {
   Sub(Loop& loop, PortOptions options) : SubBase(loop, std::move(options), record_type<T>()) {}
   /// Called on the loop's thread for each record, in the order of its publisher and topic; `meta.topic` says
   /// which.
-  void on_record(std::function<void(T&, const Meta&)> handler) {
-    set_handler([handler = std::move(handler)](const wire::RecordView& view, const Meta& meta) {
-      T record{};
-      if (!wire::decode_record(view, record)) return false;
-      handler(record, meta);
-      return true;
+  template <std::invocable<T&, const Meta&> F>
+  void on_record(F handler) {
+    set_handler([handler = std::move(handler)](blocks::Records& records) mutable {
+      blocks::hand_out_typed<T>(records, [&](T& record, const Meta& meta) { handler(record, meta); });
     });
   }
   /// Runs the loop until a record is there. nullopt: none came by the deadline. Not together with a handler.
   std::optional<Received<T>> receive(Deadline deadline) {
     std::optional<Received<T>> out;
-    (void)receive_one(deadline, [&](const wire::RecordView& view, const Meta& meta) {
-      T record{};
-      if (!wire::decode_record(view, record)) return false;
-      out.emplace(Received<T>{std::move(record), std::string(meta.peer), std::string(meta.topic), meta.seq});
-      return true;
+    (void)receive_one(deadline, [&](blocks::Records& records) {
+      blocks::hand_out_typed<T>(records, [&](T& record, const Meta& meta) {
+        out.emplace(
+            Received<T>{std::move(record), std::string(meta.peer), std::string(meta.topic), meta.seq});
+        records.stop = true;
+      });
     });
     return out;
   }
@@ -81,18 +83,20 @@ template <>
 class Sub<Raw> : public SubBase {
  public:
   Sub(Loop& loop, PortOptions options) : SubBase(loop, std::move(options), RecordType{}) {}
-  void on_record(std::function<void(const RawRecord&, const Meta&)> handler) {
-    set_handler([handler = std::move(handler)](const wire::RecordView& view, const Meta& meta) {
-      handler(RawRecord(view), meta);
-      return true;
+  template <std::invocable<const RawRecord&, const Meta&> F>
+  void on_record(F handler) {
+    set_handler([handler = std::move(handler)](blocks::Records& records) mutable {
+      blocks::hand_out_raw(records,
+                           [&](const RawRecord& record, const Meta& meta) { handler(record, meta); });
     });
   }
   std::optional<Received<RawRecord>> receive(Deadline deadline) {
     std::optional<Received<RawRecord>> out;
-    (void)receive_one(deadline, [&](const wire::RecordView& view, const Meta& meta) {
-      out.emplace(
-          Received<RawRecord>{RawRecord(view), std::string(meta.peer), std::string(meta.topic), meta.seq});
-      return true;
+    (void)receive_one(deadline, [&](blocks::Records& records) {
+      blocks::hand_out_raw(records, [&](const RawRecord& record, const Meta& meta) {
+        out.emplace(Received<RawRecord>{record, std::string(meta.peer), std::string(meta.topic), meta.seq});
+        records.stop = true;
+      });
     });
     return out;
   }

@@ -27,7 +27,7 @@ class Frame {
   ~Frame();
 
   [[nodiscard]] Bytes view() const;
-  [[nodiscard]] std::size_t size() const { return view().size(); }
+  [[nodiscard]] std::size_t size() const;
   /// A second reference to the same bytes (for sending one batch to several peers).
   [[nodiscard]] Frame share() const;
 

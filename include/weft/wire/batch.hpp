@@ -94,16 +94,25 @@ struct RecordView {
 /// Nothing is allocated and no count is believed beyond the bytes that are there.
 [[nodiscard]] Rejection check_body(Bytes body, std::uint64_t count);
 
+/// Takes the first object off `rest`, which is (the end of) a body that check_body has accepted, and not
+/// empty.
+inline Bytes next_object(Bytes& rest) {
+  Unpack in(rest);
+  const Bytes object = in.object().value_or(rest);  // bytes that have changed since are one odd record
+  rest = rest.subspan(object.size());
+  return object;
+}
+
 /// Walks the records of a body that check_body has accepted.
 class BatchReader {
  public:
   explicit BatchReader(Bytes body) : rest_(body) {}
-  [[nodiscard]] bool done() const { return rest_.done(); }
+  [[nodiscard]] bool done() const { return rest_.empty(); }
   /// The next record's msgpack object.
-  Bytes next() { return *rest_.object(); }
+  Bytes next() { return next_object(rest_); }
 
  private:
-  Unpack rest_;
+  Bytes rest_;
 };
 
 }  // namespace weft::wire

@@ -37,10 +37,17 @@ class Buffer {
   void reserve(std::size_t capacity) {
     if (capacity > this->capacity()) grow(capacity);
   }
+  /// Room for `count` bytes, at least one, behind the last one; what the caller has written there counts
+  /// after advance().
+  std::byte* room(std::size_t count) {
+    if (size_ + count > capacity()) grow(size_ + count);
+    return bytes_of_block(block_) + size_;
+  }
+  void advance(std::size_t count) { size_ += count; }
   /// Appends `count` bytes that the caller fills in.
   std::byte* extend(std::size_t count) {
-    if (size_ + count > capacity()) grow(size_ + count);
-    std::byte* at = data() + size_;
+    if (count == 0) return data() + size_;
+    std::byte* const at = room(count);
     size_ += count;
     return at;
   }

@@ -27,6 +27,14 @@
   static constexpr std::string_view weft_record_fields() {                                           \
     return #__VA_ARGS__;                                                                             \
   }                                                                                                  \
+  template <class WeftUse_>                                                                          \
+  auto weft_visit(WeftUse_&& weft_use_) {                                                            \
+    return weft_use_(__VA_ARGS__);                                                                   \
+  }                                                                                                  \
+  template <class WeftUse_>                                                                          \
+  auto weft_visit(WeftUse_&& weft_use_) const {                                                      \
+    return weft_use_(__VA_ARGS__);                                                                   \
+  }                                                                                                  \
   template <class WeftPacker_>                                                                       \
   void msgpack_pack(WeftPacker_& weft_packer_) const {                                               \
     msgpack::type::make_define_array(__VA_ARGS__).msgpack_pack(weft_packer_);                        \
@@ -61,7 +69,18 @@ void encode_record(BatchBuilder& batch, const T& record);
 template <class T>
 [[nodiscard]] bool decode_record(const RecordView& record, T& out);
 
+/// The same with the record that `rest` begins with: it is taken off, and so is one that is refused. `rest`
+/// is (the end of) a body that check_body has accepted, and not empty.
+template <class T>
+[[nodiscard]] bool decode_next(Bytes& rest, std::span<const Tensor> tensors, T& out);
+
+/// True when decode_record leaves nothing of what `out` was before: one object may then serve many records.
+template <class T>
+constexpr bool decodes_whole();
+
 }  // namespace wire
 }  // namespace weft
 
 #include <weft/wire/codec_impl.hpp>
+
+#include <weft/wire/codec_direct.hpp>

@@ -31,6 +31,16 @@ class Scoped {
 /// the bytes are not one object within the limits, or when `use` throws.
 bool with_object(Bytes packed, void (*use)(const msgpack::object&, void*), void* context) noexcept;
 
+/// The next object as a reference to one of the frames.
+inline bool read_tensor(Unpack& in, std::span<const Tensor> frames, Tensor& out) {
+  const auto ext = in.ext();
+  if (!ext || ext->type != kTensorExt) return false;
+  const auto ref = unpack_tensor_ref(ext->payload);
+  auto found = ref ? resolve(*ref, frames) : std::nullopt;
+  if (found) out = std::move(*found);
+  return found.has_value();
+}
+
 /// msgpack-cxx's own reading of a struct takes any number of fields and leaves the others as they were.
 template <class... Fields>
 constexpr std::uint32_t count_fields(const Fields&...) {
@@ -116,40 +126,3 @@ MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
   }  // namespace adaptor
 }  // MSGPACK_API_VERSION_NAMESPACE
 }  // namespace msgpack
-
-namespace weft::wire {
-
-template <class T>
-void encode_record(BatchBuilder& batch, const T& record) {
-  Buffer& body = batch.body();
-  if constexpr (std::is_same_v<T, Value>) {
-    Pack(body).value(record);
-  } else {
-    const detail::Scoped<BatchBuilder*> scope(detail::packing, &batch);
-    const auto before = batch.mark();
-    try {
-      msgpack::packer<Buffer>(body).pack(record);
-    } catch (...) {
-      batch.roll_back(before);  // half a record would spoil the whole batch
-      throw;
-    }
-  }
-  batch.count_one();
-}
-
-template <class T>
-bool decode_record(const RecordView& record, T& out) {
-  if constexpr (std::is_same_v<T, Value>) {
-    Unpack in(record.packed);
-    auto found = in.value();
-    if (!found || !in.done()) return false;
-    out = std::move(*found);
-    return true;
-  } else {
-    const detail::Scoped<std::span<const Tensor>> scope(detail::unpacking, record.tensors);
-    return detail::with_object(
-        record.packed, [](const msgpack::object& o, void* to) { o.convert(*static_cast<T*>(to)); }, &out);
-  }
-}
-
-}  // namespace weft::wire

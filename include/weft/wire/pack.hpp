@@ -44,12 +44,13 @@ inline std::uint64_t load_sized(const std::byte* at, std::size_t bytes) {
       return load<std::uint64_t>(at);
   }
 }
-/// The lead byte and a big-endian number.
+/// The lead byte and a big-endian number. Returns the size of both.
 template <std::unsigned_integral T>
-void store(void* at, unsigned lead, T v) {
+std::size_t store(void* at, unsigned lead, T v) {
   *static_cast<std::byte*>(at) = static_cast<std::byte>(lead);
   v = big_endian(v);
   std::memcpy(static_cast<std::byte*>(at) + 1, &v, sizeof v);
+  return 1 + sizeof v;
 }
 template <std::unsigned_integral T>
 void put(Buffer& out, unsigned lead, T v) {
@@ -70,25 +71,31 @@ class Pack {
   void nil() { lead(0xC0); }
   void boolean(bool v) { lead(v ? 0xC3 : 0xC2); }
   void uint(std::uint64_t v) {
-    if (v < 0x80) return lead(static_cast<unsigned>(v));
-    if (v <= 0xFF) return detail::put(out_, 0xCC, static_cast<std::uint8_t>(v));
-    if (v <= 0xFFFF) return detail::put(out_, 0xCD, static_cast<std::uint16_t>(v));
-    if (v <= 0xFFFFFFFF) return detail::put(out_, 0xCE, static_cast<std::uint32_t>(v));
-    detail::put(out_, 0xCF, v);
+    std::byte* const at = out_.room(1 + sizeof v);
+    if (v < 0x80) {
+      *at = static_cast<std::byte>(v);
+      return out_.advance(1);
+    }
+    if (v <= 0xFF) return out_.advance(detail::store(at, 0xCC, static_cast<std::uint8_t>(v)));
+    if (v <= 0xFFFF) return out_.advance(detail::store(at, 0xCD, static_cast<std::uint16_t>(v)));
+    if (v <= 0xFFFFFFFF) return out_.advance(detail::store(at, 0xCE, static_cast<std::uint32_t>(v)));
+    out_.advance(detail::store(at, 0xCF, v));
   }
   void sint(std::int64_t v);
   void real(double v) { detail::put(out_, 0xCB, std::bit_cast<std::uint64_t>(v)); }
   void str(std::string_view v) {
+    std::byte* const at = out_.room(v.size() + kLongestHead);
+    std::byte* behind = at + 1;
     if (v.size() < 32) {
-      lead(0xA0 | static_cast<unsigned>(v.size()));
+      *at = static_cast<std::byte>(0xA0 | v.size());
     } else {
-      sized(v.size(), 0xD9);
+      behind = head(at, v.size(), 0xD9);
     }
-    out_.append(v.data(), v.size());
+    out_.advance(static_cast<std::size_t>(payload(behind, v.data(), v.size()) - at));
   }
   void bin(Bytes v) {
-    bin_head(v.size());
-    out_.append(v);
+    std::byte* const at = out_.room(v.size() + kLongestHead);
+    out_.advance(static_cast<std::size_t>(payload(head(at, v.size(), 0xC4), v.data(), v.size()) - at));
   }
   /// Only the head of a bin of `size` bytes; the caller appends the bytes.
   void bin_head(std::size_t size) { sized(size, 0xC4); }
@@ -100,6 +107,17 @@ class Pack {
 
  private:
   void lead(unsigned byte) { *out_.extend(1) = static_cast<std::byte>(byte); }
+  static constexpr std::size_t kLongestHead = 5;  // lead byte and length
+  // As sized(), into room that is there; returns what is behind it.
+  static std::byte* head(std::byte* at, std::size_t size, unsigned first) {
+    if (size <= 0xFF) return at + detail::store(at, first, static_cast<std::uint8_t>(size));
+    if (size <= 0xFFFF) return at + detail::store(at, first + 1, static_cast<std::uint16_t>(size));
+    return at + detail::store(at, first + 2, static_cast<std::uint32_t>(size));
+  }
+  static std::byte* payload(std::byte* at, const void* bytes, std::size_t size) {
+    if (size != 0) std::memcpy(at, bytes, size);
+    return at + size;
+  }
   // The lead byte for a one-byte length, then the ones for two and four bytes. msgpack ends at 2^32 - 1
   // bytes.
   void sized(std::size_t size, unsigned first) {
@@ -133,21 +151,56 @@ class Unpack {
   }
   /// Integers that fit into 64 signed bits.
   std::optional<std::int64_t> sint();
-  std::optional<double> real();  ///< float 32, float 64 or any integer
-  std::optional<bool> boolean();
-  bool nil();
+  /// float 32, float 64 or any integer
+  std::optional<double> real() {
+    if (left() >= 9 && *at_ == std::byte{0xCB}) {
+      const auto bits = detail::load<std::uint64_t>(at_ + 1);
+      at_ += 9;
+      return std::bit_cast<double>(bits);
+    }
+    if (left() >= 5 && *at_ == std::byte{0xCA}) {
+      const auto bits = detail::load<std::uint32_t>(at_ + 1);
+      at_ += 5;
+      return std::bit_cast<float>(bits);
+    }
+    return real_of_integer();
+  }
+  std::optional<bool> boolean() {
+    if (at_ == end_ || (*at_ != std::byte{0xC2} && *at_ != std::byte{0xC3})) return std::nullopt;
+    return *at_++ == std::byte{0xC3};
+  }
+  bool nil() {
+    if (at_ == end_ || *at_ != std::byte{0xC0}) return false;
+    ++at_;
+    return true;
+  }
   std::optional<std::string_view> str() {
-    if (const auto found = blob(0xD9, true)) return as_text(*found);
+    Bytes found;
+    if (read_str(found)) return as_text(found);
     return std::nullopt;
   }
-  std::optional<Bytes> bin() { return blob(0xC4, false); }
+  std::optional<Bytes> bin() {
+    Bytes found;
+    if (read_blob(found, 0xC4)) return found;
+    return std::nullopt;
+  }
   /// The payload of a bin or str.
   std::optional<Bytes> bytes() {
-    const auto found = bin();
-    return found ? found : blob(0xD9, true);
+    Bytes found;
+    if (read_bytes(found)) return found;
+    return std::nullopt;
   }
+  bool read_bytes(Bytes& found) { return read_blob(found, 0xC4) || read_str(found); }
   /// Number of items that follow; never more than the bytes that are left.
-  std::optional<std::uint32_t> array();
+  std::optional<std::uint32_t> array() {
+    if (at_ != end_ && (*at_ & std::byte{0xF0}) == std::byte{0x90}) {
+      const auto count = static_cast<std::uint32_t>(*at_ & std::byte{0x0F});
+      if (count > left() - 1) return std::nullopt;
+      ++at_;
+      return count;
+    }
+    return long_array();
+  }
   /// Number of pairs that follow; never more than half the bytes that are left.
   std::optional<std::uint32_t> map();
   struct Ext {
@@ -159,11 +212,12 @@ class Unpack {
   /// number has depth 0, an array of numbers 1; `depth` counts at most kMaxRecordDepth).
   std::optional<Bytes> object(std::size_t depth = kMaxRecordDepth) {
     const std::byte* const start = at_;
-    if (const auto found = blob(0xC4, false)) return Bytes{start, at_};
-    const std::byte* at = at_;
-    if (detail::skip(at, end_, depth) != detail::Skip::ok) return std::nullopt;
-    at_ = at;
-    return Bytes{start, at};
+    Bytes payload;
+    if (!read_blob(payload, 0xC4) && detail::skip(at_, end_, depth) != detail::Skip::ok) {
+      at_ = start;
+      return std::nullopt;
+    }
+    return Bytes{start, at_};
   }
   /// The next object as a tree; ext becomes a map {"ext": type, "data": binary}; map keys that are not text
   /// are written as text (numbers as in JSON, binary as it is, other objects as "0x" and their bytes); of
@@ -191,23 +245,30 @@ class Unpack {
     return true;
   }
   bool signed_uint(std::uint64_t& v);
+  std::optional<double> real_of_integer();
+  std::optional<std::uint32_t> long_array();
   std::optional<std::uint32_t> container(unsigned fixed, unsigned first, std::size_t item_bytes);
 
-  // A bin or str whose lead bytes for one, two and four length bytes start at `first`.
-  std::optional<Bytes> blob(unsigned first, bool fixed_form) {
-    if (at_ == end_) return std::nullopt;
+  bool read_str(Bytes& found) {
+    if (at_ == end_) return false;
     const auto lead = static_cast<unsigned>(*at_);
-    if (fixed_form && (lead & 0xE0) == 0xA0) return take(1, lead & 0x1F);
-    if (lead == first && left() >= 2) return take(2, static_cast<std::size_t>(at_[1]));
-    if (lead == first + 1 && left() >= 3) return take(3, detail::load<std::uint16_t>(at_ + 1));
-    if (lead == first + 2 && left() >= 5) return take(5, detail::load<std::uint32_t>(at_ + 1));
-    return std::nullopt;
+    if ((lead & 0xE0) == 0xA0) return take(found, 1, lead & 0x1F);
+    return read_blob(found, 0xD9);
   }
-  std::optional<Bytes> take(std::size_t head, std::size_t size) {
-    if (left() - head < size) return std::nullopt;
-    const Bytes found{at_ + head, size};
+  // A bin or str whose lead bytes for one, two and four length bytes start at `first`.
+  bool read_blob(Bytes& found, unsigned first) {
+    if (left() < 2) return false;
+    const unsigned form = static_cast<unsigned>(*at_) - first;
+    if (form == 0) return take(found, 2, static_cast<std::size_t>(at_[1]));
+    if (form == 1 && left() >= 3) return take(found, 3, detail::load<std::uint16_t>(at_ + 1));
+    if (form == 2 && left() >= 5) return take(found, 5, detail::load<std::uint32_t>(at_ + 1));
+    return false;
+  }
+  bool take(Bytes& found, std::size_t head, std::size_t size) {
+    if (left() - head < size) return false;
+    found = {at_ + head, size};
     at_ += head + size;
-    return found;
+    return true;
   }
 
   const std::byte* at_;

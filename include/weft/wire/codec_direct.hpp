@@ -1,0 +1,298 @@
+// How records are read from and written to their bytes, field by field, without a tree of objects between.
+// What it does not know goes through msgpack-cxx. Included by codec.hpp only.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <concepts>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <weft/wire/codec_impl.hpp>
+
+namespace weft::wire::detail {
+
+template <class T>
+concept Record = requires(T& t) {
+  t.weft_visit([](auto&...) { return true; });
+};
+template <class T>
+concept Octet = std::same_as<T, char> || std::same_as<T, unsigned char> || std::same_as<T, std::byte>;
+template <class T>
+concept Number = (std::integral<T> && !std::same_as<T, wchar_t> && !std::same_as<T, char8_t> &&
+                  !std::same_as<T, char16_t> && !std::same_as<T, char32_t>) ||
+                 std::same_as<T, float> || std::same_as<T, double>;
+
+template <class T>
+inline constexpr bool is_vector = false;
+template <class T>
+inline constexpr bool is_vector<std::vector<T>> = true;
+template <class T>
+inline constexpr bool is_array = false;
+template <class T, std::size_t N>
+inline constexpr bool is_array<std::array<T, N>> = true;
+template <class T>
+inline constexpr bool is_optional = false;
+template <class T>
+inline constexpr bool is_optional<std::optional<T>> = true;
+
+/// True when a T is read and written here as a whole.
+template <class T>
+constexpr bool is_direct() {
+  if constexpr (Number<T> || Record<T> || std::same_as<T, std::string> || std::same_as<T, std::string_view> ||
+                std::same_as<T, Tensor> || std::same_as<T, Value>) {
+    return true;
+  } else if constexpr (is_vector<T>) {
+    return Octet<typename T::value_type> ||
+           (!std::same_as<typename T::value_type, bool> && is_direct<typename T::value_type>());
+  } else if constexpr (is_array<T>) {
+    return !Octet<typename T::value_type> && is_direct<typename T::value_type>();
+  } else if constexpr (is_optional<T>) {
+    return is_direct<typename T::value_type>();
+  } else {
+    return false;
+  }
+}
+
+/// True when reading a T here leaves nothing of what it was. What is inside of vectors and optionals is made
+/// anew.
+template <class T>
+constexpr bool is_whole() {
+  if constexpr (!is_direct<T>()) {
+    return false;
+  } else if constexpr (Record<T>) {
+    return decltype(std::declval<T&>().weft_visit([](auto&... fields) {
+      return std::bool_constant<(is_whole<std::remove_cvref_t<decltype(fields)>>() && ...)>();
+    }))::value;
+  } else if constexpr (is_array<T>) {
+    return is_whole<typename T::value_type>();
+  } else {
+    return true;
+  }
+}
+
+// ---- reading ----
+
+/// Reads one object after another into values. Each call is false, and the value unspecified, when the next
+/// object is not of the value's shape. `depth`: arrays that may still be inside each other.
+class FieldReader {
+ public:
+  FieldReader(Bytes bytes, std::span<const Tensor> tensors) : in_(bytes), tensors_(tensors) {}
+  [[nodiscard]] Bytes rest() const { return in_.rest(); }
+  [[nodiscard]] bool done() const { return in_.done(); }
+
+  template <class T>
+  bool read(T& out, std::size_t depth = kMaxRecordDepth) {
+    if constexpr (!is_direct<T>()) {
+      return read_object(out, depth);
+    } else if constexpr (Record<T>) {
+      return out.weft_visit([&](auto&... fields) {
+        return depth > 0 && in_.array() == sizeof...(fields) && (read(fields, depth - 1) && ...);
+      });
+    } else if constexpr (Number<T>) {
+      return read_number(out);
+    } else if constexpr (std::same_as<T, std::string> || std::same_as<T, std::string_view>) {
+      Bytes found;
+      if (!in_.read_bytes(found)) return false;
+      out = as_text(found);
+      return true;
+    } else if constexpr (std::same_as<T, Tensor>) {
+      return read_tensor(in_, tensors_, out);
+    } else if constexpr (std::same_as<T, Value>) {
+      auto found = in_.value(depth);
+      if (found) out = std::move(*found);
+      return found.has_value();
+    } else if constexpr (is_optional<T>) {
+      out.reset();
+      return in_.nil() || read(out.emplace(), depth);
+    } else if constexpr (is_array<T>) {
+      if (depth == 0 || in_.array() != out.size()) return false;
+      for (auto& item : out) {
+        if (!read(item, depth - 1)) return false;
+      }
+      return true;
+    } else {
+      return read_vector(out, depth);
+    }
+  }
+
+ private:
+  template <class T>
+  bool read_number(T& out) {
+    if constexpr (std::same_as<T, bool>) {
+      const auto found = in_.boolean();
+      if (found) out = *found;
+      return found.has_value();
+    } else if constexpr (std::floating_point<T>) {
+      const auto found = in_.real();
+      if (found) out = static_cast<T>(*found);
+      return found.has_value();
+    } else {
+      const auto found = [&] {
+        if constexpr (std::is_signed_v<T>) {
+          return in_.sint();
+        } else {
+          return in_.uint();
+        }
+      }();
+      if (!found) return false;
+      out = static_cast<T>(*found);
+      return static_cast<std::remove_cvref_t<decltype(*found)>>(out) == *found;
+    }
+  }
+
+  template <class T>
+  bool read_vector(std::vector<T>& out, std::size_t depth) {
+    if constexpr (Octet<T>) {
+      Bytes found;
+      if (!in_.read_bytes(found)) return false;
+      out.resize(found.size());
+      if (!found.empty()) std::memcpy(out.data(), found.data(), found.size());
+      return true;
+    } else {
+      if (depth == 0) return false;
+      const auto count = in_.array();
+      if (!count) return false;
+      // Items that are larger than their bytes are made as they turn out to be there.
+      constexpr std::size_t at_once = 1024;
+      out.clear();
+      out.reserve(sizeof(T) <= sizeof(double) ? *count : std::min<std::size_t>(*count, at_once));
+      for (std::uint32_t i = 0; i < *count; ++i) {
+        if (!read(out.emplace_back(), depth - 1)) return false;
+      }
+      return true;
+    }
+  }
+
+  template <class T>
+  bool read_object(T& out, std::size_t depth) {
+    const auto object = in_.object(depth);
+    if (!object) return false;
+    const Scoped<std::span<const Tensor>> scope(unpacking, tensors_);
+    return with_object(
+        *object, [](const msgpack::object& o, void* to) { o.convert(*static_cast<T*>(to)); }, &out);
+  }
+
+  Unpack in_;
+  std::span<const Tensor> tensors_;
+};
+
+// ---- writing ----
+
+/// Writes values one after another behind what is in a batch.
+class FieldWriter {
+ public:
+  explicit FieldWriter(BatchBuilder& batch) : batch_(batch), out_(batch.body()) {}
+
+  template <class T>
+  void write(const T& value) {
+    if constexpr (!is_direct<T>()) {
+      const Scoped<BatchBuilder*> scope(packing, &batch_);
+      msgpack::packer<Buffer>(out_).pack(value);
+    } else if constexpr (Record<const T>) {
+      value.weft_visit([&](const auto&... fields) {
+        Pack(out_).array(sizeof...(fields));
+        (write(fields), ...);
+        return true;
+      });
+    } else if constexpr (Number<T>) {
+      write_number(value);
+    } else if constexpr (std::same_as<T, std::string> || std::same_as<T, std::string_view>) {
+      Pack(out_).str(value);
+    } else if constexpr (std::same_as<T, Tensor>) {
+      pack_tensor_ref(out_, batch_.add_tensor(value), value);
+    } else if constexpr (std::same_as<T, Value>) {
+      Pack(out_).value(value);
+    } else if constexpr (is_optional<T>) {
+      value ? write(*value) : Pack(out_).nil();
+    } else {
+      write_items(value);
+    }
+  }
+
+ private:
+  template <class T>
+  void write_number(T value) {
+    Pack pack(out_);
+    if constexpr (std::same_as<T, bool>) {
+      pack.boolean(value);
+    } else if constexpr (std::same_as<T, float>) {
+      put(out_, 0xCA, std::bit_cast<std::uint32_t>(value));
+    } else if constexpr (std::same_as<T, double>) {
+      pack.real(value);
+    } else if constexpr (std::is_signed_v<T>) {
+      pack.sint(value);
+    } else {
+      pack.uint(value);
+    }
+  }
+
+  template <class Items>
+  void write_items(const Items& items) {
+    if constexpr (Octet<typename Items::value_type>) {
+      Pack(out_).bin({reinterpret_cast<const std::byte*>(items.data()), items.size()});
+    } else {
+      Pack(out_).array(items.size());
+      for (const auto& item : items) write(item);
+    }
+  }
+
+  BatchBuilder& batch_;
+  Buffer& out_;
+};
+
+}  // namespace weft::wire::detail
+
+namespace weft::wire {
+
+template <class T>
+void encode_record(BatchBuilder& batch, const T& record) {
+  const auto before = batch.mark();
+  try {
+    detail::FieldWriter(batch).write(record);
+  } catch (...) {
+    batch.roll_back(before);  // half a record would spoil the whole batch
+    throw;
+  }
+  batch.count_one();
+}
+
+template <class T>
+bool decode_record(const RecordView& record, T& out) {
+  detail::FieldReader in(record.packed, record.tensors);
+  try {
+    return in.read(out) && in.done();
+  } catch (...) {
+    return false;
+  }
+}
+
+template <class T>
+bool decode_next(Bytes& rest, std::span<const Tensor> tensors, T& out) {
+  const Bytes all = rest;
+  try {
+    detail::FieldReader in(all, tensors);
+    if (in.read(out)) {
+      rest = in.rest();
+      return true;
+    }
+  } catch (...) {  // no memory for it, or a type's own reading has refused it
+  }
+  Unpack past(all);
+  (void)past.object();
+  rest = past.rest();
+  return false;
+}
+
+template <class T>
+constexpr bool decodes_whole() {
+  return detail::is_whole<T>();
+}
+
+}  // namespace weft::wire
