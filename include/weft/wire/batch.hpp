@@ -94,13 +94,18 @@ struct RecordView {
 /// Nothing is allocated and no count is believed beyond the bytes that are there.
 [[nodiscard]] Rejection check_body(Bytes body, std::uint64_t count);
 
-/// Walks the records of a body that check_body has accepted.
+/// Walks the records of a body that check_body has accepted. One in shared memory that its sender changes
+/// meanwhile may give other records, or end early; nothing outside of it is read.
 class BatchReader {
  public:
   explicit BatchReader(Bytes body) : rest_(body) {}
   [[nodiscard]] bool done() const { return rest_.done(); }
   /// The next record's msgpack object.
-  Bytes next() { return *rest_.object(); }
+  Bytes next() {
+    if (const auto object = rest_.object()) return *object;
+    rest_ = Unpack(Bytes{});
+    return {};
+  }
 
  private:
   Unpack rest_;
