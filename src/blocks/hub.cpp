@@ -178,8 +178,8 @@ void Hub::handle(Peer* peer, std::string_view routing_id, transport::Message& me
   // Before anything else may drop it: what is lent is given back by dropping what was made of it.
   const bool shared =
       header.options.has(wire::Options::flags) && (header.options.flags_v & wire::kShared) != 0;
-  if (shared) {
-    if (!peer || !resolve_shared(*peer, message, first + 1)) return reject(wire::Rejection::bad_shared, peer);
+  if (shared && peer) {
+    if (!resolve_shared(*peer, message, first + 1)) return reject(wire::Rejection::bad_shared, peer);
     (void)wire::decode(message[first].view(), header);  // its views moved with its frame
   }
 
@@ -237,6 +237,7 @@ void Hub::on_bye(Peer& peer, const wire::Header& header) {
     return;
   }
   peer.finished = true;
+  peer.borrower.reset();  // it lends nothing more, and what it lent has been taken in
   // It waits for this one to be done with all that it sent, and this end may close any moment.
   if (identity_.receives && client_.keeps_streams()) {
     acknowledge_stream(peer, std::nullopt);
@@ -434,7 +435,11 @@ void Hub::fill(PortStats& stats) const {
   stats = counts_;
   stats.peers_up = peers_up();
   if (router_ && router_->open()) stats.rejected_connections = router_->rejected_connections();
-  if (lender_) stats.shared_memory_full = lender_->counts().full;
+  if (lender_) {
+    const auto shared = lender_->counts();
+    stats.shared_memory_full = shared.full;
+    stats.shared_memory_used = shared.used_bytes;
+  }
   for (const auto& peer : peers_) stats.outstanding_records += peer->out.outstanding_records();
 }
 
