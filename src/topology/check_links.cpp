@@ -101,9 +101,11 @@ void check_pub_sub(LinkSpec& link, Problems& problems) {
 }
 
 void check_shared_memory(LinkSpec& link, Problems& problems) {
-  if (link.pattern != Pattern::push_pull) {
+  if (link.pattern == Pattern::pub_sub) {
     refuse(link.transport, link, "transport",
-           "shm shares a sender's memory with its receivers, which only push-pull does; use auto", problems);
+           "shm shares a sender's memory with a receiver that it knows, which a publisher's data socket does "
+           "not; use auto",
+           problems);
   } else if (link.plan.wire == WireMode::native) {
     refuse(link.transport, link, "transport",
            "shm is agreed upon by a session, and wire: native has none; use ipc", problems);

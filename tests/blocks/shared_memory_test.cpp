@@ -9,8 +9,10 @@
 
 #include <doctest/doctest.h>
 
+#include <weft/blocks/dealer.hpp>
 #include <weft/blocks/pull.hpp>
 #include <weft/blocks/push.hpp>
+#include <weft/blocks/router.hpp>
 #include <weft/transport/shared.hpp>
 #include <weft/wire/shared.hpp>
 
@@ -21,6 +23,11 @@ using namespace weft;
 using namespace weft::conformance;
 
 namespace {
+
+struct Text {
+  std::string text;
+  WEFT_RECORD(Text, text)
+};
 
 PortOptions sharing(std::string name) {
   PortOptions options{.name = std::move(name)};
@@ -457,4 +464,35 @@ WEFT_CONFORMS("a sender that lends its memory and then points elsewhere is refus
   REQUIRE(eventually(loop, [&] { return pull.stats().rejected_messages == 9; }));
 
   CHECK(got == 1);
+}
+
+WEFT_CONFORMS("requests and replies go through the memory of whoever sends them") {
+  for (const Delivery delivery : {Delivery::best_effort, Delivery::at_least_once}) {
+    Loop loop;
+    PortOptions in = sharing("answers");
+    in.bind = place.endpoints();
+    in.delivery = delivery;
+    const auto router = take_over<Router<Text, Text>>(loop, in);
+    router->on_request([](const Text& question, Responder<Text> respond) { respond.reply(question); });
+    PortOptions out = sharing("asks");
+    out.connect = router->endpoints();
+    out.delivery = delivery;
+    Dealer<Text, Text> dealer(loop, out);
+    const Text question{.text = std::string(60'000, 'q')};
+    std::uint64_t right = 0, asked = 0;
+
+    REQUIRE(eventually(loop, [&] {
+      const auto stats = dealer.stats();
+      if (stats.sent_shared_bytes != 0 && stats.received_shared_bytes != 0) return true;
+      ++asked;
+      const auto reply = dealer.ask(question, soon());
+      right += reply.ok() && reply.record->text == question.text ? 1U : 0U;
+      return false;
+    }));
+
+    CHECK(right == asked);
+    CHECK(router->stats().sent_shared_bytes >= question.text.size());
+    CHECK(router->stats().rejected_messages == 0);
+    CHECK(dealer.stats().rejected_messages == 0);
+  }
 }

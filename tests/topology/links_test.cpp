@@ -79,7 +79,7 @@ TEST_CASE("settings that a pattern cannot honour are refused with the reason") {
   refused(", pattern: push-pull, wire: native, bind: from", "the pulling end binds");
   refused(", pattern: push-pull, wire: native, dead-after: 1s", "no heartbeats");
   refused(", pattern: push-pull, transport: inproc", "nodes are processes of their own");
-  refused(", pattern: dealer-router, transport: shm", "only push-pull does");
+  refused(", pattern: pub-sub, transport: shm", "a receiver that it knows");
   refused(", pattern: push-pull, wire: native, transport: shm", "wire: native has none");
 }
 

@@ -199,7 +199,8 @@ TEST_CASE("the reference numbers the options as the code does") {
   };
   static_assert(Options::count == 1 && Options::trace == 8 && Options::credit == 12 && Options::name == 19);
   static_assert(Options::version == 23 && Options::deadline == 26 && Options::processed == 31 &&
-                Options::scope == 35 && Options::missing == 38 && Options::stream_epoch == 39 && Options::shared == 40);
+                Options::scope == 35 && Options::missing == 38 && Options::stream_epoch == 39 &&
+                Options::shared == 40);
 
   CHECK(table("| key | name | type |") == expected);
   CHECK(expected.size() == kLastOption);
