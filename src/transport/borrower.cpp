@@ -101,7 +101,8 @@ struct Borrower::Impl {
 
 std::unique_ptr<Borrower> Borrower::accept(Loop& loop, Bytes offer, std::uint64_t epoch,
                                            std::function<void()> on_end) {
-  if (offer.size() <= kTokenBytes) return nullptr;
+  if (offer.size() <= kTokenBytes || offer.size() > kMostOfferBytes) return nullptr;
+  if (!as_text(offer.subspan(kTokenBytes)).starts_with(kSocketPrefix)) return nullptr;
   auto impl = std::make_unique<Impl>(loop, offer, std::move(on_end));
   if (!impl->ask(epoch)) return nullptr;
   return std::unique_ptr<Borrower>(new Borrower(std::move(impl)));

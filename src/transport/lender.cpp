@@ -63,19 +63,26 @@ struct Lender::Impl {
 
   Impl(Loop& l, std::shared_ptr<Segment> s, std::string n, Fd fd)
       : loop(l), segment(std::move(s)), name(std::move(n)), listener(std::move(fd)) {
-    watch = loop.watch_fd(listener.get(), [this] { accept_all(); });
+    listen();
   }
   ~Impl() {
-    loop.unwatch(watch);
+    if (watch != 0) loop.unwatch(watch);
     for (auto& [id, link] : links) {
       if (link.watch != 0) loop.unwatch(link.watch);
       segment->end_link(id);
     }
   }
 
+  void listen() {
+    if (watch == 0) watch = loop.watch_fd(listener.get(), [this] { accept_all(); });
+  }
+
   void accept_all() {
     for (int i = 0; i < kAcceptsPerTurn; ++i) {
-      Fd fd = accept_locally(listener.get());
+      bool exhausted = false;
+      Fd fd = accept_locally(listener.get(), exhausted);
+      // Who waits is told again in every turn. Better to leave it until the next HELLO.
+      if (exhausted) loop.unwatch(std::exchange(watch, 0));
       if (!fd) return;
       if (!same_user(fd.get()) || strangers() >= kMostStrangers) {
         ++counts.refused;
@@ -119,6 +126,7 @@ struct Lender::Impl {
     if (receiver.link != 0) retire(receiver.link);
     receiver.link = id;
     receiver.epoch = link.epoch;
+    segment->begin_link(id);
   }
 
   // The receiver's question, with its ring: answered with the segment.
@@ -176,7 +184,7 @@ std::unique_ptr<Lender> Lender::make(Loop& loop, std::uint64_t bytes) {
   if (!segment) return nullptr;
   const std::string random = random_text(16);
   if (random.empty()) return nullptr;
-  const std::string name = "weft-" + hex(random);
+  const std::string name = std::string(kSocketPrefix) + hex(random);
   Fd listener = listen_locally(name);
   if (!listener) return nullptr;
   return std::unique_ptr<Lender>(
@@ -187,6 +195,7 @@ Lender::Lender(std::unique_ptr<Impl> impl) : impl_(std::move(impl)), memory_(imp
 Lender::~Lender() = default;
 
 std::string Lender::offer(std::uint64_t peer) {
+  impl_->listen();
   Impl::Receiver& receiver = impl_->receivers[peer];
   if (receiver.token.empty()) {
     receiver.token = random_text(kTokenBytes);

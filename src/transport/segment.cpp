@@ -56,8 +56,13 @@ void Segment::release(std::uint64_t slot) {
 
 void Segment::add_link(std::uint64_t link, SharedMemory ring) {
   const std::lock_guard lock(mutex_);
-  links_.emplace(link, Link{std::move(ring), 0, true});
-  ++lending_;
+  links_.emplace(link, Link{std::move(ring), 0, false});
+}
+
+void Segment::begin_link(std::uint64_t link) {
+  const std::lock_guard lock(mutex_);
+  const auto found = links_.find(link);
+  if (found != links_.end() && !std::exchange(found->second.lends, true)) ++lending_;
 }
 
 void Segment::end_link(std::uint64_t link) {
@@ -125,8 +130,9 @@ void Segment::take_back(std::uint64_t link, std::uint64_t slot) {
   (void)book_.give_back(slot, link);
 }
 
-std::uint64_t Segment::used() const {
+std::uint64_t Segment::used() {
   const std::lock_guard lock(mutex_);
+  collect_all();
   return book_.used();
 }
 

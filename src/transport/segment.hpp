@@ -25,8 +25,10 @@ class Segment final : public wire::BlockSource, public std::enable_shared_from_t
   /// Room for its owner; none while no receiver could read it.
   Room take(std::size_t capacity) override;
 
-  /// A receiver that may borrow from now on, and where it writes down what it gives back.
+  /// A receiver that is given the segment, and where it will write down what it gives back.
   void add_link(std::uint64_t link, SharedMemory ring);
+  /// It has mapped the segment, and may borrow.
+  void begin_link(std::uint64_t link);
   /// It lends nothing more by this link.
   void end_link(std::uint64_t link);
   /// Nobody is left who could read by this link.
@@ -38,7 +40,8 @@ class Segment final : public wire::BlockSource, public std::enable_shared_from_t
   [[nodiscard]] std::uint64_t id() const { return id_; }
   [[nodiscard]] std::uint64_t size() const { return memory_.size(); }
   [[nodiscard]] int fd() const { return memory_.fd(); }
-  [[nodiscard]] std::uint64_t used() const;
+  /// Bytes that are held, after all that was given back by now.
+  [[nodiscard]] std::uint64_t used();
   /// Links whose receiver gave back what it does not hold.
   [[nodiscard]] std::uint64_t broken() const { return broken_.load(std::memory_order_relaxed); }
 
@@ -46,7 +49,7 @@ class Segment final : public wire::BlockSource, public std::enable_shared_from_t
   struct Link {
     SharedMemory ring;
     std::uint64_t read = 0;  // entries of the ring
-    bool lends = true;
+    bool lends = false;
   };
   Segment(SharedMemory memory, std::uint64_t id);
   void release(std::uint64_t slot);
@@ -59,7 +62,7 @@ class Segment final : public wire::BlockSource, public std::enable_shared_from_t
   const std::uint64_t id_;
   std::atomic<std::uint64_t> lending_{0};  // links that lend
   std::atomic<std::uint64_t> broken_{0};
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   protocol::SlotBook book_;  // offsets from the end of the table
   std::map<std::uint64_t, Link> links_;
 };

@@ -42,6 +42,9 @@ inline std::uint64_t ring_entry(std::uint64_t count) {
 
 // ---- packets ----
 
+/// Names of our sockets, so that no offer sends a receiver to somebody else's.
+inline constexpr std::string_view kSocketPrefix = "weft-";
+inline constexpr std::size_t kMostOfferBytes = 64;
 inline constexpr std::string_view kPacketMagic = "WEFTSHM1";
 inline constexpr std::size_t kTokenBytes = 16;
 /// Receiver: magic, token, epoch; with its ring. Sender: magic, segment, size; with the segment. Receiver:

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 namespace weft::transport {
@@ -58,6 +59,10 @@ std::optional<SharedMemory> SharedMemory::map(Fd fd, std::uint64_t least, std::u
   if (!fd) return std::nullopt;
   const int seals = ::fcntl(fd.get(), F_GET_SEALS);
   if (seals < 0 || (seals & kSizeSeals) != kSizeSeals) return std::nullopt;
+  // Of huge pages there may be none when one is read, which would end this process.
+  struct statfs system {};
+  constexpr auto kTmpfs = 0x01021994;
+  if (::fstatfs(fd.get(), &system) != 0 || system.f_type != kTmpfs) return std::nullopt;
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0 || status.st_size <= 0) return std::nullopt;
   const auto size = static_cast<std::uint64_t>(status.st_size);
@@ -109,8 +114,10 @@ Fd connect_locally(const std::string& name) {
   return fd;
 }
 
-Fd accept_locally(int listener) {
-  return Fd(::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+Fd accept_locally(int listener, bool& exhausted) {
+  Fd fd(::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  exhausted = !fd && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS);
+  return fd;
 }
 
 bool same_user(int fd) {

@@ -42,7 +42,7 @@ class SharedMemory {
   /// Made here and written here; whoever else gets the descriptor can only read. nullopt: the system cannot.
   static std::optional<SharedMemory> make(std::uint64_t bytes);
   /// Of another process, to be read. nullopt: it could shrink (reading what is cut off would end this
-  /// process), it is smaller than `least`, larger than `most`, or no memfd at all.
+  /// process), it is smaller than `least`, larger than `most`, or no plain memfd.
   static std::optional<SharedMemory> map(Fd fd, std::uint64_t least, std::uint64_t most);
 
   SharedMemory(SharedMemory&& other) noexcept;
@@ -73,8 +73,8 @@ bool random_bytes(std::span<std::byte> out);
 Fd listen_locally(const std::string& name);
 /// An empty Fd: nobody listens there, or not in this network namespace.
 Fd connect_locally(const std::string& name);
-/// The next connection; an empty Fd: none waits.
-Fd accept_locally(int listener);
+/// The next connection; an empty Fd: none waits. `exhausted`: one waits, and there is no descriptor for it.
+Fd accept_locally(int listener, bool& exhausted);
 /// True when the process at the other end is of this one's user.
 bool same_user(int fd);
 

@@ -100,7 +100,8 @@ struct RawSender {
   /// Answers the question of a borrower.
   void give(Loop& loop, std::uint64_t size, int fd) {
     REQUIRE(eventually(loop, [&] {
-      if (!connection) connection = accept_locally(listener.get());
+      bool exhausted = false;
+      if (!connection) connection = accept_locally(listener.get(), exhausted);
       return connection && receive_packet(connection.get()).what == Packet::What::data;
     }));
     std::array<std::byte, kGiveBytes> answer{};
@@ -131,12 +132,10 @@ TEST_CASE("what is lent is read where it is, and comes back when the last view o
   CHECK(link.used() != 0);
   auto second = view;
   view.reset();
-  link.lend(text(10));  // asks what came back, too
   CHECK(link.used() >= 50'000);
   second.reset();
-  (void)link.lend(text(10));
 
-  CHECK(link.used() < 1000);
+  CHECK(link.used() == 0);
 }
 
 TEST_CASE("bytes that were built in the segment are lent without a copy, whole or in part") {
@@ -404,6 +403,12 @@ TEST_CASE("a receiver refuses a segment that could be cut off under it") {
   SUBCASE("no room for its table") {
     raw.give(loop, 4096, plain_memfd(4096, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL).get());
   }
+  SUBCASE("of huge pages") {
+    const Fd huge(::memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB));
+    if (!huge || ::ftruncate(huge.get(), 2 << 20) != 0) return;  // this system has none
+    REQUIRE(::fcntl(huge.get(), F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0);
+    raw.give(loop, 2 << 20, huge.get());
+  }
   SUBCASE("none at all") {
     raw.give(loop, size, -1);
   }
@@ -418,6 +423,10 @@ TEST_CASE("an offer that leads nowhere is not taken up") {
 
   CHECK(Borrower::accept(loop, as_bytes(std::string(kTokenBytes, 't') + "weft-nobody"), kEpoch, {}) ==
         nullptr);
+  const Fd other = listen_locally("other-" + std::to_string(getpid()));
+  REQUIRE(other);
+  CHECK(Borrower::accept(loop, as_bytes(std::string(kTokenBytes, 't') + "other-" + std::to_string(getpid())),
+                         kEpoch, {}) == nullptr);
   CHECK(Borrower::accept(loop, as_bytes("short"), kEpoch, {}) == nullptr);
   CHECK(Borrower::accept(loop, as_bytes(std::string(400, 'n')), kEpoch, {}) == nullptr);
 }
