@@ -42,7 +42,8 @@ struct DealerBase::Impl : blocks::HubClient {
              .sends = true,
              .receives = true,
              .data_endpoint = {},
-             .same_delivery = true},
+             .same_delivery = true,
+             .shares_memory = true},
             *this) {}
 
   // ---- requests ----

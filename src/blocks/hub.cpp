@@ -14,7 +14,6 @@ namespace {
 constexpr int kMessagesPerTurn = 256;  // then other sockets get their turn
 constexpr std::uint64_t kBytesPerTurn = 8ULL << 20;
 constexpr Duration kFollows = std::chrono::microseconds(20);
-constexpr Duration kRetrySend = std::chrono::milliseconds(10);
 constexpr int kSendHighWater = 200'000;
 constexpr std::uint64_t kReceiveReserve = 1000;
 
@@ -40,7 +39,9 @@ Hub::Hub(Loop& loop, const PortOptions& options, PortIdentity identity, HubClien
       client_(client),
       epoch_(options.epoch != 0 ? options.epoch : wall_micros()),
       stream_(format("{}/{}.{}", options.scope, options.node, options.name)),
-      pool_(wire::BufferPool::make()) {}
+      pool_(wire::BufferPool::make()) {
+  open_lender();
+}
 
 Hub::~Hub() {
   close();
@@ -132,6 +133,8 @@ void Hub::remove_peer(Peer& peer, bool linger) {
   if (at == peers_.end()) return;  // a handler was faster
   counts_.lost_records += peer.out.resume(peer.out.last_acknowledged()).records;
   client_.on_removed(peer);
+  peer.borrower.reset();
+  if (lender_) lender_->forget(peer.id);
   if (peer.watch != 0) loop_.unwatch(peer.watch);
   peer.watch = 0;
   if (peer.socket) linger ? peer.socket->close() : peer.socket->close_at_once();
@@ -207,6 +210,13 @@ void Hub::handle(Peer* peer, std::string_view routing_id, transport::Message& me
   wire::Header header;
   const wire::Rejection why = wire::decode(message[first].view(), header);
   if (why != wire::Rejection::none) return reject(why, peer);
+  // Before anything else may drop it: what is lent is given back by dropping what was made of it.
+  const bool shared =
+      header.options.has(wire::Options::flags) && (header.options.flags_v & wire::kShared) != 0;
+  if (shared && peer) {
+    if (!resolve_shared(*peer, message, first + 1)) return reject(wire::Rejection::bad_shared, peer);
+    (void)wire::decode(message[first].view(), header);  // its views moved with its frame
+  }
 
   if (header.kind == wire::Kind::hello) return on_hello(peer, routing_id, header);
   if (!peer) {
@@ -262,6 +272,7 @@ void Hub::on_bye(Peer& peer, const wire::Header& header) {
     return;
   }
   peer.finished = true;
+  peer.borrower.reset();  // it lends nothing more, and what it lent has been taken in
   // It waits for this one to be done with all that it sent, and this end may close any moment.
   if (identity_.receives && client_.keeps_streams()) {
     acknowledge_stream(peer, std::nullopt);
@@ -317,6 +328,9 @@ transport::SendStatus Hub::send_header(Peer& peer, const wire::Header& header) {
 
 bool Hub::send_batch(Peer& peer, wire::Kind kind, std::uint64_t seq, wire::BatchBuilder::Batch& batch,
                      std::uint32_t flags) {
+  if (lender_ && lend(peer, batch.body.view(), batch.tensors)) {
+    return send_lent(peer, kind, seq, batch, flags | wire::kShared);
+  }
   scratch_.clear();
   if (flags == 0 && kind != wire::Kind::reply) {
     peer.header.encode(seq, batch.count, scratch_);
@@ -346,7 +360,7 @@ bool Hub::send_batch(Peer& peer, wire::Kind kind, std::uint64_t seq, wire::Batch
     batch.body.append(outgoing_[1].view());
   }
   outgoing_.clear();  // it must not keep the tensors' owners
-  if (status == transport::SendStatus::would_block) plan_tick(loop_.now() + kRetrySend);
+  if (status == transport::SendStatus::would_block) plan_tick(loop_.now() + kRetrySendAfter);
   return false;
 }
 
@@ -451,6 +465,11 @@ void Hub::fill(PortStats& stats) const {
   stats = counts_;
   stats.peers_up = peers_up();
   if (router_ && router_->open()) stats.rejected_connections = router_->rejected_connections();
+  if (lender_) {
+    const auto shared = lender_->counts();
+    stats.shared_memory_full = shared.full;
+    stats.shared_memory_used = shared.used_bytes;
+  }
   for (const auto& peer : peers_) stats.outstanding_records += peer->out.outstanding_records();
 }
 
@@ -464,7 +483,10 @@ void Hub::close() {
   if (timer_ != 0) loop_.cancel(timer_);
   if (router_watch_ != 0) loop_.unwatch(router_watch_);
   if (router_) router_->close();
+  pool_->draw_from(nullptr, 0);
+  lender_.reset();
   for (auto& peer : peers_) {
+    peer->borrower.reset();
     if (peer->watch != 0) loop_.unwatch(peer->watch);
     // To a peer that is gone nothing gets through: lingering would only hold up the end of this process.
     const bool reachable = peer->up() && (!peer->finished || peer->draining);

@@ -16,9 +16,11 @@
 #include <weft/protocol/lane.hpp>
 #include <weft/protocol/session.hpp>
 #include <weft/transport/loop.hpp>
+#include <weft/transport/shared.hpp>
 #include <weft/transport/socket.hpp>
 #include <weft/wire/batch.hpp>
 #include <weft/wire/record_type.hpp>
+#include <weft/wire/shared.hpp>
 
 namespace weft::blocks {
 
@@ -35,6 +37,8 @@ struct PortIdentity {
   bool same_delivery = false;
   /// A peer's BYE may overtake its last data, which comes another way: the block says when it has finished.
   bool finish_is_told = false;
+  /// Large frames may go through memory that the two ends share, where PortOptions says so.
+  bool shares_memory = false;
 };
 
 struct Peer {
@@ -68,6 +72,7 @@ struct Peer {
   std::string lane;                // name of the outgoing stream
   std::uint32_t stream_index = 0;  // for a block that keeps its streams itself
   wire::DataHeader header;
+  std::unique_ptr<transport::Borrower> borrower;  // reads what it lends
 
   Peer(const protocol::SessionOptions& options, TimePoint now, std::uint64_t lane_epoch,
        protocol::Credit window)
@@ -130,6 +135,9 @@ class HubClient {
   virtual void on_removed(Peer&) {}
 };
 
+/// A batch that ZeroMQ has no room for is offered again after so long.
+inline constexpr Duration kRetrySendAfter = std::chrono::milliseconds(10);
+
 /// Messages of one peer that break the protocol, before it is shut out.
 inline constexpr unsigned kBadMessages = 64;
 
@@ -165,6 +173,16 @@ class Hub {
   /// the block hears of it in the next turn (never from inside this call).
   transport::SendStatus send(Peer& peer, std::span<transport::Frame> frames);
   transport::SendStatus send_header(Peer& peer, const wire::Header& header);
+  /// Lends what of a batch is worth it to a peer that shares memory. False: nothing; the frames go as they
+  /// are. True: the header needs the flag kShared, lent_frames() are the frames behind it, and a failed send
+  /// must be followed by take_back().
+  bool lend(Peer& peer, Bytes body, std::span<const Tensor> tensors);
+  /// Appends the list of what was lent. The other frames follow it, each for which `lent(i)` is false.
+  void append_lent(std::vector<transport::Frame>& frames);
+  [[nodiscard]] bool lent(std::size_t frame) const { return lent_[frame].has_value(); }
+  void take_back(Peer& peer);
+  /// Room for a tensor: in shared memory while a peer can read it, else from the heap.
+  [[nodiscard]] TensorRoom allocate(std::size_t bytes);
   /// A batch with its header; false: it could not be sent now and `batch` is untouched.
   bool send_batch(Peer& peer, wire::Kind kind, std::uint64_t seq, wire::BatchBuilder::Batch& batch,
                   std::uint32_t flags = 0);
@@ -219,6 +237,11 @@ class Hub {
   void establish(Peer& peer, const wire::Header& header, bool new_connection);
   bool fenced(Peer& peer, std::string_view routing_id, const wire::Header& header);
   void rename(Peer& peer, const wire::Header& header);
+  void open_lender();
+  void borrow_from(Peer& peer, const wire::Header& header);
+  bool send_lent(Peer& peer, wire::Kind kind, std::uint64_t seq, wire::BatchBuilder::Batch& batch,
+                 std::uint32_t flags);
+  bool resolve_shared(Peer& peer, transport::Message& message, std::size_t list);
   void meet_receiver(Peer& peer, const wire::Header& header, bool fresh_lane);
   std::uint64_t meet_sender(Peer& peer, const wire::Header& header);
   void on_ack(Peer& peer, const wire::Header& header);
@@ -251,6 +274,11 @@ class Hub {
   std::unordered_map<std::string, Peer*> by_routing_id_;
   std::map<std::string, Peer*, std::less<>> inbound_by_name_;
   std::unordered_map<std::uint64_t, Peer*> by_id_;
+  std::unique_ptr<transport::Lender> lender_;
+  std::vector<transport::Frame> frames_;  // of the batch that is being sent
+  std::string offer_;                     // of the HELLO that is being said
+  wire::SharedList lent_;                 // of the batch that is being sent
+  wire::SharedList given_;                // of the message that is being read
   transport::Message inbox_;
   TimePoint last_read_{};  // when a message was read last
   wire::Buffer scratch_;

@@ -37,6 +37,7 @@ RecordType type_of(const wire::Options& o, wire::Options::Key name, std::string_
 }  // namespace
 
 void Hub::say_hello(Peer& peer) {
+  if (lender_ && !peer.up()) lender_->renew(peer.id);
   ++peer.hello_attempt;
   if (peer.hello_marks.empty() || peer.hello_marks.back().second != peer.out.last_sent()) {
     peer.hello_marks.emplace_back(peer.hello_attempt, peer.out.last_sent());
@@ -86,6 +87,11 @@ void Hub::send_hello(Peer& peer, std::uint32_t attempt, std::uint64_t accepted) 
   if (options_.delivery != Delivery::best_effort) {
     o.delivery_v = static_cast<std::uint8_t>(options_.delivery);
     o.mark(wire::Options::delivery);
+  }
+  if (lender_) {
+    offer_ = lender_->offer(peer.id);
+    o.shared_v = as_bytes(offer_);
+    o.mark(wire::Options::shared);
   }
   if (client_.keeps_streams()) client_.describe(peer, h);
   (void)send_header(peer, h);
@@ -311,7 +317,9 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
     if (identity_.receives) accepted = meet_sender(peer, h);
   }
   peer.met = true;
+  borrow_from(peer, h);
   if (peer.inbound) {
+    if (lender_ && (new_connection || restarted || !known)) lender_->renew(peer.id);
     send_hello(peer, o.has(wire::Options::attempt) ? o.attempt_v : 0U, accepted);
   } else {
     peer.hello_answered = peer.hello_attempt;

@@ -93,6 +93,8 @@ void Hub::lost(Peer& peer, PeerEvent::What what, std::string text) {
   const bool known = peer.met;
   peer.session.lose();
   if (!known) return;
+  // What a sender left behind in its memory has been taken in by now, as far as it came through the socket.
+  if (peer.borrower && peer.borrower->ended()) peer.borrower.reset();
   const std::weak_ptr<bool> alive = alive_;
   emit(peer, what, wire::Code::dead, std::move(text));
   if (!alive.expired() && !closed_) client_.on_down(peer, what);

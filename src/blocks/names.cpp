@@ -49,6 +49,8 @@ void PortOptions::check() const {
   check_range("capacity_bytes", capacity_bytes, 1 << 10, 64ULL << 30);
   check_range("window_bytes", window_bytes, 4 << 10, 4ULL << 30);
   check_range("window_batches", window_batches, 1, 65536);
+  check_range("shared_bytes", shared_bytes, 64 << 10, 64ULL << 30);
+  check_range("shared_from", shared_from, 1 << 10, 4ULL << 30);
   check_range("max_frame_bytes", max_frame_bytes, 64 << 10, 4ULL << 30);
   check_range("max_peers", max_peers, 1, 65536);
   check_range("max_topics", max_topics, 1, 1 << 20);

@@ -50,7 +50,8 @@ struct PullBase::Impl final : blocks::HubClient {
              .sends = false,
              .receives = true,
              .data_endpoint = {},
-             .same_delivery = true},
+             .same_delivery = true,
+             .shares_memory = !options.native},
             *this) {
     inbox.on_done = [this](InboxItem& item) { done(item); };
     if (options.delivery != Delivery::best_effort) {

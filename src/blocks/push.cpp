@@ -93,6 +93,9 @@ void PushBase::tap(Tap tap) {
     impl_->tap = std::move(tap);
   }
 }
+TensorRoom PushBase::allocate(std::size_t bytes) {
+  return impl_->hub.allocate(bytes);
+}
 bool PushBase::has_room() const {
   return !impl_->blocked && !impl_->ownerless && !impl_->draining && !impl_->hub.closed();
 }

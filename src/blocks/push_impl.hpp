@@ -61,7 +61,8 @@ struct PushBase::Impl final : blocks::HubClient {
              .sends = true,
              .receives = false,
              .data_endpoint = {},
-             .same_delivery = true},
+             .same_delivery = true,
+             .shares_memory = !options.native},
             *this),
         reserve(std::min<std::size_t>(options.batch_bytes + options.batch_bytes / 8, 1 << 20)),
         shared(hub.pool(), reserve) {

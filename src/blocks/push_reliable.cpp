@@ -328,8 +328,10 @@ bool ReliablePush::send(Peer& peer, std::uint32_t lane, const protocol::Outbox::
   const Parcel& parcel = parcels_.at(departure.id);
   head_.clear();
   const std::uint32_t attempts = outbox_.attempts(departure.id);
+  const bool lent = hub_.lend(peer, parcel.body.view(), parcel.tensors);
+  const std::uint32_t flags = lent ? std::uint32_t{wire::kShared} : 0U;
   if (attempts <= 1 && parcel.kind.priority == options_.priority) {
-    peer.header.encode(departure.seq, parcel.count, head_);
+    peer.header.encode(departure.seq, parcel.count, head_, 0, flags);
   } else {
     wire::Header header = hub_.header(wire::Kind::data, departure.seq);
     header.stream = peer.lane;
@@ -339,15 +341,21 @@ bool ReliablePush::send(Peer& peer, std::uint32_t lane, const protocol::Outbox::
     header.options.mark(wire::Options::priority);
     header.options.attempt_v = attempts;
     header.options.mark(wire::Options::attempt);
+    header.options.flags_v = flags;
+    if (flags != 0) header.options.mark(wire::Options::flags);
     wire::encode(header, head_);
   }
   std::vector<transport::Frame> frames;
-  frames.reserve(2 + parcel.tensors.size());
+  frames.reserve(3 + parcel.tensors.size());
   frames.emplace_back(head_.view());
-  frames.push_back(parcel.body.share());
-  for (const Tensor& tensor : parcel.tensors) frames.emplace_back(tensor);
+  if (lent) hub_.append_lent(frames);
+  if (!lent || !hub_.lent(0)) frames.push_back(parcel.body.share());
+  for (std::size_t i = 0; i < parcel.tensors.size(); ++i) {
+    if (!lent || !hub_.lent(1 + i)) frames.emplace_back(parcel.tensors[i]);
+  }
   const auto status = hub_.send(peer, frames);
   if (status != transport::SendStatus::sent) {
+    if (lent) hub_.take_back(peer);
     if (status == transport::SendStatus::would_block) plan(hub_.loop().now() + kRetrySend);
     return false;
   }

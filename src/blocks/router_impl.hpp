@@ -101,7 +101,8 @@ struct RouterBase::Impl final : blocks::HubClient {
              .sends = true,
              .receives = true,
              .data_endpoint = {},
-             .same_delivery = true},
+             .same_delivery = true,
+             .shares_memory = true},
             *this) {
     if (options.delivery != Delivery::best_effort) window = std::make_unique<blocks::ReplyWindow>(options);
     if (window && window->journal()) watch_journal();

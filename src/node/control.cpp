@@ -37,6 +37,10 @@ Value to_value(const PortStats& s) {
   put("retried_requests", s.retried_requests);
   put("repeated_requests", s.repeated_requests);
   put("circuits_opened", s.circuits_opened);
+  put("sent_shared_bytes", s.sent_shared_bytes);
+  put("received_shared_bytes", s.received_shared_bytes);
+  put("shared_memory_used", s.shared_memory_used);
+  put("shared_memory_full", s.shared_memory_full);
   put("processed_records", s.processed_records);
   put("redelivered_records", s.redelivered_records);
   put("retransmitted_batches", s.retransmitted_batches);

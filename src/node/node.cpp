@@ -182,6 +182,8 @@ PortOptions Node::port_options(std::string_view name) const {
     out.heartbeat = std::min<Duration>(out.heartbeat, link.dead_after / 4);
     out.keep_last = link.keep_last;
     out.native = link.wire == topology::WireMode::native;
+    if (link.transport == topology::Transport::automatic) out.shared_memory = SharedMemory::automatic;
+    if (link.transport == topology::Transport::shm) out.shared_memory = SharedMemory::on;
     out.delivery = link.delivery;
     out.priority = static_cast<std::uint8_t>(link.priority);
     out.ttl = link.ttl;

@@ -89,8 +89,9 @@ class Addresses {
 
   bool fits_transport(const LinkSpec& link, const Endpoint& endpoint, const Tree& at) {
     const Transport transport = link.plan.transport;
-    const bool fits = transport == Transport::automatic || transport == Transport::inproc ||
-                      (transport == Transport::tcp) == endpoint.tcp;
+    const bool either =
+        transport == Transport::automatic || transport == Transport::inproc || transport == Transport::shm;
+    const bool fits = either || (transport == Transport::tcp) == endpoint.tcp;
     if (!fits) {
       problems_.add(at, format("the address {} does not fit {}.transport, which is {}",
                                quoted(endpoint.text(), 120), link.path, to_string(transport)));

@@ -100,6 +100,18 @@ void check_pub_sub(LinkSpec& link, Problems& problems) {
   link.from_binds = true;
 }
 
+void check_shared_memory(LinkSpec& link, Problems& problems) {
+  if (link.pattern == Pattern::pub_sub) {
+    refuse(link.transport, link, "transport",
+           "shm shares a sender's memory with a receiver that it knows, which a publisher's data socket does "
+           "not; use auto",
+           problems);
+  } else if (link.plan.wire == WireMode::native) {
+    refuse(link.transport, link, "transport",
+           "shm is agreed upon by a session, and wire: native has none; use ipc", problems);
+  }
+}
+
 void check_native(LinkSpec& link, Problems& problems) {
   if (link.pattern != Pattern::push_pull) {
     refuse(link.wire, link, "wire",
@@ -138,6 +150,7 @@ void check_settings(LinkSpec& link, Problems& problems) {
            "only a publisher keeps the last value of each key, so the pattern must be pub-sub", problems);
   }
   if (link.plan.wire == WireMode::native && link.pattern) check_native(link, problems);
+  if (link.plan.transport == Transport::shm && link.pattern) check_shared_memory(link, problems);
   check_promises(link, problems);
 }
 

@@ -72,7 +72,8 @@ const Names<Transport>& transport_names() {
   static const Names<Transport> names{{Transport::automatic, "auto"},
                                       {Transport::tcp, "tcp"},
                                       {Transport::ipc, "ipc"},
-                                      {Transport::inproc, "inproc"}};
+                                      {Transport::inproc, "inproc"},
+                                      {Transport::shm, "shm"}};
   return names;
 }
 

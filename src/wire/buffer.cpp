@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cstdlib>
+#include <limits>
 #include <mutex>
 #include <new>
 #include <vector>
@@ -24,7 +25,8 @@ Buffer::Block* Buffer::make_block(std::size_t capacity) {
   capacity = std::bit_ceil(std::max(capacity, kSmallestBlock));
   void* memory = std::malloc(sizeof(Block) + capacity);
   if (!memory) throw std::bad_alloc();
-  return new (memory) Block{capacity, nullptr};
+  auto* const bytes = static_cast<std::byte*>(memory) + sizeof(Block);
+  return new (memory) Block{capacity, nullptr, bytes, nullptr};
 }
 
 void Buffer::free_block(Block* block) {
@@ -59,7 +61,7 @@ void Buffer::give_back(void* hint) {
   if (!block) return;
   // An idle block must not keep its pool alive, and the pool must outlive the call.
   const std::shared_ptr<BufferPool> pool = std::move(block->pool);
-  if (!pool || !pool->keep(block)) free_block(block);
+  if (block->owner || !pool || !pool->keep(block)) free_block(block);
 }
 
 void Buffer::grow(std::size_t needed) {
@@ -80,6 +82,8 @@ struct BufferPool::State {
   std::size_t keep_bytes = 0;
   std::size_t kept_bytes = 0;
   std::array<std::vector<Buffer::Block*>, 64> idle;
+  std::shared_ptr<BlockSource> source;
+  std::size_t source_from = std::numeric_limits<std::size_t>::max();
 };
 
 BufferPool::BufferPool(std::size_t keep_bytes) : state_(std::make_unique<State>()) {
@@ -102,6 +106,21 @@ Buffer BufferPool::take(std::size_t capacity) {
   // blocks.
   const std::size_t last = std::min<std::size_t>(fit + 2, state_->idle.size() - 1);
   Buffer out;
+  std::shared_ptr<BlockSource> source;
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (capacity >= state_->source_from) source = state_->source;
+  }
+  if (source) {
+    auto room = source->take(capacity);
+    if (room.data) {
+      void* memory = std::malloc(sizeof(Buffer::Block));
+      if (!memory) throw std::bad_alloc();
+      out.block_ =
+          new (memory) Buffer::Block{room.capacity, shared_from_this(), room.data, std::move(room.owner)};
+      return out;
+    }
+  }
   {
     const std::lock_guard lock(state_->mutex);
     for (std::size_t c = fit; c <= last && !out.block_; ++c) {
@@ -115,6 +134,12 @@ Buffer BufferPool::take(std::size_t capacity) {
   if (!out.block_) out.block_ = Buffer::make_block(capacity);
   out.block_->pool = shared_from_this();
   return out;
+}
+
+void BufferPool::draw_from(std::shared_ptr<BlockSource> source, std::size_t from) {
+  const std::lock_guard lock(state_->mutex);
+  state_->source = std::move(source);
+  state_->source_from = from;
 }
 
 std::size_t BufferPool::idle_bytes() const {

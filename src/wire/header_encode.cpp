@@ -113,16 +113,20 @@ DataHeader::DataHeader(Kind kind, std::string_view stream, std::uint64_t epoch) 
   write_start(prefix_, kind, cut(stream, kMaxStringBytes), epoch);
 }
 
-void DataHeader::encode(std::uint64_t seq, std::uint64_t count, Buffer& out,
-                        std::uint64_t fingerprint) const {
-  constexpr std::size_t longest_tail = 32;
+void DataHeader::encode(std::uint64_t seq, std::uint64_t count, Buffer& out, std::uint64_t fingerprint,
+                        std::uint32_t flags) const {
+  constexpr std::size_t longest_tail = 40;
   out.reserve(out.size() + prefix_.size() + longest_tail);
   out.append(prefix_.view());
   Pack pack(out);
   pack.uint(seq);
-  pack.map(fingerprint != 0 ? 2 : 1);
+  pack.map(1U + (flags != 0 ? 1U : 0U) + (fingerprint != 0 ? 1U : 0U));
   pack.uint(Options::count);
   pack.uint(count);
+  if (flags != 0) {
+    pack.uint(Options::flags);
+    pack.uint(flags);
+  }
   if (fingerprint == 0) return;
   pack.uint(Options::fingerprint);
   pack.uint(fingerprint);

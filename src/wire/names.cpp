@@ -20,8 +20,8 @@ constexpr std::array<std::string_view, 15> kCodes{
 constexpr std::array<std::string_view, static_cast<std::size_t>(Rejection::count_)> kRejections{
     "none",           "bad_frame_count", "bad_magic", "long_header", "malformed",       "too_deep",
     "long_string",    "bad_utf8",        "bad_kind",  "bad_option",  "must_understand", "unsorted_ranges",
-    "trailing_bytes", "bad_topic",       "bad_body",  "bad_tensor",  "unexpected",      "wrong_type",
-    "too_large"};
+    "trailing_bytes", "bad_topic",       "bad_body",  "bad_tensor",  "bad_shared",      "unexpected",
+    "wrong_type",     "too_large"};
 
 }  // namespace
 

@@ -7,7 +7,7 @@
 
 namespace weft::wire {
 
-inline constexpr unsigned kLastOption = Options::stream_epoch;
+inline constexpr unsigned kLastOption = Options::shared;
 inline constexpr std::uint64_t kKnownOptions =
     ((std::uint64_t{1} << (kLastOption + 1)) - 1) & ~std::uint64_t{1};
 inline constexpr std::size_t kTraceBytes = 25;
@@ -102,6 +102,8 @@ bool visit_option(Opts& o, unsigned key, Visitor&& v) {
       return v.ranges(o.missing_count, o.missing_v);
     case Options::stream_epoch:
       return v.number(o.stream_epoch_v, any);
+    case Options::shared:
+      return v.binary(o.shared_v, 0);
     default:
       return false;
   }

@@ -79,6 +79,8 @@ TEST_CASE("settings that a pattern cannot honour are refused with the reason") {
   refused(", pattern: push-pull, wire: native, bind: from", "the pulling end binds");
   refused(", pattern: push-pull, wire: native, dead-after: 1s", "no heartbeats");
   refused(", pattern: push-pull, transport: inproc", "nodes are processes of their own");
+  refused(", pattern: pub-sub, transport: shm", "a receiver that it knows");
+  refused(", pattern: push-pull, wire: native, transport: shm", "wire: native has none");
 }
 
 TEST_CASE("a path of a unix socket may have 107 bytes, five fewer for a publisher") {

@@ -148,3 +148,15 @@ TEST_CASE("mutated bodies are accepted only when the reader can walk them to the
 
   CHECK(accepted > 0);
 }
+
+TEST_CASE("a body that changes after it was checked ends early, within its bytes") {
+  std::string body = "\xC4\x03one\xC4\x03two";
+  REQUIRE(check_body(as_bytes(body), 2) == Rejection::none);
+  BatchReader reader(as_bytes(body));
+  CHECK(reader.next().size() == 5);
+
+  body[6] = '\x7F';  // the second record now claims more than there is
+  CHECK(reader.next().empty());
+
+  CHECK(reader.done());
+}

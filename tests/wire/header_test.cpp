@@ -247,7 +247,7 @@ TEST_CASE("a header may carry every option at once") {
   for (const Number& number : kNumbers) o.*number.field = 1;
   for (const Text& text : kTexts) o.*text.field = "text";
   o.priority_v = 1, o.attempt_v = 1, o.flags_v = 1, o.code_v = Code::full;
-  o.key_v = o.correlation_v = as_bytes("b"), o.trace_v = as_bytes(trace);
+  o.key_v = o.correlation_v = o.shared_v = as_bytes("b"), o.trace_v = as_bytes(trace);
   o.credit_bytes = o.credit_batches = 1, o.chunk_index = 0, o.chunk_count = 1,
   o.version_low = o.version_high = 1;
   o.topics_v = o.sequences_v = as_bytes(list);

@@ -44,7 +44,11 @@ struct PortStats {
   std::uint64_t outstanding_records = 0;               ///< sent and not yet acknowledged
   std::uint64_t retried_requests = 0;                  ///< Dealer: sent again
   std::uint64_t repeated_requests = 0;                 ///< Router: came again, and were not done again
-  std::uint64_t circuits_opened = 0;  ///< Dealer: a router failed too often and got nothing for a while
+  std::uint64_t sent_shared_bytes = 0;  ///< of sent_bytes: through memory that is shared with the receiver
+  std::uint64_t received_shared_bytes = 0;
+  std::uint64_t shared_memory_used = 0;  ///< at the sender: bytes of it that it or a receiver holds now
+  std::uint64_t shared_memory_full = 0;  ///< frames that went through the socket for want of room there
+  std::uint64_t circuits_opened = 0;     ///< Dealer: a router failed too often and got nothing for a while
   std::array<std::uint64_t, static_cast<std::size_t>(wire::Rejection::count_)> rejections{};
 };
 

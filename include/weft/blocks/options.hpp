@@ -99,6 +99,14 @@ struct PortOptions {
   From from = From::latest;
   std::uint64_t from_sequence = 0;
 
+  /// Push, Pull, Dealer, Router: whether large frames go through memory that the two ends share when they are on one host.
+  SharedMemory shared_memory = SharedMemory::off;
+  /// Push, Dealer, Router: bound of that memory; pages that were never used cost nothing. What has no room in it goes through
+  /// the socket. 64 KiB - 64 GiB.
+  std::uint64_t shared_bytes = 64ULL << 20;
+  /// Push, Dealer, Router: frames from this size on go that way. 1 KiB - 4 GiB.
+  std::uint64_t shared_from = 16 << 10;
+
   /// Push, Pull: plain PUSH/PULL sockets without sessions; the sender connects, the receiver binds.
   bool native = false;
   /// Sub: topic prefixes; "" takes every topic. Segments end in "/": "orders/eu" becomes "orders/eu/".

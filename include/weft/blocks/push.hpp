@@ -67,6 +67,10 @@ class PushBase : public Block {
   /// Called when there is room again after a send() that would have blocked: the place to go on from a
   /// handler.
   void on_room(std::function<void()> handler);
+  /// Memory for a tensor that will be sent here: where receivers on this host can read it without a copy,
+  /// when the port shares memory, has such a receiver, and there is room; else from the heap. Write it, make
+  /// it a tensor and send it; then it must not be written any more.
+  [[nodiscard]] TensorRoom allocate(std::size_t bytes);
   /// Runs the loop until everything has been handed to the network. False: the deadline came first.
   [[nodiscard]] bool flush(Deadline deadline);
   // ---- acknowledged deliveries (PortOptions::delivery) ----

@@ -33,4 +33,12 @@ enum class Overflow {
   fail,         ///< says full
 };
 
+/// Whether a port shares memory with peers of its host and user. Nothing else of a link changes, and peers
+/// elsewhere, or that know nothing of it, get everything through the socket.
+enum class SharedMemory {
+  off,        ///< everything goes through the socket
+  automatic,  ///< shared where both ends can
+  on,         ///< the same, and a host that cannot do it is an error when the port is opened
+};
+
 }  // namespace weft

@@ -18,7 +18,7 @@ using weft::Delivery;
 using weft::Distribute;
 using weft::From;
 using weft::Overflow;
-enum class Transport { automatic, tcp, ipc, inproc };
+enum class Transport { automatic, tcp, ipc, inproc, shm };
 enum class WireMode { session, native };
 enum class Restart { never, on_failure, always };
 

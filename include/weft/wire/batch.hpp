@@ -103,7 +103,8 @@ inline Bytes next_object(Bytes& rest) {
   return object;
 }
 
-/// Walks the records of a body that check_body has accepted.
+/// Walks the records of a body that check_body has accepted. One in shared memory that its sender changes
+/// meanwhile may give other records, or end early; nothing outside of it is read.
 class BatchReader {
  public:
   explicit BatchReader(Bytes body) : rest_(body) {}

@@ -12,6 +12,19 @@ namespace weft::wire {
 
 class BufferPool;
 
+/// Where a pool gets large blocks before it asks the heap: memory that peers share.
+class BlockSource {
+ public:
+  struct Room {
+    std::byte* data = nullptr;
+    std::size_t capacity = 0;
+    std::shared_ptr<const void> owner;  ///< gives the room back, on any thread
+  };
+  virtual ~BlockSource() = default;
+  /// At least `capacity` bytes, 16-byte aligned; `data` is null when there are none now. Any thread.
+  virtual Room take(std::size_t capacity) = 0;
+};
+
 /// Owns one block. Move-only. Growing may move the bytes. One thread at a time; the block may be given back
 /// to its pool from any thread (a socket's I/O thread does).
 class Buffer {
@@ -74,12 +87,14 @@ class Buffer {
 
  private:
   friend class BufferPool;
-  // Sixteen-byte aligned, and so are the bytes behind it.
+  // Sixteen-byte aligned, and so are the bytes, which lie behind it unless they have an owner.
   struct alignas(16) Block {
     std::size_t capacity;
     std::shared_ptr<BufferPool> pool;  // null: plain heap
+    std::byte* bytes;
+    std::shared_ptr<const void> owner;
   };
-  static std::byte* bytes_of_block(Block* block) { return reinterpret_cast<std::byte*>(block + 1); }
+  static std::byte* bytes_of_block(Block* block) { return block->bytes; }
   static Block* make_block(std::size_t capacity);
   static void free_block(Block* block);
   void grow(std::size_t needed);
@@ -99,6 +114,8 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
 
   /// An empty buffer with at least `capacity` bytes of room.
   Buffer take(std::size_t capacity);
+  /// From now on buffers of `from` bytes or more come from there while it has room.
+  void draw_from(std::shared_ptr<BlockSource> source, std::size_t from);
   /// What idle blocks hold together now, for metrics.
   [[nodiscard]] std::size_t idle_bytes() const;
 

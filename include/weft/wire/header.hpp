@@ -43,6 +43,7 @@ enum Flag : std::uint32_t {
   kLast = 8,       ///< BYE: nothing will follow on this stream; DATA: last batch
   kDraining = 16,  ///< BYE from a receiver: send nothing new, answer with BYE after what is on its way
   kReplay = 32,    ///< SYNC: the subscriber wants no gaps; DATA on a publisher's session: an answer to that
+  kShared = 64,    ///< DATA, REQUEST, REPLY: a frame behind the header says which frames lie in shared memory, and where
 };
 
 /// Why bytes were refused. Each is counted by name.
@@ -63,6 +64,7 @@ enum class Rejection : std::uint8_t {
   bad_topic,
   bad_body,    ///< the records do not fill the body as the count says
   bad_tensor,  ///< a tensor reference without its frame, or sizes that do not agree
+  bad_shared,  ///< a place in shared memory that is not lent, or not there
   unexpected,  ///< a kind that the state does not allow
   wrong_type,  ///< a record of another type
   too_large,
@@ -112,6 +114,7 @@ struct Options {
     seen = 37,               // uint: highest sequence that has arrived
     missing = 38,            // flat array first, last, ...: below `seen`, and has not arrived
     stream_epoch = 39,       // uint: epoch of the stream that is spoken of
+    shared = 40,             // bin: where the sender lends its memory to peers of its host
   };
 
   std::uint64_t present = 0;
@@ -124,7 +127,7 @@ struct Options {
   std::uint64_t seen_v, stream_epoch_v;
   std::uint8_t priority_v, delivery_v;
   Code code_v;
-  Bytes key_v, correlation_v, trace_v;
+  Bytes key_v, correlation_v, trace_v, shared_v;
   std::string_view text_v, group_v, from_v, name_v, node_v, port_v, block_v, data_endpoint_v, reply_name_v,
       scope_v;
   Bytes topics_v;               ///< the packed array, checked; read with Unpack
@@ -163,8 +166,9 @@ class DataHeader {
   DataHeader() = default;
   /// Kind DATA, REQUEST or REPLY.
   DataHeader(Kind kind, std::string_view stream, std::uint64_t epoch);
-  /// Appends a whole header with sequence, record count and, when not 0, the fingerprint.
-  void encode(std::uint64_t seq, std::uint64_t count, Buffer& out, std::uint64_t fingerprint = 0) const;
+  /// Appends a whole header with sequence, record count and, when not 0, the flags and the fingerprint.
+  void encode(std::uint64_t seq, std::uint64_t count, Buffer& out, std::uint64_t fingerprint = 0,
+              std::uint32_t flags = 0) const;
 
  private:
   Buffer prefix_;

@@ -93,6 +93,32 @@ struct Tensor {
   }
 };
 
+/// Memory to write a tensor into before it is sent: see PushBase::allocate().
+struct TensorRoom {
+  std::span<std::byte> bytes;  ///< 16-byte aligned at least
+  std::shared_ptr<const void> owner;
+  bool shared = false;  ///< receivers on this host can read it where it is
+
+  template <class T>
+  [[nodiscard]] std::span<T> as() const {
+    return {reinterpret_cast<T*>(bytes.data()), bytes.size() / sizeof(T)};
+  }
+  /// The room as a tensor of T; `values` as many as the shape says, from the start of the room. An empty
+  /// shape means one dimension of all that fit. Once it was sent, the room must not be written any more: make
+  /// another.
+  template <class T>
+  [[nodiscard]] Tensor tensor(std::vector<std::int64_t> shape = {}) const {
+    std::size_t values = bytes.size() / sizeof(T);
+    if (!shape.empty()) {
+      values = 1;
+      for (const std::int64_t n : shape) values *= static_cast<std::size_t>(n);
+    }
+    Tensor t = Tensor::view(std::span<const T>(as<T>().first(values)), std::move(shape));
+    t.owner = owner;
+    return t;
+  }
+};
+
 namespace wire {
 /// The payload of ext type 1: msgpack [frame index, dtype name, shape].
 struct TensorRef {
