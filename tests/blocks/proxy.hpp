@@ -39,7 +39,8 @@ class Proxy {
   void cut() {
     while (!ends_.empty()) drop(ends_.begin()->first);
   }
-  /// Passes on nothing more through the connections that there are: what is sent from here on is lost by the next cut.
+  /// Passes on nothing more through the connections that there are: what is sent from here on is lost by the
+  /// next cut.
   void hold() {
     for (auto& [fd, end] : ends_) stop_watching(end);
   }

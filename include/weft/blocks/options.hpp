@@ -99,10 +99,11 @@ struct PortOptions {
   From from = From::latest;
   std::uint64_t from_sequence = 0;
 
-  /// Push, Pull, Dealer, Router: whether large frames go through memory that the two ends share when they are on one host.
+  /// Push, Pull, Dealer, Router: whether large frames go through memory that the two ends share when they are
+  /// on one host.
   SharedMemory shared_memory = SharedMemory::off;
-  /// Push, Dealer, Router: bound of that memory; pages that were never used cost nothing. What has no room in it goes through
-  /// the socket. 64 KiB - 64 GiB.
+  /// Push, Dealer, Router: bound of that memory; pages that were never used cost nothing. What has no room in
+  /// it goes through the socket. 64 KiB - 64 GiB.
   std::uint64_t shared_bytes = 64ULL << 20;
   /// Push, Dealer, Router: frames from this size on go that way. 1 KiB - 4 GiB.
   std::uint64_t shared_from = 16 << 10;

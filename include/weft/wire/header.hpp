@@ -43,7 +43,8 @@ enum Flag : std::uint32_t {
   kLast = 8,       ///< BYE: nothing will follow on this stream; DATA: last batch
   kDraining = 16,  ///< BYE from a receiver: send nothing new, answer with BYE after what is on its way
   kReplay = 32,    ///< SYNC: the subscriber wants no gaps; DATA on a publisher's session: an answer to that
-  kShared = 64,    ///< DATA, REQUEST, REPLY: a frame behind the header says which frames lie in shared memory, and where
+  kShared = 64,  ///< DATA, REQUEST, REPLY: a frame behind the header says which frames lie in shared memory,
+                 ///< and where
 };
 
 /// Why bytes were refused. Each is counted by name.
