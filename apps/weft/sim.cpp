@@ -1,23 +1,19 @@
 // weft sim: the links of a topology under a simulated network, disk and clock; or seeds of every mixture.
 #include <sys/resource.h>
 
-#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
-#include <weft/sim/push_pull.hpp>
-#include <weft/topology/topology.hpp>
 
+#include "sim_link.hpp"
 #include "verbs.hpp"
 
 namespace weft::cli {
 namespace {
-
-// What the simulator does where nobody says what to break.
-constexpr const char* kUsualFaults = "loss=0.01,duplicate=0.01,reorder=0.05,crash=0.001";
 
 double seconds_since(TimePoint start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -29,111 +25,128 @@ std::uint64_t peak_memory_bytes() {
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
 
-/// Why a link is not simulated; empty: it is.
-std::string left_out(const topology::LinkPlan& link) {
-  if (link.pattern != topology::Pattern::push_pull) return "only push-pull links are simulated yet";
-  if (link.delivery == Delivery::best_effort) return "best-effort promises nothing that could be checked";
-  if (!link.dead_letters_of.empty()) return "it carries the dead letters of another link";
-  return {};
-}
-
-sim::PushPullOptions options_of(const topology::LinkPlan& link, const Sim& sim) {
-  sim::PushPullOptions options{.seed = sim.seed.value_or(1), .delivery = link.delivery};
-  options.distribute = link.distribute;
-  options.overflow = link.overflow;
-  options.sender_journal = !link.journal_from.empty();
-  options.senders = link.from_replicas;
-  options.receivers = link.to_replicas;
-  // The workers are the end that there are many of.
-  if (sim.workers != 0)
-    (options.senders >= options.receivers ? options.senders : options.receivers) = sim.workers;
-  options.records =
-      sim.records != 0
-          ? sim.records
-          : std::max<std::uint64_t>(1000, std::uint64_t{10} * std::max(options.senders, options.receivers));
-  options.capacity = std::max<std::uint64_t>(link.capacity_bytes, 4096);
-  options.window.bytes = link.prefetch_bytes;
-  options.window.batches = 1024;
-  options.max_attempts = link.max_attempts;
-  options.ttl = link.ttl;
-  options.delay = link.delay;
-  options.faults = sim::parse_faults(sim.faults.empty()     ? kUsualFaults
-                                     : sim.faults == "none" ? ""
-                                                            : sim.faults);
-  if (sim.for_ != Duration::zero()) options.faults_for = sim.for_;
-  return options;
-}
-
-void print_report(const sim::SimReport& report, double wall) {
-  const auto row = [](const char* name, std::uint64_t number) {
-    std::printf("  %-24s %12llu\n", name, static_cast<unsigned long long>(number));
+void print_link(const SimulatedLink& link, double wall) {
+  const auto row = [](const std::string& name, std::uint64_t number) {
+    std::printf("  %-26s %12llu\n", name.c_str(), static_cast<unsigned long long>(number));
   };
-  row("attempted", report.counts.attempted);
-  row("accepted", report.counts.accepted);
-  row("processed", report.counts.processed);
-  row("processed again", report.counts.duplicated);
-  row("expired", report.counts.expired);
-  row("dead-lettered", report.counts.dead_lettered);
-  row("purged", report.counts.purged);
-  row("lost", report.counts.lost);
-  row("lost with their sender", report.sender_lost);
-  row("batches sent", report.batches_sent);
-  row("batches sent again", report.batches_retransmitted);
-  row("messages", report.messages);
-  row("messages lost", report.messages_lost);
-  for (const auto& [kind, times] : report.counts.faults) row(("fault: " + kind).c_str(), times);
-  row("most bytes in a sender", report.peak_sender_bytes);
-  row("most bytes in a receiver", report.peak_receiver_bytes);
-  std::printf("  %-24s %12.3f s\n", "virtual time",
-              std::chrono::duration<double>(report.virtual_time).count());
-  std::printf("  %-24s %12.3f s\n", "wall time", wall);
-  std::printf("  %-24s %12.1f MiB\n", "memory", static_cast<double>(peak_memory_bytes()) / (1 << 20));
-  for (const std::string& problem : report.problems) std::printf("  PROBLEM: %s\n", problem.c_str());
+  for (const auto& [name, number] : link.rows) row(name, number);
+  row("messages", link.report.messages);
+  row("messages lost", link.report.messages_lost);
+  for (const auto& [kind, times] : link.report.faults) row("fault: " + kind, times);
+  std::printf("  %-26s %12.3f s\n", "virtual time",
+              std::chrono::duration<double>(link.report.virtual_time).count());
+  std::printf("  %-26s %12.3f s\n", "wall time", wall);
+  std::printf("  %-26s %12.1f MiB\n", "memory", static_cast<double>(peak_memory_bytes()) / (1 << 20));
+  for (const std::string& problem : link.report.problems) std::printf("  PROBLEM: %s\n", problem.c_str());
+}
+
+/// One link of a file, printed. False: a promise was broken.
+bool simulate_one(const topology::LinkPlan& link, const Sim& sim, Value& list) {
+  Value one = Value::map();
+  one["link"] = link.id;
+  const std::string reason = left_out(link);
+  one["simulated"] = reason.empty();
+  if (!reason.empty()) {
+    one["why"] = reason;
+    if (!sim.json) std::printf("%s: not simulated: %s\n", link.id.c_str(), reason.c_str());
+    list.push_back(std::move(one));
+    return true;
+  }
+  const TimePoint start = Clock::now();
+  const SimulatedLink run = simulate_link(link, sim);
+  const double wall = seconds_since(start);
+  if (!sim.json) {
+    std::printf("%s: %s; %u senders, %u receivers, seed %llu: %s\n", link.id.c_str(), run.promise.c_str(),
+                run.from, run.to, static_cast<unsigned long long>(run.report.seed),
+                run.report.ok() ? "ok" : "BROKEN");
+    print_link(run, wall);
+  }
+  one["senders"] = run.from;
+  one["receivers"] = run.to;
+  one["wall_seconds"] = wall;
+  for (const auto& [name, value] : run.numbers.as_map()) one[name] = value;
+  list.push_back(std::move(one));
+  return run.report.ok();
 }
 
 int simulate_file(const Sim& sim) {
   // Nothing is started, so its programs need not be there.
   const topology::Plan plan = topology::load(sim.source.file, {.sets = sim.source.sets, .describe = {}});
   bool ok = true;
-  Value out = Value::map();
   Value list = Value::list();
-  for (const topology::LinkPlan& link : plan.links) {
-    Value one = Value::map();
-    one["link"] = link.id;
-    const std::string reason = left_out(link);
-    if (!reason.empty()) {
-      one["simulated"] = false;
-      one["why"] = reason;
-      if (!sim.json) std::printf("%s: not simulated: %s\n", link.id.c_str(), reason.c_str());
-      list.push_back(std::move(one));
-      continue;
-    }
-    const sim::PushPullOptions options = options_of(link, sim);
-    const TimePoint start = Clock::now();
-    const sim::SimReport report = sim::run_push_pull(options);
-    const double wall = seconds_since(start);
-    ok = ok && report.ok();
-    if (!sim.json) {
-      std::printf("%s: %s, %s; %u senders, %u receivers, seed %llu: %s\n", link.id.c_str(),
-                  std::string(topology::to_string(link.delivery)).c_str(),
-                  std::string(topology::to_string(link.distribute)).c_str(), options.senders,
-                  options.receivers, static_cast<unsigned long long>(options.seed),
-                  report.ok() ? "ok" : "BROKEN");
-      print_report(report, wall);
-    }
-    one["simulated"] = true;
-    one["senders"] = options.senders;
-    one["receivers"] = options.receivers;
-    one["wall_seconds"] = wall;
-    const Value numbers = report.to_value();
-    for (const auto& [name, value] : numbers.as_map()) one[name] = value;
-    list.push_back(std::move(one));
-  }
+  for (const topology::LinkPlan& link : plan.links) ok = simulate_one(link, sim, list) && ok;
+  Value out = Value::map();
   out["ok"] = ok;
   out["memory_bytes"] = peak_memory_bytes();
   out["links"] = std::move(list);
   if (sim.json) std::printf("%s\n", to_json(out).c_str());
   return ok ? kOk : kFailed;
+}
+
+/// Of all seeds of one kind of link.
+struct Tally {
+  std::uint64_t seeds = 0, broken = 0, processed = 0, again = 0, events = 0;
+  Value to_value() const {
+    Value out = Value::map();
+    out["seeds"] = seeds;
+    out["broken"] = broken;
+    out["processed"] = processed;
+    out["duplicated"] = again;
+    out["events"] = events;
+    return out;
+  }
+  void add(const Tally& other) {
+    seeds += other.seeds;
+    broken += other.broken;
+    processed += other.processed;
+    again += other.again;
+    events += other.events;
+  }
+};
+
+Tally tally_of(const SimulatedLink& run) {
+  const auto row = [&run](std::string_view a, std::string_view b) {
+    std::uint64_t number = 0;
+    for (const auto& [name, value] : run.rows) {
+      if (name == a || name == b) number += value;
+    }
+    return number;
+  };
+  return {.seeds = 1,
+          .broken = run.report.ok() ? 0U : 1U,
+          .processed = row("processed", "done"),
+          .again = row("processed again", "done again"),
+          .events = run.report.events};
+}
+
+using Tallies = std::array<Tally, sim::kLinkKinds>;
+
+void print_tallies(const Sim& sim, const Tallies& tallies, const Tally& all, double wall) {
+  const auto line = [](const std::string& what, const Tally& tally, const std::string& end) {
+    std::printf("%s: %llu broken, %llu records processed, %llu again, %llu events%s\n", what.c_str(),
+                static_cast<unsigned long long>(tally.broken),
+                static_cast<unsigned long long>(tally.processed),
+                static_cast<unsigned long long>(tally.again), static_cast<unsigned long long>(tally.events),
+                end.c_str());
+  };
+  for (std::size_t kind = 0; kind < tallies.size(); ++kind) {
+    if (tallies[kind].seeds == 0) continue;
+    line(format("  {}, {} seeds", sim::to_string(static_cast<sim::LinkKind>(kind)), tallies[kind].seeds),
+         tallies[kind], "");
+  }
+  line(format("{} seeds from {} on", all.seeds, sim.seed.value_or(1)), all, format(", {:.1f} s", wall));
+}
+
+Value value_of(const Sim& sim, const Tallies& tallies, const Tally& all, double wall, Value failures) {
+  Value out = all.to_value();
+  out["ok"] = all.broken == 0;
+  out["first_seed"] = sim.seed.value_or(1);
+  out["wall_seconds"] = wall;
+  out["failures"] = std::move(failures);
+  Value& kinds = out["kinds"] = Value::map();
+  for (std::size_t kind = 0; kind < tallies.size(); ++kind)
+    kinds[std::string(sim::to_string(static_cast<sim::LinkKind>(kind)))] = tallies[kind].to_value();
+  return out;
 }
 
 // Each seed draws a kind of link and what breaks.
@@ -143,45 +156,27 @@ int simulate_seeds(const Sim& sim) {
                 "--workers, --faults and --for need a topology file: without one, each seed draws them");
   const std::uint64_t first = sim.seed.value_or(1);
   const TimePoint start = Clock::now();
-  std::uint64_t broken = 0;
-  Value list = Value::list();
-  std::uint64_t events = 0;
-  std::uint64_t duplicated = 0;
-  std::uint64_t processed = 0;
+  Tallies tallies;
+  Tally all;
+  Value failures = Value::list();
   for (std::uint64_t seed = first; seed - first < sim.seeds; ++seed) {
-    const sim::SimReport report =
-        sim::run_push_pull(sim::options_of_seed(seed, sim.records != 0 ? sim.records : 1000));
-    events += report.events;
-    duplicated += report.counts.duplicated;
-    processed += report.counts.processed;
-    if (report.ok()) continue;
-    ++broken;
+    const SimulatedLink run = simulate_seed(seed, sim.records != 0 ? sim.records : 1000);
+    const Tally one = tally_of(run);
+    tallies[static_cast<std::size_t>(sim::kind_of_seed(seed))].add(one);
+    all.add(one);
+    if (run.report.ok()) continue;
     std::fprintf(stderr, "seed %llu: %s; again: weft sim --seed %llu\n",
-                 static_cast<unsigned long long>(seed), report.problems.front().c_str(),
+                 static_cast<unsigned long long>(seed), run.report.problems.front().c_str(),
                  static_cast<unsigned long long>(seed));
-    list.push_back(report.to_value());
+    failures.push_back(run.numbers);
   }
+  const double wall = seconds_since(start);
   if (sim.json) {
-    Value out = Value::map();
-    out["ok"] = broken == 0;
-    out["first_seed"] = first;
-    out["seeds"] = sim.seeds;
-    out["broken"] = broken;
-    out["processed"] = processed;
-    out["duplicated"] = duplicated;
-    out["events"] = events;
-    out["wall_seconds"] = seconds_since(start);
-    out["failures"] = std::move(list);
-    std::printf("%s\n", to_json(out).c_str());
+    std::printf("%s\n", to_json(value_of(sim, tallies, all, wall, std::move(failures))).c_str());
   } else {
-    std::printf(
-        "%llu seeds from %llu on: %llu broken, %llu records processed, %llu again, %llu events, %.1f s\n",
-        static_cast<unsigned long long>(sim.seeds), static_cast<unsigned long long>(first),
-        static_cast<unsigned long long>(broken), static_cast<unsigned long long>(processed),
-        static_cast<unsigned long long>(duplicated), static_cast<unsigned long long>(events),
-        seconds_since(start));
+    print_tallies(sim, tallies, all, wall);
   }
-  return broken == 0 ? kOk : kFailed;
+  return all.broken == 0 ? kOk : kFailed;
 }
 
 }  // namespace

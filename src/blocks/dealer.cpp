@@ -136,8 +136,7 @@ void DealerBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
 }
 
 void DealerBase::Impl::settle(Peer& peer, std::uint64_t epoch, std::uint64_t count, std::uint64_t bytes) {
-  if (peer.in.begin(epoch) == protocol::ReceiveLane::Verdict::fenced) return;
-  peer.in.skip_to(peer.in.last() + count);
+  if (!peer.count(epoch, count)) return;
   hub.settled(peer, epoch, peer.in.last(), bytes);
 }
 

@@ -151,7 +151,7 @@ Peer* RetryDealer::peer_of(Id id) {
 RetryBook::View RetryDealer::see(Id id) {
   const auto at = replicas.find(id);
   Peer* peer = at == replicas.end() ? nullptr : hub.find(at->second.peer);
-  return peer ? seen(*peer, peer->out.admits(at->second.open.bytes() + 1)) : RetryBook::View{};
+  return peer ? seen(*peer, peer->out.admits_beside(at->second.open.bytes(), 1)) : RetryBook::View{};
 }
 
 void RetryDealer::on_up(Peer& peer) {
@@ -248,6 +248,9 @@ void RetryDealer::flush(Id id, Replica& replica) {
   }
   header.options.first_retained_v = book.settled_below(id);
   header.options.mark(wire::Options::first_retained);
+  // One of a later epoch has forgotten what it did, and must not do this again: it asks for a HELLO instead.
+  header.options.stream_epoch_v = peer->epoch;
+  header.options.mark(wire::Options::stream_epoch);
   if (!blocks::send_batch_with(hub, *peer, header, std::move(batch))) return;
   const std::uint64_t sent = peer->out.last_sent();
   peer->out.send(bytes, count, last > sent ? last - sent : 0);

@@ -371,8 +371,7 @@ wire::Header Hub::header(wire::Kind kind, std::uint64_t seq) const {
 
 void Hub::settled(Peer& peer, std::uint64_t epoch, std::uint64_t seq, std::uint64_t bytes) {
   if (epoch != peer.in.epoch()) return;  // of a sender that has been replaced since
-  peer.settled = std::max(peer.settled, seq);
-  if (peer.ack.settled(bytes) || peer.finished) return acknowledge(peer);
+  if (peer.settle(epoch, seq, bytes) || peer.finished) return acknowledge(peer);
   plan_tick(loop_.now() + std::chrono::milliseconds(50));
 }
 

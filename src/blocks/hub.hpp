@@ -13,7 +13,7 @@
 
 #include <weft/blocks/block.hpp>
 #include <weft/blocks/options.hpp>
-#include <weft/protocol/lane.hpp>
+#include <weft/protocol/peer_lanes.hpp>
 #include <weft/protocol/session.hpp>
 #include <weft/transport/loop.hpp>
 #include <weft/transport/shared.hpp>
@@ -41,7 +41,7 @@ struct PortIdentity {
   bool shares_memory = false;
 };
 
-struct Peer {
+struct Peer : protocol::PeerLanes {
   std::uint64_t id = 0;
   bool inbound = false;
   std::string routing_id;                   // inbound: ROUTER's name for the connection
@@ -52,10 +52,6 @@ struct Peer {
   std::string node;
   std::string port;
   std::uint64_t epoch = 0;
-  std::uint32_t hello_attempt = 0;   // of the HELLO that we said last
-  std::uint32_t hello_answered = 0;  // answers up to this one are late
-  /// Attempt, and what had been sent on `out` when it was said; one entry for each change.
-  std::vector<std::pair<std::uint32_t, std::uint64_t>> hello_marks;
   std::string data_endpoint;
   std::uint64_t name_hash = 0;
   bool met = false;    // at least one HELLO was accepted
@@ -64,11 +60,6 @@ struct Peer {
   bool finished = false;  // it said BYE
   bool draining = false;  // it wants nothing new
   unsigned bad_messages = 0;
-  protocol::SendLane out;
-  protocol::ReceiveLane in;
-  protocol::AckPolicy ack;
-  std::uint64_t held_bytes = 0;    // received, and the block is not done with them
-  std::uint64_t settled = 0;       // last sequence that the block is done with
   std::string lane;                // name of the outgoing stream
   std::uint32_t stream_index = 0;  // for a block that keeps its streams itself
   wire::DataHeader header;
@@ -76,7 +67,7 @@ struct Peer {
 
   Peer(const protocol::SessionOptions& options, TimePoint now, std::uint64_t lane_epoch,
        protocol::Credit window)
-      : session(options, now), out(lane_epoch), ack(window) {}
+      : PeerLanes(lane_epoch, window), session(options, now) {}
   [[nodiscard]] bool up() const { return session.state() == protocol::PeerState::up; }
   /// May get new work.
   [[nodiscard]] bool usable() const { return up() && !draining && !finished; }

@@ -38,11 +38,8 @@ RecordType type_of(const wire::Options& o, wire::Options::Key name, std::string_
 
 void Hub::say_hello(Peer& peer) {
   if (lender_ && !peer.up()) lender_->renew(peer.id);
-  ++peer.hello_attempt;
-  if (peer.hello_marks.empty() || peer.hello_marks.back().second != peer.out.last_sent()) {
-    peer.hello_marks.emplace_back(peer.hello_attempt, peer.out.last_sent());
-  }
-  send_hello(peer, peer.hello_attempt, peer.in.last());
+  const std::uint32_t attempt = peer.say_hello();
+  send_hello(peer, attempt, peer.in.last());
 }
 
 void Hub::send_hello(Peer& peer, std::uint32_t attempt, std::uint64_t accepted) {
@@ -70,8 +67,9 @@ void Hub::send_hello(Peer& peer, std::uint32_t attempt, std::uint64_t accepted) 
       static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(options_.heartbeat).count());
   o.mark(wire::Options::heartbeat);
   if (identity_.receives) {
-    o.credit_bytes = options_.window_bytes;
-    o.credit_batches = options_.window_batches;
+    const protocol::Credit credit = client_.keeps_streams() ? peer.ack.window() : peer.hello_credit();
+    o.credit_bytes = credit.bytes;
+    o.credit_batches = credit.batches;
     o.mark(wire::Options::credit);
   }
   if (identity_.sends) {
@@ -150,7 +148,7 @@ std::optional<std::pair<wire::Code, std::string>> Hub::refuse_hello(const wire::
 void Hub::on_hello(Peer* peer, std::string_view routing_id, const wire::Header& h) {
   const bool from_router = !peer || peer->inbound;
   if (!from_router && h.options.has(wire::Options::attempt) &&
-      (h.options.attempt_v <= peer->hello_answered || h.options.attempt_v > peer->hello_attempt))
+      !peer->expects(h.options.attempt_v, peer->met && h.epoch > peer->epoch))
     return;
   if (auto refusal = refuse_hello(h)) {
     ++counts_.rejected_peers;
@@ -251,38 +249,21 @@ void Hub::rename(Peer& peer, const wire::Header& h) {
                                  peer.lane, epoch_);
 }
 
-// We send to it: what was on its way is lost with its connection, and credit begins anew.
 void Hub::meet_receiver(Peer& peer, const wire::Header& h, bool fresh_lane) {
-  // What had been sent when the HELLO was said that this one answers.
-  std::uint64_t said = peer.out.last_sent();
-  if (!peer.inbound && h.options.has(wire::Options::attempt)) {
-    for (const auto& [attempt, sent] : peer.hello_marks) {
-      if (attempt <= h.options.attempt_v) said = sent;
-    }
-  }
-  if (!peer.inbound || fresh_lane) {
-    counts_.lost_records += peer.out.resume(h.seq, said).records;
-  }
   // A peer that does not speak of credit gets as much as this port itself would give.
   const protocol::Credit credit = h.options.has(wire::Options::credit)
                                       ? protocol::Credit{h.options.credit_bytes, h.options.credit_batches}
                                       : protocol::Credit{options_.window_bytes, options_.window_batches};
-  (void)peer.out.acknowledge(peer.out.last_acknowledged(), credit);
+  const bool answer = !peer.inbound && h.options.has(wire::Options::attempt);
+  const auto attempt = answer ? std::optional(h.options.attempt_v) : std::nullopt;
+  counts_.lost_records += peer.meet_receiver(h.seq, attempt, !peer.inbound || fresh_lane, credit).records;
 }
 
-// It sends to us: returns the last sequence that had arrived before this HELLO, because the sender must not
-// take what is skipped here for accepted.
 std::uint64_t Hub::meet_sender(Peer& peer, const wire::Header& h) {
-  const std::uint64_t accepted = h.epoch == peer.in.epoch() ? peer.in.last() : 0;
-  if (!h.options.has(wire::Options::first_retained) || h.options.first_retained_v == 0) return accepted;
-  const std::uint64_t before = h.options.first_retained_v - 1;
-  const bool fresh = !peer.in.started() || h.epoch > peer.in.epoch();
-  if (peer.in.begin(h.epoch) != protocol::ReceiveLane::Verdict::accept) return accepted;
-  if (fresh) peer.settled = 0;
-  if (!fresh) counts_.missed_batches += peer.in.missing_until(before);
-  peer.in.skip_to(before);
-  if (peer.held_bytes == 0) peer.settled = peer.in.last();
-  return accepted;
+  const std::uint64_t first = h.options.has(wire::Options::first_retained) ? h.options.first_retained_v : 0;
+  const auto met = peer.meet_sender(h.epoch, first, !peer.inbound);
+  counts_.missed_batches += met.missed;
+  return met.accepted;
 }
 
 void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
@@ -322,8 +303,7 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
     if (lender_ && (new_connection || restarted || !known)) lender_->renew(peer.id);
     send_hello(peer, o.has(wire::Options::attempt) ? o.attempt_v : 0U, accepted);
   } else {
-    peer.hello_answered = peer.hello_attempt;
-    peer.hello_marks.clear();
+    peer.answered();
   }
   auto action = peer.session.on_hello(loop_.now());
   plan_tick(peer.session.next_tick());

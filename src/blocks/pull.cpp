@@ -97,7 +97,7 @@ struct PullBase::Impl final : blocks::HubClient {
     }
     if (!checked(header, received, at, item, &peer)) return;
     // A peer that ignores its credit would fill the memory of this one.
-    if (peer.held_bytes > 2 * options.window_bytes && peer.held_bytes != 0) {
+    if (peer.overfull()) {
       return hub.reject(wire::Rejection::too_large, &peer);
     }
     item.peer = peer.node;

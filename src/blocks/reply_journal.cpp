@@ -90,7 +90,7 @@ std::uint64_t ReplyJournal::epoch(std::uint64_t wanted) {
   return epoch;
 }
 
-void ReplyJournal::restore(const Floor& floor, const Reply& reply) const {
+void ReplyJournal::restore(const Floor& floor, const Kept& reply) const {
   // Copied first: who restores may change the journal.
   struct Item {
     std::string key;

@@ -3,12 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include <weft/journal/journal.hpp>
+#include <weft/protocol/reply_book.hpp>
 
 #include "blocks/stored.hpp"
 
@@ -25,7 +25,7 @@ struct KeptReply {
 };
 
 /// What is said of (client, epoch, number). Belongs to the loop's thread.
-class ReplyJournal {
+class ReplyJournal final : public protocol::ReplyStore<KeptReply> {
  public:
   /// `port` names the spaces: it is unique among the ports that share a journal.
   ReplyJournal(std::shared_ptr<Journal> journal, std::string_view port);
@@ -34,20 +34,16 @@ class ReplyJournal {
   /// Throws Error{io} when it cannot be made durable.
   std::uint64_t epoch(std::uint64_t wanted);
 
-  using Floor = std::function<void(std::string_view client, std::uint64_t epoch, std::uint64_t floor)>;
-  using Reply =
-      std::function<void(std::string_view client, std::uint64_t epoch, std::uint64_t number, KeptReply)>;
-  /// What was there at the start; what cannot be read is left out.
-  void restore(const Floor& floor, const Reply& reply) const;
+  /// What cannot be read is left out.
+  void restore(const Floor& floor, const Kept& reply) const override;
 
-  /// Each is a part of the journal's open change; commit() hands that over, unless a hold is on.
-  void put(std::string_view client, std::uint64_t epoch, std::uint64_t number, KeptReply& reply);
-  void erase(std::string_view client, std::uint64_t epoch, std::uint64_t number);
-  void floor(std::string_view client, std::uint64_t epoch, std::uint64_t floor);
-  /// What is refused stays open: try again when the journal wakes.
-  void commit() { (void)journal_->submit(); }
+  void put(std::string_view client, std::uint64_t epoch, std::uint64_t number, KeptReply& reply) override;
+  void erase(std::string_view client, std::uint64_t epoch, std::uint64_t number) override;
+  void floor(std::string_view client, std::uint64_t epoch, std::uint64_t floor) override;
+  /// Nothing, while a hold is on.
+  void commit() override { (void)journal_->submit(); }
+  [[nodiscard]] bool durable(std::uint64_t commit) const override { return commit <= journal_->durable(); }
 
-  [[nodiscard]] bool durable(std::uint64_t commit) const { return commit <= journal_->durable(); }
   [[nodiscard]] Journal& journal() { return *journal_; }
 
  private:

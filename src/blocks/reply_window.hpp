@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -11,7 +10,7 @@
 #include <unordered_map>
 
 #include <weft/blocks/options.hpp>
-#include <weft/protocol/reply_cache.hpp>
+#include <weft/protocol/reply_book.hpp>
 
 #include "blocks/hub.hpp"
 #include "blocks/reply_journal.hpp"
@@ -20,15 +19,15 @@ namespace weft::blocks {
 
 class ReplyWindow {
  public:
-  using Cache = protocol::ReplyCache<KeptReply>;
-  using Verdict = Cache::Verdict;
+  using Book = protocol::ReplyBook<KeptReply>;
+  using Verdict = Book::Verdict;
 
   /// With a journal: what an earlier life has replied is known.
   explicit ReplyWindow(const PortOptions& options);
 
   /// A request of a peer that is up. The peer is known by its node and port from here on, whatever becomes of
   /// its connection.
-  Cache::Found arrive(const Peer& peer, std::uint64_t number);
+  Book::Found arrive(const Peer& peer, std::uint64_t number);
   /// The peer waits for nothing below `number`.
   void settled_below(const Peer& peer, std::uint64_t number);
   /// The reply to a request that was fresh; null: nobody asks for it any more, or it waits for the journal,
@@ -39,17 +38,15 @@ class ReplyWindow {
   /// Peers that are gone and have nothing open.
   void forget_peers(Hub& hub);
 
-  /// Replies that have become durable and still have an asker.
-  using Deliver = std::function<void(std::uint64_t peer, std::uint64_t epoch, std::uint64_t number,
-                                     const KeptReply& reply)>;
-  void on_durable(const Deliver& deliver);
+  /// Replies that have become durable and still have an asker, by peer.
+  void on_durable(const Book::Deliver& deliver) { book_.on_durable(deliver); }
   /// Null: nothing survives this process.
   [[nodiscard]] Journal* journal() { return journal_ ? &journal_->journal() : nullptr; }
   /// Replies that wait for the journal.
-  [[nodiscard]] std::size_t pending() const { return pending_.size(); }
+  [[nodiscard]] std::size_t pending() const { return book_.pending(); }
 
-  [[nodiscard]] std::uint64_t bytes() const { return cache_.bytes(); }
-  [[nodiscard]] std::size_t entries() const { return cache_.entries(); }
+  [[nodiscard]] std::uint64_t bytes() const { return book_.cache().bytes(); }
+  [[nodiscard]] std::size_t entries() const { return book_.cache().entries(); }
 
  private:
   struct Known {
@@ -58,17 +55,9 @@ class ReplyWindow {
     std::size_t open = 0;
   };
   Known& known(const Peer& peer);
-  void write_floor();
-
-  struct Pending {
-    std::uint64_t commit, peer, epoch, number;
-  };
 
   std::unique_ptr<ReplyJournal> journal_;
-  std::deque<Pending> pending_;
-  std::string forgot_;  // client whose floor has risen and is not in the journal yet
-  std::uint64_t forgot_epoch_ = 0;
-  Cache cache_;
+  Book book_;
   std::unordered_map<std::uint64_t, Known> peers_;
 };
 

@@ -8,6 +8,11 @@ bool SendLane::admits(std::uint64_t bytes) const {
   return flight_.size() < credit_.batches && flight_bytes_ + bytes <= credit_.bytes;
 }
 
+bool SendLane::admits_beside(std::uint64_t open, std::uint64_t bytes) const {
+  if (open == 0) return admits(bytes);
+  return flight_.size() + 1 < credit_.batches && flight_bytes_ + open + bytes <= credit_.bytes;
+}
+
 std::uint64_t SendLane::room() const {
   if (flight_.size() >= credit_.batches) return 0;
   return flight_bytes_ >= credit_.bytes ? 0 : credit_.bytes - flight_bytes_;

@@ -6,8 +6,12 @@
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 
+#include "sim/draw.hpp"
+
 namespace weft::sim {
 namespace {
+
+using namespace std::chrono_literals;
 
 struct Name {
   std::string_view text;
@@ -86,6 +90,24 @@ std::string to_text(const Faults& faults) {
   if (faults.delay != none.delay)
     out += format("{}delay={}", out.empty() ? "" : ",", std::chrono::duration<double>(faults.delay).count());
   return out;
+}
+
+Faults draw_faults(Random& random) {
+  Faults faults;
+  const auto sometimes = [&random](double most) { return random.chance(0.5) ? most * random.unit() : 0.0; };
+  faults.loss = sometimes(0.1);
+  faults.duplicate = sometimes(0.1);
+  faults.reorder = sometimes(0.2);
+  faults.partition = sometimes(0.004);
+  faults.slow = sometimes(0.5);
+  faults.crash = sometimes(0.01);
+  faults.power = random.unit();
+  faults.pause = sometimes(0.01);
+  faults.full = sometimes(0.05);
+  faults.skew = sometimes(0.02);
+  faults.jump = sometimes(1);
+  faults.delay = random.between(20us, 20ms);
+  return faults;
 }
 
 }  // namespace weft::sim

@@ -1,20 +1,8 @@
 #include "sim/oracle.hpp"
 
-#include <utility>
-
 #include <weft/core/format.hpp>
 
 namespace weft::sim {
-namespace {
-
-constexpr std::size_t kMostProblems = 10;
-
-}  // namespace
-
-void Oracle::problem(std::string sentence) {
-  if (problems_.size() < kMostProblems) problems_.push_back(std::move(sentence));
-}
-
 void Oracle::processed(RecordId record, std::uint64_t key, const std::string& where) {
   ledger_.processed(record, where, 0);
   std::uint8_t& times = this->times(record);

@@ -1,23 +1,14 @@
 #include <weft/sim/push_pull.hpp>
 
-#include <algorithm>
 #include <array>
 
-#include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 
-#include "sim/world.hpp"
+#include "sim/draw.hpp"
+#include "sim/push_pull_world.hpp"
 
 namespace weft::sim {
-namespace {
-
 using namespace std::chrono_literals;
-
-void require(bool holds, const std::string& sentence) {
-  if (!holds) throw Error(Errc::invalid_argument, sentence);
-}
-
-}  // namespace
 
 void PushPullOptions::check() const {
   faults.check();
@@ -59,28 +50,12 @@ PushPullOptions options_of_seed(std::uint64_t seed, std::uint64_t records) {
   options.priorities = random.chance(0.2);
   if (random.chance(0.25)) options.reject = 0.05;
   options.faults_for = random.between(1s, 20s);
-  Faults& faults = options.faults;
-  const auto sometimes = [&random](double most) { return random.chance(0.5) ? most * random.unit() : 0.0; };
-  faults.loss = sometimes(0.1);
-  faults.duplicate = sometimes(0.1);
-  faults.reorder = sometimes(0.2);
-  faults.partition = sometimes(0.004);
-  faults.slow = sometimes(0.5);
-  faults.crash = sometimes(0.01);
-  faults.power = random.unit();
-  faults.pause = sometimes(0.01);
-  faults.full = sometimes(0.05);
-  faults.skew = sometimes(0.02);
-  faults.jump = sometimes(1);
-  faults.delay = random.between(20us, 20ms);
+  options.faults = draw_faults(random);
   return options;
 }
 
 Value SimReport::to_value() const {
-  const auto seconds = std::chrono::duration<double>(virtual_time).count();
-  Value out = Value::map();
-  out["ok"] = ok();
-  out["seed"] = seed;
+  Value out = RunReport::to_value();
   out["attempted"] = counts.attempted;
   out["accepted"] = counts.accepted;
   out["processed"] = counts.processed;
@@ -93,23 +68,14 @@ Value SimReport::to_value() const {
   out["batches_sent"] = batches_sent;
   out["batches_retransmitted"] = batches_retransmitted;
   out["batches_lost"] = batches_lost;
-  out["messages"] = messages;
-  out["messages_lost"] = messages_lost;
-  out["events"] = events;
-  out["trace_hash"] = format("{:016x}", trace_hash);
-  out["virtual_seconds"] = seconds;
   out["peak_sender_bytes"] = peak_sender_bytes;
   out["peak_receiver_bytes"] = peak_receiver_bytes;
-  Value& faults = out["faults"] = Value::map();
-  for (const auto& [kind, times] : counts.faults) faults[kind] = times;
-  Value& sentences = out["problems"] = Value::list();
-  for (const std::string& sentence : problems) sentences.push_back(sentence);
   return out;
 }
 
 SimReport run_push_pull(const PushPullOptions& options) {
   options.check();
-  return World(options).run();
+  return PushPullWorld(options).run();
 }
 
 }  // namespace weft::sim

@@ -18,8 +18,8 @@ constexpr Duration kRejectAgain = 200ms;
 
 }  // namespace
 
-SimReceiver::SimReceiver(World& world, std::uint32_t index, std::uint32_t number)
-    : SimProcess(world, index, format("receiver/{}", number)) {
+SimReceiver::SimReceiver(PushPullWorld& world, std::uint32_t index, std::uint32_t number)
+    : SimProcess(world, index, format("receiver/{}", number)), world_(world) {
   if (world.options().delivery == Delivery::exactly_once)
     journal_.emplace(world.options().seed * 1013 + index);
 }

@@ -14,13 +14,13 @@
 #include <weft/protocol/lane.hpp>
 
 #include "sim/node_journal.hpp"
-#include "sim/world.hpp"
+#include "sim/push_pull_world.hpp"
 
 namespace weft::sim {
 
 class SimReceiver final : public SimProcess {
  public:
-  SimReceiver(World& world, std::uint32_t index, std::uint32_t number);
+  SimReceiver(PushPullWorld& world, std::uint32_t index, std::uint32_t number);
 
   [[nodiscard]] bool at_rest() const override;
 
@@ -78,6 +78,7 @@ class SimReceiver final : public SimProcess {
   void ask_flush();
   [[nodiscard]] bool void_now(const Item& item) const;
 
+  PushPullWorld& world_;
   std::vector<Stream> streams_;      // a sender each
   std::set<std::uint32_t> timed_;    // streams that may have a timer
   std::set<std::uint32_t> touched_;  // streams that this step changed

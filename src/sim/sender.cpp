@@ -20,8 +20,8 @@ protocol::SessionOptions session_options(std::uint64_t seed) {
 
 }  // namespace
 
-SimSender::SimSender(World& world, std::uint32_t index, std::uint64_t records)
-    : SimProcess(world, index, format("sender/{}", index)), records_(records) {
+SimSender::SimSender(PushPullWorld& world, std::uint32_t index, std::uint64_t records)
+    : SimProcess(world, index, format("sender/{}", index)), world_(world), records_(records) {
   if (world.options().sender_journal) journal_.emplace(world.options().seed * 1009 + index);
 }
 

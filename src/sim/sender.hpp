@@ -14,13 +14,13 @@
 #include <weft/protocol/session.hpp>
 
 #include "sim/node_journal.hpp"
-#include "sim/world.hpp"
+#include "sim/push_pull_world.hpp"
 
 namespace weft::sim {
 
 class SimSender final : public SimProcess {
  public:
-  SimSender(World& world, std::uint32_t index, std::uint64_t records);
+  SimSender(PushPullWorld& world, std::uint32_t index, std::uint64_t records);
 
   [[nodiscard]] bool at_rest() const override;
 
@@ -66,6 +66,7 @@ class SimSender final : public SimProcess {
   void tell_fate(const SimBatch& batch, protocol::Fate fate);
   void record_fate(const SimBatch& batch, void (Ledger::*fate)(RecordId));
 
+  PushPullWorld& world_;
   std::uint64_t records_;
   std::uint64_t made_ = 0;  // the source goes on where it was
   std::optional<protocol::Outbox> outbox_;

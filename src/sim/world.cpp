@@ -4,9 +4,6 @@
 
 #include <weft/core/format.hpp>
 
-#include "sim/receiver.hpp"
-#include "sim/sender.hpp"
-
 namespace weft::sim {
 namespace {
 
@@ -21,67 +18,49 @@ std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   return (a ^ (b + 0x9E3779B97F4A7C15ULL + (a << 6) + (a >> 2))) * 0x100000001B3ULL;
 }
 
-std::uint64_t records_each(const PushPullOptions& options) {
-  return (options.records + options.senders - 1) / options.senders;
-}
-
 }  // namespace
 
 SimProcess::SimProcess(World& world, std::uint32_t index, std::string name)
-    : world_(world), index_(index), name_(std::move(name)) {}
+    : index_(index), base_(world), name_(std::move(name)) {}
 
 TimePoint SimProcess::clock() const {
-  const auto since = world_.scheduler().now().time_since_epoch();
+  const auto since = base_.scheduler().now().time_since_epoch();
   return TimePoint{} + std::chrono::duration_cast<Duration>(since * rate_);
 }
 
-void SimProcess::send(SimMessage message) {
-  if (!up_) return;  // died in the middle of this step
+bool SimProcess::send(SimMessage message) {
+  if (!up_) return true;  // died in the middle of this step
   if (dies_after_sends_) {
-    if (*dies_after_sends_ == 0) return;
+    if (*dies_after_sends_ == 0) return true;
     --*dies_after_sends_;
   }
   message.from = index_;
   message.from_life = life_;
-  world_.transmit(std::move(message));
+  return base_.transmit(std::move(message));
 }
 
 void SimProcess::later(Duration span, void (SimProcess::*step)()) {
   const std::uint64_t life = life_;
-  world_.scheduler().after(span, [this, life, step] {
+  base_.scheduler().after(span, [this, life, step] {
     if (!up_ || life_ != life) return;
-    if (paused_until_ > world_.scheduler().now()) {
-      later(paused_until_ - world_.scheduler().now(), step);
+    if (paused_until_ > base_.scheduler().now()) {
+      later(paused_until_ - base_.scheduler().now(), step);
       return;
     }
-    world_.step(*this, [this, step] { (this->*step)(); });
+    base_.step(*this, [this, step] { (this->*step)(); });
   });
 }
 
-World::World(const PushPullOptions& options)
-    : options_(options),
+World::World(const WorldOptions& options)
+    : world_(options),
       random_(options.seed),
-      oracle_(options.delivery, options.senders, records_each(options)),
-      wires_(static_cast<std::size_t>(options.senders) * options.receivers * 2) {
-  report_.seed = options.seed;
-  const bool by_key = options.distribute == Distribute::hash || options.distribute == Distribute::explicit_;
-  if (!by_key || options.priorities || options.delay != Duration::zero() || options.reject > 0)
-    oracle_.forget_order();
-  std::uint64_t left = options.records;
-  for (std::uint32_t i = 0; i < options.senders; ++i) {
-    const std::uint64_t records = std::min(left, records_each(options));
-    left -= records;
-    processes_.push_back(std::make_unique<SimSender>(*this, i, records));
-  }
-  for (std::uint32_t i = 0; i < options.receivers; ++i)
-    processes_.push_back(std::make_unique<SimReceiver>(*this, receiver(i), i));
-}
+      wires_(static_cast<std::size_t>(options.left) * options.right * 2) {}
 
 World::~World() = default;
 
 std::uint64_t World::next_epoch() {
   std::uint64_t wall = 1'700'000'000'000'000ULL + static_cast<std::uint64_t>(scheduler_.elapsed() / 1us);
-  if (chance(options_.faults.jump)) {
+  if (chance(world_.faults.jump)) {
     fault("clock set");
     wall += random_.below(7'200'000'000ULL);
     wall -= 3'600'000'000ULL;
@@ -89,46 +68,66 @@ std::uint64_t World::next_epoch() {
   return last_epoch_ = std::max(wall, last_epoch_ + 1);
 }
 
-void World::transmit(SimMessage message) {
-  const Faults& faults = options_.faults;
-  ++report_.messages;
-  const SimProcess& to = process(message.to);
+// True: it is lost on its way.
+bool World::loses(const SimMessage& message, Wire& wire) {
   const TimePoint now = scheduler_.now();
-  Wire& wire = this->wire(message.from, message.to);
-  if (message.kind == SimKind::hello) ++wire.hellos_sent;
-  message.talk = wire.hellos_sent;
-  if (message.to_life == 0) message.to_life = to.life();
-  if (chance(faults.partition)) {
+  const SimProcess& to = process(message.to);
+  if (chance(world_.faults.partition)) {
     fault("partition");
     wire.cut_until = now + random_.between(50ms, random_.chance(0.2) ? Duration(12s) : Duration(1s));
     if (random_.chance(0.7)) this->wire(message.to, message.from).cut_until = wire.cut_until;
   }
   const bool cut = faulty() && wire.cut_until > now;
-  if (!to.up() || cut || chance(faults.loss)) {
-    ++report_.messages_lost;
-    if (message.kind == SimKind::data) ++report_.batches_lost;
-    if (to.up() && !cut) fault("lost message");
-    return;
+  if (to.up() && !cut && !chance(world_.faults.loss)) return false;
+  ++messages_lost_;
+  on_lost(message);
+  if (to.up() && !cut) fault("lost message");
+  return true;
+}
+
+void World::break_connection(std::uint32_t a, std::uint32_t b) {
+  this->wire(b, a).connection = ++this->wire(a, b).connection;
+}
+
+bool World::transmit(SimMessage message) {
+  const Faults& faults = world_.faults;
+  const SimProcess& to = process(message.to);
+  const TimePoint now = scheduler_.now();
+  Wire& wire = this->wire(message.from, message.to);
+  if (message.connection != 0 && message.connection != wire.connection) return false;
+  message.connection = wire.connection;
+  ++messages_;
+  if (message.kind == SimKind::hello) ++wire.hellos_sent;
+  message.talk = wire.hellos_sent;
+  if (message.to_life == 0) message.to_life = to.life();
+  if (message.batch) message.bytes = message.batch->bytes;
+  if (loses(message, wire)) {
+    if (world_.connections) break_connection(message.from, message.to);
+    return true;
   }
   TimePoint when = now + random_.between(faults.delay, 2 * faults.delay);
   if (!wire.slow) wire.slow = random_.chance(faults.slow);
-  if (*wire.slow && message.batch) {
-    wire.free_at = std::max(wire.free_at, now) + Duration(message.batch->bytes * 1000);
+  if (*wire.slow && message.bytes != 0) {
+    wire.free_at = std::max(wire.free_at, now) + Duration(message.bytes * 1000);
     when = std::max(when, wire.free_at);
   }
-  const auto shared = std::make_shared<const SimMessage>(std::move(message));
   if (chance(faults.duplicate)) {
     fault("doubled message");
-    arrive(when + random_.between(0ms, 30ms), shared);
+    SimMessage copy = message;
+    copy.copy = true;
+    arrive(when + random_.between(0ms, 30ms), std::make_shared<const SimMessage>(std::move(copy)));
   }
-  if (chance(faults.reorder)) {
+  const auto shared = std::make_shared<const SimMessage>(std::move(message));
+  const bool first = world_.connections && shared->kind == SimKind::hello;  // what follows it is behind it
+  if (!first && chance(faults.reorder)) {
     fault("late message");
     arrive(when + random_.between(0ms, 30ms), shared);
-    return;
+    return true;
   }
   when = std::max(when, wire.last_arrival);  // a connection keeps order
   wire.last_arrival = when;
   arrive(when, shared);
+  return true;
 }
 
 void World::arrive(TimePoint when, std::shared_ptr<const SimMessage> message) {
@@ -157,7 +156,7 @@ void World::deliver(const std::shared_ptr<const SimMessage>& message) {
 void World::start(SimProcess& process) {
   process.up_ = true;
   ++process.life_;
-  process.rate_ = 1 + options_.faults.skew * (2 * random_.unit() - 1);
+  process.rate_ = 1 + world_.faults.skew * (2 * random_.unit() - 1);
   process.timer_ = TimePoint::max();
   step(process, [&] { process.on_start(); });
 }
@@ -165,7 +164,7 @@ void World::start(SimProcess& process) {
 // One step of a process. It may die before, in the middle or at the end of it, or be stopped behind it.
 template <class Step>
 void World::step(SimProcess& process, const Step& step) {
-  bool dies = chance(options_.faults.crash);
+  bool dies = chance(world_.faults.crash);
   if (dies && random_.chance(0.3)) {
     crash(process);
     return;
@@ -179,7 +178,7 @@ void World::step(SimProcess& process, const Step& step) {
     crash(process);
     return;
   }
-  if (chance(options_.faults.pause)) {
+  if (chance(world_.faults.pause)) {
     fault("stopped");
     process.paused_until_ =
         scheduler_.now() + random_.between(1ms, random_.chance(0.1) ? Duration(4s) : Duration(200ms));
@@ -211,7 +210,7 @@ void World::tick(SimProcess& process) {
   });
   if (!process.up_ || !ran) return;
   if (wanted <= process.clock())
-    oracle_.problem(format("a timer of {} runs hot: it wants a time that has come", process.name()));
+    problem(format("a timer of {} runs hot: it wants a time that has come", process.name()));
   // The step has armed the next look at the timers; after one that was of no use there is only what was
   // wanted.
   process.timer_ = TimePoint::max();
@@ -222,7 +221,7 @@ void World::tick(SimProcess& process) {
 }
 
 void World::crash(SimProcess& process) {
-  const bool power = random_.chance(options_.faults.power);
+  const bool power = random_.chance(world_.faults.power);
   fault(power ? "power failed" : "killed");
   process.up_ = false;
   ++process.timer_number_;
@@ -240,18 +239,17 @@ bool World::at_rest() const {
 }
 
 bool World::come_to_rest() {
-  const TimePoint healed = scheduler_.now() + options_.faults_for;
+  const TimePoint healed = scheduler_.now() + world_.faults_for;
   TimePoint look = scheduler_.now();
   while (scheduler_.step()) {
-    if (!oracle_.problems().empty()) return false;
+    if (!problems_.none()) return false;
     if (scheduler_.now() < look) continue;
     if (at_rest()) return true;
     look = scheduler_.now() + 20ms;
     if (scheduler_.now() > std::max(healed, progress_) + kPatience) break;
   }
   for (const auto& process : processes_) {
-    if (!process->up() || !process->at_rest())
-      oracle_.problem(format("{} did not come to rest", process->name()));
+    if (!process->up() || !process->at_rest()) problem(format("{} did not come to rest", process->name()));
   }
   return false;
 }
@@ -262,41 +260,43 @@ void World::run_for(Duration span) {
   }
 }
 
-// Copies may still be on their way, and are answered; but no batch is sent any more, and then there is
+// Copies may still be on their way, and are answered; but nothing is begun any more, and then there is
 // silence.
 void World::stay_at_rest() {
-  const std::uint64_t sent = report_.batches_sent;
-  options_.faults_for = Duration::zero();
+  const std::uint64_t sent = work_sent();
+  world_.faults_for = Duration::zero();
   run_for(2s);
-  const std::uint64_t messages = report_.messages;
+  const std::uint64_t messages = messages_;
   run_for(3s);
   for (const auto& process : processes_) {
     if (!process->up() || !process->at_rest())
-      oracle_.problem(format("{} was at rest and began to move again", process->name()));
+      problem(format("{} was at rest and began to move again", process->name()));
   }
-  if (report_.batches_sent != sent)
-    oracle_.problem(format("{} batches were sent after all was processed", report_.batches_sent - sent));
+  if (work_sent() != sent) problem(format("{} messages were sent after all was done", work_sent() - sent));
   const std::uint64_t pairs = wires_.size() / 2;
-  // A heartbeat a second and its answer, and a HELLO where a receiver has just come back.
-  if (report_.messages - messages > pairs * 16)
-    oracle_.problem(format("{} messages in 3 s of rest", report_.messages - messages));
+  // A heartbeat a second and its answer, and a HELLO where a process has just come back.
+  if (messages_ - messages > pairs * world_.quiet_messages)
+    problem(format("{} messages in 3 s of rest", messages_ - messages));
 }
 
-SimReport World::run() {
+bool World::run_to_rest(RunReport& report) {
   for (const auto& process : processes_) {
     scheduler_.after(random_.between(0ms, 20ms), [this, &process = *process] { start(process); });
   }
   const bool rests = come_to_rest();
-  report_.virtual_time = scheduler_.elapsed();
-  if (rests) stay_at_rest();
-  report_.events = scheduler_.events();
-  report_.trace_hash = scheduler_.trace_hash();
-  report_.counts = oracle_.ledger().counts();
-  report_.problems = oracle_.problems();
+  report.seed = world_.seed;
+  report.virtual_time = scheduler_.elapsed();
   if (rests) {
-    for (std::string& sentence : oracle_.ledger().problems()) report_.problems.push_back(std::move(sentence));
+    stay_at_rest();
+    on_rest();
   }
-  return std::move(report_);
+  report.messages = messages_;
+  report.messages_lost = messages_lost_;
+  report.events = scheduler_.events();
+  report.trace_hash = scheduler_.trace_hash();
+  report.faults = faults_seen_;
+  report.problems = problems_.sentences();
+  return rests;
 }
 
 }  // namespace weft::sim

@@ -1,20 +1,27 @@
-// World: one simulated link: its processes, what is between them, and what breaks.
+// World: one simulated link: its processes, what is between them, and what breaks. What the processes are, a
+// world of its own adds.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include <weft/protocol/lane.hpp>
 #include <weft/protocol/sequence_set.hpp>
 #include <weft/sim/disk.hpp>
-#include <weft/sim/push_pull.hpp>
+#include <weft/sim/faults.hpp>
+#include <weft/sim/ledger.hpp>
 #include <weft/sim/random.hpp>
+#include <weft/sim/report.hpp>
 #include <weft/sim/scheduler.hpp>
 
-#include "sim/oracle.hpp"
+#include "sim/problems.hpp"
 
 namespace weft::sim {
 
@@ -26,21 +33,44 @@ struct SimBatch {
 };
 using SimBatchPtr = std::shared_ptr<const SimBatch>;
 
-enum class SimKind : std::uint8_t { hello, data, ack, nack_retry, nack_reject, ping };
+enum class SimKind : std::uint8_t {
+  hello,
+  data,
+  ack,
+  nack_retry,
+  nack_reject,
+  ping,
+  request,
+  reply,
+  cancel,
+};
+
+/// What a message carries beyond its header; what it is, its kind says.
+struct SimBody {
+  SimBody() = default;
+  virtual ~SimBody() = default;
+  SimBody(const SimBody&) = delete;
+  SimBody& operator=(const SimBody&) = delete;
+};
 
 /// A message of the protocol, as it is before it becomes bytes.
 struct SimMessage {
   SimKind kind = SimKind::hello;
   std::uint32_t from = 0, to = 0;  // processes
   std::uint64_t from_life = 0;
-  std::uint64_t to_life = 0;  // 0: whoever is there
-  std::uint64_t talk = 0;     // number of HELLOs before it, set by the network
+  std::uint64_t to_life = 0;     // 0: whoever is there
+  std::uint64_t talk = 0;        // number of HELLOs before it, set by the network
+  std::uint64_t connection = 0;  // that it came by, set by the network
+  bool copy = false;             // the second one of a doubled message
   std::uint64_t epoch = 0;
   std::uint64_t seq = 0;
   std::uint64_t first_retained = 0;
-  std::uint32_t attempt = 0;  // HELLO: its number; PING and ACK: the probe's, when it is not 0
-  SimBatchPtr batch{};        // DATA: null in an empty one
+  protocol::Credit credit = {};  // HELLO of a session with lanes
+  std::uint32_t attempt = 0;     // HELLO: its number; PING and ACK: the probe's, when it is not 0
+  SimBatchPtr batch{};           // DATA: null in an empty one
+  std::uint64_t bytes = 0;       // that a slow link carries
   std::shared_ptr<const protocol::AckView> view{};
+  std::shared_ptr<const SimBody> body{};
 };
 
 class World;
@@ -70,18 +100,19 @@ class SimProcess {
   virtual void check_bounds() = 0;
 
   [[nodiscard]] TimePoint clock() const;  // of this process: runs fast or slow
-  void send(SimMessage message);
+  /// False: the connection by which the receiver is to get it is gone, and that is known here.
+  bool send(SimMessage message);
   /// A step of this process after that time, unless it has died by then.
   void flush_after(Duration span) { later(span, &SimProcess::on_flush); }
   void handled_after(Duration span) { later(span, &SimProcess::on_handled); }
   virtual void on_flush() {}
   virtual void on_handled() {}
 
-  World& world_;
   std::uint32_t index_;
 
  private:
   friend class World;
+  World& base_;
   void later(Duration span, void (SimProcess::*step)());
 
   std::string name_;
@@ -94,30 +125,56 @@ class SimProcess {
   std::optional<unsigned> dies_after_sends_;
 };
 
+struct WorldOptions {
+  std::uint64_t seed = 1;
+  Faults faults = {};
+  Duration faults_for{};
+  std::uint32_t left = 1, right = 1;  ///< processes of the two ends of the link; all pairs have a connection
+  /// A lost message ends its connection, as in TCP: what the far end said by it is void, and what comes next
+  /// comes from a stranger.
+  bool connections = false;
+  std::uint64_t quiet_messages = 16;  ///< of a pair in 3 s of rest, at most
+};
+
 class World {
  public:
-  explicit World(const PushPullOptions& options);
-  ~World();
-  SimReport run();
+  explicit World(const WorldOptions& options);
+  virtual ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
 
-  const PushPullOptions& options() const { return options_; }
   Random& random() { return random_; }
   Scheduler& scheduler() { return scheduler_; }
-  Oracle& oracle() { return oracle_; }
-  SimReport& report() { return report_; }
+  Problems& problems() { return problems_; }
+  void problem(std::string sentence) { problems_.add(std::move(sentence)); }
   SimProcess& process(std::uint32_t index) { return *processes_[index]; }
+  [[nodiscard]] const Faults& faults() const { return world_.faults; }
   /// While it is true, things break.
-  [[nodiscard]] bool faulty() const { return scheduler_.elapsed() < options_.faults_for; }
+  [[nodiscard]] bool faulty() const { return scheduler_.elapsed() < world_.faults_for; }
   [[nodiscard]] bool chance(double probability) { return faulty() && random_.chance(probability); }
   /// An epoch for a stream that keeps none: its start by the wall clock, and above what was given before.
   std::uint64_t next_epoch();
   void crash(SimProcess& process);
-  /// A batch was made or has ended: there is still hope.
+  /// Something was begun or has ended: there is still hope.
   void progress() { progress_ = scheduler_.now(); }
-  void fault(std::string_view kind) { oracle_.ledger().fault(kind); }
+  void fault(std::string_view kind) { ++faults_seen_[std::string(kind)]; }
+  /// The process at that place of the right end; the left end comes first.
+  [[nodiscard]] std::uint32_t right(std::uint32_t number) const { return world_.left + number; }
+  /// The connection that there is now between these two.
+  [[nodiscard]] std::uint64_t connection(std::uint32_t a, std::uint32_t b) {
+    return wire(std::min(a, b), std::max(a, b)).connection;
+  }
 
-  // Processes: senders first, then receivers.
-  [[nodiscard]] std::uint32_t receiver(std::uint32_t number) const { return options_.senders + number; }
+ protected:
+  /// Until all is at rest and has stayed so, or a problem was found; fills `report`. True: it is at rest.
+  bool run_to_rest(RunReport& report);
+  /// Of what must not go on at rest: how many there were so far.
+  [[nodiscard]] virtual std::uint64_t work_sent() const = 0;
+  virtual void on_lost(const SimMessage&) {}
+  /// All are at rest: what must hold now.
+  virtual void on_rest() {}
+
+  std::vector<std::unique_ptr<SimProcess>> processes_;
 
  private:
   friend class SimProcess;
@@ -127,13 +184,16 @@ class World {
     std::optional<bool> slow;
     TimePoint free_at = TimePoint::min();
     std::uint64_t hellos_sent = 0, hellos_arrived = 0;
+    std::uint64_t connection = 1;  // the same in both directions
   };
   Wire& wire(std::uint32_t from, std::uint32_t to) {
-    const std::uint32_t sender = std::min(from, to);
-    const std::uint32_t number = std::max(from, to) - options_.senders;
-    return wires_[(static_cast<std::size_t>(sender) * options_.receivers + number) * 2 + (from < to ? 0 : 1)];
+    const std::uint32_t left = std::min(from, to);
+    const std::uint32_t number = std::max(from, to) - world_.left;
+    return wires_[(static_cast<std::size_t>(left) * world_.right + number) * 2 + (from < to ? 0 : 1)];
   }
-  void transmit(SimMessage message);
+  bool transmit(SimMessage message);
+  bool loses(const SimMessage& message, Wire& wire);
+  void break_connection(std::uint32_t a, std::uint32_t b);
   void arrive(TimePoint when, std::shared_ptr<const SimMessage> message);
   void deliver(const std::shared_ptr<const SimMessage>& message);
   void start(SimProcess& process);
@@ -146,12 +206,12 @@ class World {
   void run_for(Duration span);
   void stay_at_rest();
 
-  PushPullOptions options_;
+  WorldOptions world_;
   Random random_;
   Scheduler scheduler_;
-  Oracle oracle_;
-  SimReport report_;
-  std::vector<std::unique_ptr<SimProcess>> processes_;
+  Problems problems_;
+  std::map<std::string, std::uint64_t> faults_seen_;
+  std::uint64_t messages_ = 0, messages_lost_ = 0;
   std::vector<Wire> wires_;
   std::uint64_t last_epoch_ = 0;
   TimePoint progress_ = TimePoint::min();

@@ -166,6 +166,39 @@ WEFT_CONFORMS("requests: what an asker has settled is forgotten by the router") 
   CHECK(asker.header().options.code_v == wire::Code::gone);
 }
 
+WEFT_CONFORMS("requests: a router does not do what was meant for an earlier life of it") {
+  Loop loop;
+  Router<> router(loop, answers(kOnce, "server/0", place.endpoints()));
+  int handled = 0;
+  router.on_request([&](const RawRecord& q, Responder<Raw> respond) {
+    ++handled;
+    respond.reply(q.bytes());
+  });
+  Stranger asker(loop, router.endpoints()[0], "worker/9");
+  asker.hello("dealer", kOnce);
+  REQUIRE(asker.wait(wire::Kind::hello));
+  const std::uint64_t epoch = asker.header().epoch;
+  const auto ask = [&asker](std::uint64_t of) {
+    asker.send(wire::Kind::request, 1,
+               [of](wire::Options& o) {
+                 o.count_v = 1;
+                 o.mark(wire::Options::count);
+                 o.stream_epoch_v = of;
+                 o.mark(wire::Options::stream_epoch);
+               },
+               {as_bytes("\xA1x")});
+  };
+
+  ask(epoch - 1);
+  REQUIRE(asker.wait(wire::Kind::nack));
+  CHECK(asker.header().options.code_v == wire::Code::retry);
+  CHECK(handled == 0);
+  ask(epoch);
+  REQUIRE(asker.wait(wire::Kind::reply));
+
+  CHECK(handled == 1);
+}
+
 TEST_CASE("requests: what a cut connection took with it is sent again at once, and done once") {
   Loop loop;
   for (const Delivery delivery : {kLeast, kOnce}) {

@@ -187,3 +187,15 @@ TEST_CASE("a receiver acknowledges when a quarter of its window is used, by byte
   CHECK(!by_batches.settled(1));
   CHECK(by_batches.settled(1));
 }
+
+TEST_CASE("a batch that is being filled takes a place of the credit beside it") {
+  SendLane lane(1);
+  (void)lane.acknowledge(0, {1000, 2});
+
+  CHECK(lane.admits_beside(0, 5000));  // nothing is on its way: one of any size
+  CHECK(lane.admits_beside(100, 900));
+  CHECK_FALSE(lane.admits_beside(100, 901));
+  lane.send(100, 1);
+  CHECK(lane.admits_beside(0, 900));
+  CHECK_FALSE(lane.admits_beside(100, 1));  // the one that is being filled is the second
+}

@@ -29,6 +29,9 @@ class SendLane {
   /// True when credit admits a batch of that size. With nothing outstanding one batch is always admitted,
   /// once the receiver has given any credit at all.
   [[nodiscard]] bool admits(std::uint64_t bytes) const;
+  /// The same beside a batch of `open` bytes that is being filled (0: there is none) and that may have to
+  /// leave on its own first.
+  [[nodiscard]] bool admits_beside(std::uint64_t open, std::uint64_t bytes) const;
   /// Bytes that may still be sent: what `balance` compares.
   [[nodiscard]] std::uint64_t room() const;
 

@@ -7,8 +7,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
-#include <vector>
 
 #include <weft/core/terms.hpp>
 #include <weft/core/time.hpp>
@@ -16,6 +14,7 @@
 #include <weft/protocol/lane.hpp>
 #include <weft/sim/faults.hpp>
 #include <weft/sim/ledger.hpp>
+#include <weft/sim/report.hpp>
 
 namespace weft::sim {
 
@@ -59,27 +58,18 @@ struct PushPullOptions {
 /// What a seed of the self-test means: kinds of link and faults of every mixture, drawn from it.
 PushPullOptions options_of_seed(std::uint64_t seed, std::uint64_t records = 1000);
 
-struct SimReport {
-  std::uint64_t seed = 0;
-  LedgerCounts counts;
-  std::vector<std::string> problems;  ///< invariants that did not hold, one sentence each, at most ten
-  std::uint64_t sender_lost = 0;      ///< records in a volatile sender when it died: the documented limit
+struct SimReport : RunReport {
+  LedgerCounts counts = {};
+  std::uint64_t sender_lost = 0;  ///< records in a volatile sender when it died: the documented limit
   std::uint64_t batches_sent = 0;
   std::uint64_t batches_retransmitted = 0;
-  std::uint64_t messages = 0;
-  std::uint64_t messages_lost = 0;
-  std::uint64_t batches_lost = 0;  ///< of the messages that were lost
-  std::uint64_t events = 0;
-  std::uint64_t trace_hash = 0;           ///< same options, same hash
-  Duration virtual_time{};                ///< until all was at rest
+  std::uint64_t batches_lost = 0;         ///< of the messages that were lost
   std::uint64_t peak_sender_bytes = 0;    ///< of batches in one sender
   std::uint64_t peak_receiver_bytes = 0;  ///< of batches in one receiver, held or waiting for its handler
 
-  [[nodiscard]] bool ok() const { return problems.empty(); }
-  /// {ok, seed, attempted, accepted, processed, expired, dead_lettered, purged, lost, sender_lost,
-  /// duplicated, batches_sent, batches_retransmitted, batches_lost, messages, messages_lost, events,
-  /// trace_hash, virtual_seconds, peak_sender_bytes, peak_receiver_bytes, faults: {kind: times}, problems:
-  /// [sentence]}
+  /// {attempted, accepted, processed, expired, dead_lettered, purged, lost, sender_lost, duplicated,
+  /// batches_sent, batches_retransmitted, batches_lost, peak_sender_bytes, peak_receiver_bytes}, and what
+  /// RunReport has.
   [[nodiscard]] Value to_value() const;
 };
 

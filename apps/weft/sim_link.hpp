@@ -1,0 +1,32 @@
+// SimulatedLink: one run of the simulator, as `weft sim` shows it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <weft/core/value.hpp>
+#include <weft/sim/report.hpp>
+#include <weft/topology/topology.hpp>
+
+#include "cli.hpp"
+
+namespace weft::cli {
+
+struct SimulatedLink {
+  std::string promise;             ///< "at-least-once, balance"
+  std::uint32_t from = 0, to = 0;  ///< processes of its ends
+  sim::RunReport report;
+  std::vector<std::pair<std::string, std::uint64_t>> rows;  ///< for people
+  Value numbers;                                            ///< for programs
+};
+
+/// Why a link is not simulated; empty: it is.
+std::string left_out(const topology::LinkPlan& link);
+/// Only of one that is not left out.
+SimulatedLink simulate_link(const topology::LinkPlan& link, const Sim& sim);
+/// What a seed draws, with so many records.
+SimulatedLink simulate_seed(std::uint64_t seed, std::uint64_t records);
+
+}  // namespace weft::cli

@@ -1,0 +1,84 @@
+// PeerLanes: the two lanes between this end and one peer, and what HELLO says of them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <weft/protocol/lane.hpp>
+
+namespace weft::protocol {
+
+/// For deliveries whose lanes retain nothing themselves. A Hub and a simulator drive it alike. Source:
+/// docs/reference/wire.md, "A session".
+struct PeerLanes {
+  SendLane out;
+  ReceiveLane in;
+  AckPolicy ack;
+  std::uint64_t held_bytes = 0;      ///< received, and the block is not done with them
+  std::uint64_t settled = 0;         ///< last sequence that the block is done with
+  std::uint32_t hello_attempt = 0;   ///< of the HELLO that was said last
+  std::uint32_t hello_answered = 0;  ///< answers up to this one are late
+  /// Attempt, and what had been sent on `out` when it was said; one entry for each change.
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> hello_marks = {};
+
+  PeerLanes(std::uint64_t epoch, Credit window) : out(epoch), in(), ack(window) {}
+
+  /// The number of the HELLO that is said now.
+  std::uint32_t say_hello();
+  /// An answer to that HELLO counts: it is one of ours, and the first one; or the peer has begun a later
+  /// epoch
+  /// (`later`) since it answered, which nothing else will say.
+  [[nodiscard]] bool expects(std::uint32_t attempt, bool later) const {
+    return attempt <= hello_attempt && (attempt > hello_answered || later);
+  }
+  void answered() {
+    hello_answered = hello_attempt;
+    hello_marks.clear();
+  }
+
+  /// We send to it: what was on its way is lost with its connection, and credit begins anew. `accepted`: what
+  /// it says it has got. `attempt`: of the HELLO that this one answers. `gone`: the connection is another
+  /// one.
+  SendLane::Lost meet_receiver(std::uint64_t accepted, std::optional<std::uint32_t> attempt, bool gone,
+                               Credit credit);
+
+  /// What a HELLO gives: the sender forgets what it had on its way, but what of that is here still takes room
+  /// until it is settled, and with it all that has arrived.
+  [[nodiscard]] Credit hello_credit() const {
+    const Credit window = ack.window();
+    if (held_bytes >= window.bytes && held_bytes != 0) return {};
+    return {window.bytes - held_bytes, window.batches};
+  }
+
+  /// More is held than an honest sender's credit allows, HELLOs that crossed it included: take nothing more.
+  [[nodiscard]] bool overfull() const { return held_bytes != 0 && held_bytes > 2 * ack.window().bytes; }
+
+  struct Met {
+    std::uint64_t accepted = 0;  ///< what had arrived before this HELLO
+    std::uint64_t missed = 0;
+  };
+  /// It sends to us, from `first_retained` on (0: it does not say). `accepted` does not count what is skipped
+  /// here, because the sender must not take that for accepted. `answer`: to our HELLO. It came behind all
+  /// that was sent by this connection, so a lower number than has arrived is that of a sender that has lost
+  /// count: a restarted one, with the epoch of its journal, that heard of what had arrived when our HELLO was
+  /// said.
+  Met meet_sender(std::uint64_t epoch, std::uint64_t first_retained, bool answer);
+
+  /// So many replies of that epoch have come, and count as arrived. False: the epoch is over.
+  bool count(std::uint64_t epoch, std::uint64_t replies) {
+    if (in.begin(epoch) == ReceiveLane::Verdict::fenced) return false;
+    in.skip_to(in.last() + replies);
+    return true;
+  }
+  /// The block is done with everything up to (epoch, seq). True: acknowledge now.
+  bool settle(std::uint64_t epoch, std::uint64_t seq, std::uint64_t bytes) {
+    if (epoch != in.epoch()) return false;                         // of a sender that has been replaced since
+    if (held_bytes == 0) seq = in.last() < seq ? seq : in.last();  // what was skipped is done as well
+    settled = settled < seq ? seq : settled;
+    return ack.settled(bytes);
+  }
+};
+
+}  // namespace weft::protocol

@@ -1,0 +1,102 @@
+#include <doctest/doctest.h>
+
+#include <weft/protocol/peer_lanes.hpp>
+
+using namespace weft::protocol;
+
+namespace {
+
+constexpr Credit kWindow{1000, 10};
+
+}  // namespace
+
+TEST_CASE("the first answer to a HELLO counts, those to earlier ones are late") {
+  PeerLanes lanes(1, kWindow);
+  CHECK(lanes.say_hello() == 1);
+  CHECK(lanes.say_hello() == 2);
+
+  CHECK(lanes.expects(1, false));
+  lanes.answered();
+
+  CHECK_FALSE(lanes.expects(2, false));
+  CHECK_FALSE(lanes.expects(3, true));  // never said
+}
+
+TEST_CASE("a late answer counts when the peer has begun a later epoch since the first one") {
+  PeerLanes lanes(1, kWindow);
+  (void)lanes.say_hello();
+  (void)lanes.say_hello();
+  lanes.answered();
+
+  CHECK(lanes.expects(2, true));
+}
+
+TEST_CASE(
+    "what was sent before the HELLO that is answered is lost with its connection, what followed is not") {
+  PeerLanes lanes(1, kWindow);
+  (void)lanes.out.acknowledge(0, kWindow);
+  lanes.out.send(100, 1);
+  (void)lanes.say_hello();
+  lanes.out.send(100, 1);
+
+  const auto lost = lanes.meet_receiver(0, 1, true, kWindow);
+
+  CHECK(lost.batches == 1);
+  CHECK(lanes.out.outstanding() == 1);
+}
+
+TEST_CASE("a HELLO gives credit for what is not held from before it") {
+  PeerLanes lanes(1, kWindow);
+  lanes.held_bytes = 300;
+  CHECK(lanes.hello_credit().bytes == 700);
+  CHECK(lanes.hello_credit().batches == 10);
+
+  lanes.held_bytes = 1000;
+  CHECK(lanes.hello_credit().batches == 0);
+  CHECK_FALSE(lanes.overfull());
+
+  lanes.held_bytes = 2001;
+  CHECK(lanes.overfull());
+}
+
+TEST_CASE("when nothing is held any more, what was skipped counts as settled as well") {
+  PeerLanes lanes(1, kWindow);
+  (void)lanes.meet_sender(7, 1, false);
+  lanes.in.skip_to(3);
+  lanes.held_bytes = 100;
+  (void)lanes.meet_sender(7, 6, false);
+  lanes.held_bytes = 0;
+
+  (void)lanes.settle(7, 3, 100);
+
+  CHECK(lanes.settled == 5);
+}
+
+TEST_CASE("a sender that has lost count in its epoch is followed by who asked it") {
+  PeerLanes lanes(1, kWindow);
+  (void)lanes.meet_sender(7, 1, true);
+  REQUIRE(lanes.count(7, 54));
+
+  CHECK(lanes.meet_sender(7, 51, true).accepted == 54);
+
+  CHECK(lanes.in.last() == 50);
+  CHECK(lanes.settled == 50);
+}
+
+TEST_CASE("a HELLO that is said again moves nothing back at who answers it") {
+  PeerLanes lanes(1, kWindow);
+  (void)lanes.meet_sender(7, 1, false);
+  lanes.in.skip_to(9);
+
+  CHECK(lanes.meet_sender(7, 1, false).accepted == 9);
+
+  CHECK(lanes.in.last() == 9);
+}
+
+TEST_CASE("replies of an epoch that is over are not counted") {
+  PeerLanes lanes(1, kWindow);
+  (void)lanes.meet_sender(7, 1, true);
+
+  CHECK_FALSE(lanes.count(6, 1));
+  CHECK(lanes.in.last() == 0);
+}
