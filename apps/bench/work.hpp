@@ -41,7 +41,7 @@ constexpr std::size_t kLarge = 64 * 1024;             // from here on a payload 
 /// What one end shall do.
 struct Work {
   std::string endpoint;             ///< bound: where to bind; connected: what the bound end printed
-  std::string transport = "tcp";    ///< what the endpoint is for: tcp, ipc or inproc
+  std::string transport = "tcp";    ///< what the endpoint is for: tcp, ipc, inproc or shm
   std::uint64_t size = 100;         ///< bytes a record
   std::uint64_t count = 0;          ///< records (of each connected end)
   std::uint64_t peers = 1;          ///< connected ends

@@ -9,6 +9,7 @@ PortOptions port(const Work& work, const char* name) {
   PortOptions options{.name = name};
   if (work.delivery == "at-least-once") options.delivery = Delivery::at_least_once;
   if (work.delivery == "exactly-once") options.delivery = Delivery::exactly_once;
+  if (work.transport == "shm") options.shared_memory = SharedMemory::on;
   return options;
 }
 

@@ -90,11 +90,20 @@ class Sender {
 
  private:
   std::uint64_t send_large(std::uint64_t number, Deadline deadline, SendStatus& status) {
+    if (work_.transport == "shm") return send_shared(number, deadline, status);
     unsigned char* bytes = pool_->take();
     const std::uint64_t written = ::bench::fill(bytes, work_.size, number);
     Tensor tensor = Tensor::view(std::span<const std::uint8_t>(bytes, work_.size));
     tensor.owner =
         std::shared_ptr<const void>(bytes, [pool = pool_](unsigned char* back) { pool->give(back); });
+    if constexpr (!std::is_same_v<T, Order>) status = push_.send(Bytes{}, {&tensor, 1}, deadline);
+    return written;
+  }
+
+  std::uint64_t send_shared(std::uint64_t number, Deadline deadline, SendStatus& status) {
+    const TensorRoom room = push_.allocate(work_.size);
+    const std::uint64_t written = ::bench::fill(room.as<unsigned char>().data(), work_.size, number);
+    const Tensor tensor = room.tensor<std::uint8_t>({static_cast<std::int64_t>(work_.size)});
     if constexpr (!std::is_same_v<T, Order>) status = push_.send(Bytes{}, {&tensor, 1}, deadline);
     return written;
   }

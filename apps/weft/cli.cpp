@@ -312,7 +312,9 @@ CLI::App* add_bench(CLI::App& app, Bench& bench) {
       app.add_subcommand("bench", "Measure Weft and plain libzmq doing the same work, in pairs of runs");
   verb->add_option("BENCHMARK", bench.benchmark, "throughput, latency, requests, pubsub, ps, journal or all")
       ->required();
-  verb->add_option("--transport", bench.transport, "tcp, ipc or inproc")->capture_default_str();
+  verb->add_option("--transport", bench.transport,
+                   "tcp, ipc, inproc or shm (Weft shares memory, libzmq uses tcp)")
+      ->capture_default_str();
   verb->add_option_function<std::string>(
       "--size", [&bench](const std::string& text) { bench.size = size_of("--size", text); },
       "Bytes a record, like 100 or 64KiB (100; pubsub: 1024)");

@@ -45,7 +45,7 @@ def _nothing_left():
 
 
 def throughput_is_measured_over_every_transport():
-    for transport in ("tcp", "ipc", "inproc"):
+    for transport in ("tcp", "ipc", "inproc", "shm"):
         report = _one("throughput", "--transport", transport, "--count", "3000", "--runs", "2")
         _sound(report, "throughput", transport, runs=2)
         equal((report["size"], report["unit"]), (100, "records/s"), "what was measured")

@@ -84,7 +84,7 @@ std::string Stage::fresh_endpoint(const Ends& ends) {
   const auto one = [&]() -> std::string {
     if (options_.transport == "inproc") return format("inproc://{}", endpoints_++);
     if (options_.transport == "ipc") return format("ipc://{}/{}", scratch_.string(), endpoints_++);
-    return "tcp://127.0.0.1:*";
+    return "tcp://127.0.0.1:*";  // shm: Weft's large frames leave it, plain libzmq knows nothing of it
   };
   // A Weft publisher has a second endpoint, where its subscribers tell how far they are.
   const bool two = ends.program == std::string(kWeft) && ends.bound == std::string("pub");

@@ -67,9 +67,11 @@ void check_names(const Bench& options) {
       continue;
     refuse(format("{} is for {}, not for {}", name, join_words(found->second), options.benchmark));
   }
-  const std::vector<std::string> transports{"tcp", "ipc", "inproc"};
+  const std::vector<std::string> transports{"tcp", "ipc", "inproc", "shm"};
   if (std::ranges::find(transports, options.transport) == transports.end())
     refuse(format("--transport is \"{}\": use {}", options.transport, join_words(transports)));
+  if (options.transport == "shm" && (options.benchmark == "pubsub" || options.benchmark == "all"))
+    refuse(format("{} does not go through shared memory: use tcp, ipc or inproc", options.benchmark));
   const std::vector<std::string> deliveries{"best-effort", "at-least-once", "exactly-once"};
   if (std::ranges::find(deliveries, options.delivery) == deliveries.end())
     refuse(format("--delivery is \"{}\": use {}", options.delivery, join_words(deliveries)));
