@@ -166,8 +166,9 @@ void Hub::read_dealer(Peer& peer) {
   }
 }
 
-// To look for a second message costs a system call, and what the first one caused to be sent waits for it. The
-// loop asks the socket anyway before it waits; only where messages follow each other, more are read at once.
+// To look for a second message costs a system call, and what the first one caused to be sent waits for it.
+// The loop asks the socket anyway before it waits; only where messages follow each other, more are read at
+// once.
 bool Hub::came_alone(int index) {
   const TimePoint before = std::exchange(last_read_, loop_.now());
   return index == 0 && last_read_ - before > kFollows;
