@@ -123,6 +123,10 @@ Figures push(Context& context, const Work& work) {
   set_commit(options, work, work.journal_from);
   Push<T> push(loop, options);
   ::bench::require(push.wait_for_peers(1, patience()), "the receiver did not answer");
+  if (work.transport == "shm") {
+    ::bench::require(loop.run_until([&] { return push.allocate(1).shared; }, patience()),
+                     "the two ends share no memory");
+  }
   Sender<T> sender(push, work);
   Figures figures;
   const TimePoint start = Clock::now();
