@@ -57,6 +57,7 @@ struct All {
   Recv recv;
   Tap tap;
   Chaos chaos;
+  QueueVerb queue;
   JournalVerb journal;
   Bench bench;
   Sim sim;
@@ -182,6 +183,39 @@ CLI::App* add_chaos(CLI::App& app, Chaos& chaos) {
 }
 
 // One of its verbs; which one is told by its name.
+constexpr const char* kQueueFooter = R"(
+Examples:
+  weft queue ls                                 what each sending port of the run holds
+  weft queue peek source.out --count 3
+  weft queue clear train source/0.out --yes
+
+Records of an acknowledged link (at-least-once, exactly-once) stay with their sender until they have been processed: that
+is its queue. A link with best-effort has none to look at.)";
+
+CLI::App* add_queue(CLI::App& app, QueueVerb& queue) {
+  auto* verb =
+      app.add_subcommand("queue", "What the senders of a live run hold: ls, peek; clear drops what waits");
+  verb->require_subcommand(1);
+  verb->footer(kQueueFooter);
+  const auto add = [&](const char* name, const char* help) {
+    auto* one = verb->add_subcommand(name, help);
+    one->add_flag("--json", queue.json, "Print one JSON object");
+    one->callback([&queue, name] { queue.what = name; });
+    return one;
+  };
+  auto* ls = add("ls", "Sending ports with the records and bytes that they hold");
+  ls->add_option("RUN", queue.run, "The run; the only live one when it is left out");
+  auto* peek = add("peek", "The oldest records that a sending port holds; none is taken away");
+  peek->add_option("WORDS", queue.words, kTarget)->required()->expected(1, 2);
+  peek->add_option("--count", queue.count, "At most so many of each node")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  auto* clear = add("clear", "Drop what waits for a receiver (what is on its way to one is not touched)");
+  clear->add_option("WORDS", queue.words, kTarget)->required()->expected(1, 2);
+  clear->add_flag("--yes", queue.yes, "It is meant: what is dropped is lost");
+  return verb;
+}
+
 CLI::App* add_journal_verb(CLI::App& journal, JournalVerb& to, const char* name, const char* help) {
   auto* verb = journal.add_subcommand(name, help);
   verb->add_option("FILE", to.file, "The journal: the directory that `journal:` names")->required();
@@ -336,6 +370,7 @@ Examples:
   echo '{"n": 1}' | weft send sink.in
   weft recv source.out --count 10
   weft chaos topologies/pipeline.yaml --kill relay --every 200ms --for 5s
+  weft queue ls; weft queue peek source.out
   weft journal ls updates.journal
   weft bench throughput --size 100
   weft sim --seeds 2000                         does the protocol hold?
@@ -361,6 +396,7 @@ Command parse(int argc, char** argv, int& code) {
   const auto* recv = add_recv(app, all.recv);
   const auto* tap = add_tap(app, all.tap);
   const auto* chaos = add_chaos(app, all.chaos);
+  const auto* queue = add_queue(app, all.queue);
   const auto* journal = add_journal(app, all.journal);
   const auto* bench = add_bench(app, all.bench);
   const auto* sim = add_sim(app, all.sim);
@@ -392,6 +428,7 @@ Command parse(int argc, char** argv, int& code) {
   if (*recv) return all.recv;
   if (*tap) return all.tap;
   if (*chaos) return all.chaos;
+  if (*queue) return all.queue;
   if (*journal) return all.journal;
   if (*bench) return all.bench;
   return {};

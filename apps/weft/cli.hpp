@@ -101,6 +101,16 @@ struct Chaos {
   std::string run_directory;
 };
 
+/// `weft queue ls|peek|clear`.
+struct QueueVerb {
+  std::string what;
+  std::string run;                 ///< ls
+  std::vector<std::string> words;  ///< peek, clear: [RUN] NODE.PORT
+  std::uint64_t count = 10;        ///< peek: at most so many records of each node
+  bool yes = false;
+  bool json = false;
+};
+
 /// `weft journal ls|peek|verify|purge`.
 struct JournalVerb {
   std::string what;
@@ -149,7 +159,7 @@ struct Sim {
 };
 
 using Command = std::variant<std::monostate, Check, Graph, Up, Ps, Logs, Down, Run, Send, Recv, Tap, Chaos,
-                             JournalVerb, Bench, Sim>;
+                             QueueVerb, JournalVerb, Bench, Sim>;
 
 /// std::monostate when nothing is left to do: `code` is the exit code, and what a person should read was
 /// printed.

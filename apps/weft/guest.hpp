@@ -46,7 +46,7 @@ class Guest {
   [[nodiscard]] PortOptions options(const std::string& verb) const;
   void attach(const std::vector<std::string>& endpoints, Deadline deadline);
 
-  /// One question to the launcher. Throws Error{timed_out, not_found}.
+  /// One question to the launcher. Throws Error{timed_out, not_found, invalid_argument}.
   Value ask(const Value& question, Deadline deadline);
 
  private:

@@ -17,6 +17,7 @@ int run_verb(const Send& send);
 int run_verb(const Recv& recv);
 int run_verb(const Tap& tap);
 int run_verb(const Chaos& chaos);
+int run_verb(const QueueVerb& verb);
 int run_verb(const JournalVerb& verb);
 int run_verb(const Bench& bench);
 int run_verb(const Sim& sim);

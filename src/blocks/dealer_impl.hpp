@@ -41,7 +41,8 @@ struct DealerBase::Impl : blocks::HubClient {
              .reply_type = std::move(reply),
              .sends = true,
              .receives = true,
-             .data_endpoint = {}},
+             .data_endpoint = {},
+             .same_delivery = true},
             *this) {}
 
   // ---- requests ----

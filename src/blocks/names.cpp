@@ -10,9 +10,18 @@
 namespace weft {
 namespace {
 
+constexpr Duration kLongestStay = std::chrono::hours(24 * 365);
+
 void check_range(std::string_view field, std::uint64_t value, std::uint64_t low, std::uint64_t high) {
   if (value >= low && value <= high) return;
   throw Error(Errc::invalid_argument, format("{} is {}: it must be from {} to {}", field, value, low, high));
+}
+
+void check_span(std::string_view field, Duration value, Duration low, Duration high) {
+  if (value >= low && value <= high) return;
+  throw Error(Errc::invalid_argument,
+              format("{} is {}: it must be from {} to {}", field, format_duration(value),
+                     format_duration(low), format_duration(high)));
 }
 
 void check_name(std::string_view field, std::string_view text, std::string_view extra) {
@@ -47,14 +56,12 @@ void PortOptions::check() const {
   check_range("reply_window", reply_window, 1, 1 << 24);
   protocol::RetryOptions{.first = retry_first, .longest = retry_longest}.check();
   protocol::RetryOptions{.first = circuit_first, .longest = circuit_longest}.check();
-  if (attempt_timeout < std::chrono::milliseconds(10) || attempt_timeout > std::chrono::hours(1)) {
-    throw Error(Errc::invalid_argument, format("attempt_timeout is {}: it must be from 10ms to 1h",
-                                               format_duration(attempt_timeout)));
-  }
-  if (linger < Duration::zero() || linger > std::chrono::hours(1)) {
-    throw Error(Errc::invalid_argument,
-                format("linger is {}: it must be from 0s to 1h", format_duration(linger)));
-  }
+  check_span("attempt_timeout", attempt_timeout, std::chrono::milliseconds(10), std::chrono::hours(1));
+  check_span("linger", linger, Duration::zero(), std::chrono::hours(1));
+  check_range("priority", priority, 0, 9);
+  check_span("ttl", ttl, Duration::zero(), kLongestStay);
+  check_span("delay", delay, Duration::zero(), kLongestStay);
+  check_range("retain_bytes", retain_bytes, 0, 64ULL << 30);
 }
 
 std::string_view to_string(PeerEvent::What what) {

@@ -251,6 +251,10 @@ std::uint64_t PushBase::purge() {
   return impl_->reliable ? impl_->reliable->purge() : 0;
 }
 
+void PushBase::peek(std::size_t limit, const std::function<void(const HeldRecord&)>& show) const {
+  if (impl_->reliable) impl_->reliable->peek(limit, show);
+}
+
 bool PushBase::journaled() const {
   return impl_->reliable && impl_->options.journal;
 }

@@ -148,6 +148,22 @@ std::uint64_t ReliablePush::purge() {
   return records;
 }
 
+void ReliablePush::peek(std::size_t limit, const std::function<void(const HeldRecord&)>& show) const {
+  const std::uint64_t now = wall_micros();
+  for (const protocol::Outbox::Held& held : outbox_.oldest(limit)) {  // a batch has a record at least
+    const Parcel& parcel = parcels_.at(held.entry.id);
+    const std::uint64_t age = now - std::min(now, parcel.accepted_micros);
+    for (wire::BatchReader records(parcel.body.view()); !records.done(); --limit) {
+      if (limit == 0) return;
+      show({.packed = records.next(),
+            .receiver = held.receiver,
+            .priority = parcel.kind.priority,
+            .attempts = held.entry.attempts,
+            .age = std::chrono::microseconds(age)});
+    }
+  }
+}
+
 bool ReliablePush::handed_over() const {
   if (outbox_.waiting_records() != 0) return false;
   for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {

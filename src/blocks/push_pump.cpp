@@ -40,8 +40,8 @@ void PushBase::Impl::hand_over(Queue& queue) {
 }
 
 void PushBase::Impl::note(Queue& queue, const To& to, std::uint64_t key) {
-  const BatchClass kind{to.priority.value_or(options.priority), to.ttl.value_or(options.ttl),
-                        to.delay.value_or(options.delay)};
+  const BatchClass kind{std::min<std::uint8_t>(to.priority.value_or(options.priority), 9),
+                        to.ttl.value_or(options.ttl), to.delay.value_or(options.delay)};
   if (queue.kind != kind) close_batch(queue);
   queue.kind = kind;
   const std::uint32_t at = queue.open.count();

@@ -45,6 +45,7 @@ class ReliablePush {
   [[nodiscard]] SendStatus room(std::uint64_t open_bytes, std::uint64_t open_records) const;
   bool drop_oldest();
   std::uint64_t purge();
+  void peek(std::size_t limit, const std::function<void(const HeldRecord&)>& show) const;
   void pump();
   /// Nothing is left, and what has ended has been told.
   [[nodiscard]] bool settled() const {

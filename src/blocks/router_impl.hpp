@@ -100,7 +100,8 @@ struct RouterBase::Impl final : blocks::HubClient {
              .reply_type = std::move(reply),
              .sends = true,
              .receives = true,
-             .data_endpoint = {}},
+             .data_endpoint = {},
+             .same_delivery = true},
             *this) {
     if (options.delivery != Delivery::best_effort) window = std::make_unique<blocks::ReplyWindow>(options);
     if (window && window->journal()) watch_journal();

@@ -58,6 +58,7 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
 }
 
 std::string format_duration(Duration span) {
+  if (span < Duration::zero() && span != Duration::min()) return "-" + format_duration(-span);
   const auto nanos = static_cast<std::uint64_t>(span.count());
   if (nanos == 0) return "0s";
   for (const Unit& unit : kTimes) {

@@ -12,6 +12,7 @@ namespace weft::launch {
 namespace {
 
 constexpr std::size_t kMostGuests = 64;  // at one port
+constexpr std::size_t kMostAsks = 16;    // of one node, at once
 
 std::string text(const Value& message, std::string_view key) {
   const Value& value = message.get(key);
@@ -65,7 +66,8 @@ void Launcher::Impl::handle(const Value& message, Responder<Raw> respond) {
     return respond.fail(wire::Code::not_found,
                         format("run {} has no node {}", id, weft::quoted(text(message, "node"))));
   }
-  if (op != "report" && op != "watch") return on_guest(*node, op, message, std::move(respond));
+  if (op != "report" && op != "watch" && op != "answer")
+    return on_guest(*node, op, message, std::move(respond));
   // The last words of an incarnation that has ended must not be taken for those of the next.
   if (node->life != Managed::Life::alive || count_of(message.get("epoch")) != node->epoch) {
     ++bad_requests;
@@ -73,6 +75,10 @@ void Launcher::Impl::handle(const Value& message, Responder<Raw> respond) {
   }
   if (op == "report") {
     on_report(*node, message);
+    return reply(respond, Value::map());
+  }
+  if (op == "answer") {
+    on_answer(*node, message);
     return reply(respond, Value::map());
   }
   node->told = count_of(message.get("version"));
@@ -118,6 +124,7 @@ void Launcher::Impl::on_guest(Managed& node, const std::string& op, const Value&
                               Responder<Raw> respond) {
   const std::string port = text(message, "port");
   const bool known = std::ranges::any_of(node.plan->ends, [&](const auto& end) { return end.port == port; });
+  if (known && (op == "peek" || op == "clear")) return ask(node, op, message, std::move(respond));
   if (!known || (op != "attach" && op != "detach" && op != "tap" && op != "untap")) {
     ++bad_requests;
     if (known) return respond.fail(wire::Code::bad_request, format("unknown request {}", weft::quoted(op)));
@@ -148,6 +155,43 @@ void Launcher::Impl::on_guest(Managed& node, const std::string& op, const Value&
   reply(respond, answer);
 }
 
+/// A question that only the node itself can answer.
+void Launcher::Impl::ask(Managed& node, const std::string& op, const Value& message, Responder<Raw> respond) {
+  if (node.life != Managed::Life::alive) {
+    return respond.fail(wire::Code::dead, format("{} is not running", node.plan->id.text()));
+  }
+  if (node.asks.size() >= kMostAsks) {
+    return respond.fail(wire::Code::full,
+                        format("{} has {} questions to answer already", node.plan->id.text(), kMostAsks));
+  }
+  Value question = Value::map();
+  question["ask"] = ++last_ask;
+  question["op"] = op;
+  question["port"] = text(message, "port");
+  question["limit"] = count_of(message.get("limit"));
+  node.asks.push_back({last_ask, std::move(question), std::move(respond)});
+  changed();
+}
+
+void Launcher::Impl::on_answer(Managed& node, const Value& message) {
+  const std::uint64_t number = count_of(message.get("ask"));
+  const auto at = std::ranges::find(node.asks, number, &Managed::Ask::number);
+  if (at == node.asks.end()) return;  // who asked has gone
+  if (const std::string error = text(message, "error"); !error.empty()) {
+    at->respond.fail(wire::Code::failed, error);
+  } else {
+    reply(at->respond, message.get("value"));
+  }
+  node.asks.erase(at);
+}
+
+void Launcher::Impl::fail_asks(Managed& node) {
+  for (Managed::Ask& one : node.asks) {
+    one.respond.fail(wire::Code::dead, format("{} has ended before it answered", node.plan->id.text()));
+  }
+  node.asks.clear();
+}
+
 void Launcher::Impl::on_guest_gone(const std::string& guest) {
   bool any = false;
   for (const auto& node : nodes) {
@@ -155,6 +199,7 @@ void Launcher::Impl::on_guest_gone(const std::string& guest) {
       any = std::erase_if(endpoints, [&](const auto& item) { return item.second == guest; }) != 0 || any;
     }
     for (auto& [port, guests] : node->taps) any = guests.erase(guest) != 0 || any;
+    std::erase_if(node->asks, [&](const Managed::Ask& one) { return one.respond.peer() == guest; });
   }
   if (any) changed();
 }
@@ -225,6 +270,8 @@ Value Launcher::Impl::news_for(const Managed& node) const {
   for (const auto& [port, guests] : node.taps) {
     if (!guests.empty()) taps.push_back(port);
   }
+  Value& asks = news["asks"] = Value::list();
+  for (const Managed::Ask& one : node.asks) asks.push_back(one.question);
   return news;
 }
 

@@ -245,6 +245,7 @@ void Launcher::Impl::on_end(Managed& node, const Ending& ending) {
   node.peak_memory = std::max(node.peak_memory, ending.peak_memory);
   node.watcher.reset();
   node.tap_waiters.clear();
+  fail_asks(node);
   node.life = Managed::Life::ended;
   node.ok = ending.exit_code == 0;
   // A script that does not catch the signal ends by it, as it was told to.

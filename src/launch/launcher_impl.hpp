@@ -58,6 +58,12 @@ struct Managed {
   std::map<std::string, std::map<std::string, std::string>> extra;  // port -> endpoint -> guest
   std::map<std::string, std::set<std::string>> taps;                // port -> guests that look at it
   std::vector<std::pair<std::string, Responder<Raw>>> tap_waiters;  // port -> who wants to know where
+  struct Ask {
+    std::uint64_t number = 0;
+    Value question;
+    Responder<Raw> respond;
+  };
+  std::vector<Ask> asks;   // of guests, that the node has not answered yet
   bool last_word = false;  // the present incarnation said its final counts
   bool exact = true;       // so did all before it, and no guest took part
   Loop::TimerId timer = 0;
@@ -72,6 +78,7 @@ struct Launcher::Impl {
   std::unique_ptr<Router<>> control;
   std::vector<std::unique_ptr<Managed>> nodes;
   std::uint64_t version = 1;  // of what nodes are told
+  std::uint64_t last_ask = 0;
   bool go = false;
   bool draining = false;
   bool over = false;
@@ -126,6 +133,9 @@ struct Launcher::Impl {
   void on_guest(Managed& node, const std::string& op, const Value& message, Responder<Raw> respond);
   void on_guest_gone(const std::string& guest);
   void answer_taps(Managed& node);
+  void ask(Managed& node, const std::string& op, const Value& message, Responder<Raw> respond);
+  void on_answer(Managed& node, const Value& message);
+  static void fail_asks(Managed& node);
   void changed();
   void answer(Managed& node);
   [[nodiscard]] Value news_for(const Managed& node) const;

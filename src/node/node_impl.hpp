@@ -41,6 +41,7 @@ struct Node::Impl {
   std::vector<std::unique_ptr<NodePort>> ports;
   std::unique_ptr<Dealer<>> control;
   std::uint64_t version = 0;
+  std::uint64_t last_ask = 0;               // answered
   std::map<std::string, std::size_t> gone;  // link -> peers that have ended for good, by the launcher's word
   bool watching = false;
   bool go = false;
@@ -108,6 +109,8 @@ struct Node::Impl {
   void set_peers(NodePort& port, std::set<std::string> promised, const std::set<std::string>& extra);
   void set_tap(NodePort& port, bool on);
   void open_tap(NodePort& port);
+  void answer_asks(const Value& asks);
+  Value answer(const Value& question);
   [[nodiscard]] Value snapshot() const;
 };
 

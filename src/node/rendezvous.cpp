@@ -145,6 +145,7 @@ void Node::Impl::apply(const Value& news) {
   }
   const auto taps = texts(news.get("taps"));
   for (const auto& port : ports) set_tap(*port, taps.contains(port->name));
+  answer_asks(news.get("asks"));
   if (state == NodeState::bound && all_told) enter(NodeState::joined);
   if (news.get("go").is_bool() && news.get("go").as_bool()) go = true;
   step();

@@ -97,6 +97,26 @@ std::uint64_t Outbox::purge() {
   return records;
 }
 
+std::vector<Outbox::Held> Outbox::oldest(std::size_t limit) const {
+  std::vector<std::uint64_t> ids;
+  ids.reserve(entries_.size());
+  for (const auto& [id, entry] : entries_) ids.push_back(id);
+  const std::size_t count = std::min(limit, ids.size());
+  std::ranges::partial_sort(ids, ids.begin() + static_cast<std::ptrdiff_t>(count));
+  ids.resize(count);
+  std::vector<Held> out;
+  out.reserve(count);
+  for (const std::uint64_t id : ids) out.push_back({entries_.at(id), {}});
+  for (const auto& lane : lanes_) {
+    for (const Flight& flight : lane->flights_) {
+      if (flight.done) continue;
+      const auto found = std::ranges::lower_bound(ids, flight.id);
+      if (found != ids.end() && *found == flight.id) out[found - ids.begin()].receiver = lane->receiver();
+    }
+  }
+  return out;
+}
+
 std::optional<std::uint32_t> Outbox::choose(const OutboxEntry& entry) {
   candidates_.clear();
   for (const auto& lane : lanes_) {

@@ -198,3 +198,30 @@ WEFT_CONFORMS("acknowledged: purge drops what waits and leaves what is on its wa
   REQUIRE(stuck.push.settle(soon()));
   CHECK(stuck.push.stats().processed_records == taken - purged);
 }
+
+WEFT_CONFORMS("acknowledged: peek shows the oldest records and where they are, and takes none away") {
+  Stuck stuck(place, Overflow::block, 0);
+  const std::uint64_t taken = stuck.flood(SendStatus::would_block);
+  const PortStats before = stuck.push.stats();
+  std::vector<std::string> receivers;
+  std::uint64_t shown = 0;
+
+  stuck.push.peek(taken, [&](const HeldRecord& record) {
+    ++shown;
+    CHECK(record.age >= Duration::zero());
+    if (receivers.empty() || receivers.back() != record.receiver) receivers.emplace_back(record.receiver);
+  });
+  std::uint64_t few = 0;
+  stuck.push.peek(3, [&](const HeldRecord&) { ++few; });
+
+  CHECK(few == 3);
+  CHECK(shown > before.outstanding_records);
+  CHECK(shown <= taken);
+  REQUIRE(receivers.size() == 2);
+  CHECK(receivers[0].ends_with(".in"));
+  CHECK(receivers[1].empty());
+  CHECK(stuck.push.stats().outstanding_records == before.outstanding_records);
+  stuck.pull.pause(false);
+  REQUIRE(stuck.push.settle(soon()));
+  CHECK(stuck.push.stats().processed_records == taken);
+}

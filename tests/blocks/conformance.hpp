@@ -190,6 +190,13 @@ class Stranger {
       if (more) more(o);
     });
   }
+  /// As hello(), from a port that promises `delivery`.
+  void hello(std::string_view block, Delivery delivery) {
+    hello(block, 1 << 20, [delivery](wire::Options& o) {
+      o.delivery_v = static_cast<std::uint8_t>(delivery);
+      o.mark(wire::Options::delivery);
+    });
+  }
   /// One batch of `count` records that are each the msgpack string "x".
   void data(std::uint64_t seq, std::uint64_t count = 1, wire::Kind kind = wire::Kind::data) {
     std::string body;

@@ -95,7 +95,7 @@ WEFT_CONFORMS("requests: a reply that was lost is given again from the window") 
     respond.reply(as_bytes("a" + std::to_string(handled)));
   });
   Stranger asker(loop, router.endpoints()[0], "worker/9");
-  asker.hello("dealer");
+  asker.hello("dealer", kLeast);
   REQUIRE(asker.wait(wire::Kind::hello));
 
   for (int attempt = 1; attempt <= 3; ++attempt) {
@@ -124,7 +124,7 @@ WEFT_CONFORMS("requests: one that fell out of the window is refused, not done ag
     respond.reply(as_bytes("x"));
   });
   Stranger asker(loop, router.endpoints()[0], "worker/9");
-  asker.hello("dealer");
+  asker.hello("dealer", kLeast);
   REQUIRE(asker.wait(wire::Kind::hello));
   for (std::uint64_t seq = 1; seq <= 4; ++seq) {
     asker.data(seq, 1, wire::Kind::request);
@@ -146,7 +146,7 @@ WEFT_CONFORMS("requests: what an asker has settled is forgotten by the router") 
   Router<> router(loop, answers(kLeast, "server/0", place.endpoints()));
   echo(router);
   Stranger asker(loop, router.endpoints()[0], "worker/9");
-  asker.hello("dealer");
+  asker.hello("dealer", kLeast);
   REQUIRE(asker.wait(wire::Kind::hello));
   asker.data(1, 1, wire::Kind::request);
   REQUIRE(asker.wait(wire::Kind::reply));
@@ -196,6 +196,24 @@ TEST_CASE("requests: what a cut connection took with it is sent again at once, a
     CHECK(dealer.stats().reconnects >= 1);
     CHECK(dealer.stats().lost_records == 0);
   }
+}
+
+WEFT_CONFORMS("requests: ends of different deliveries refuse each other with a sentence") {
+  Loop loop;
+  Router<> router(loop, answers(Delivery::best_effort, "server/0", place.endpoints()));
+  echo(router);
+  // Its repeats would be dropped as duplicates by a router that keeps no replies.
+  Dealer<> retrying(loop, asks(kLeast, router.endpoints()));
+  const Events at_dealer(retrying);
+  const Events at_router(router);
+
+  REQUIRE(eventually(loop, [&] {
+    return at_dealer.count(PeerEvent::What::refused) == 1 && at_router.count(PeerEvent::What::refused) == 1;
+  }));
+
+  CHECK(contains(at_dealer.text(PeerEvent::What::refused), "best-effort"));
+  CHECK(contains(at_dealer.text(PeerEvent::What::refused), "at-least-once"));
+  CHECK(router.peers_up() == 0);
 }
 
 WEFT_CONFORMS("requests: exactly-once past its deadline ends as outcome unknown, and names the router") {

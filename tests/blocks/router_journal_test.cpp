@@ -53,7 +53,7 @@ WEFT_CONFORMS("router with a journal: a request that comes again after a restart
       handled == 1 ? respond.reply(as_bytes("done")) : respond.fail(wire::Code::bad_request, "no");
     });
     Stranger asker(loop, router.endpoints()[0], "worker/9");
-    asker.hello("dealer");
+    asker.hello("dealer", kOnce);
     REQUIRE(asker.wait(wire::Kind::hello));
     if (life == 1) epoch = asker.header().epoch;
     CHECK(asker.header().epoch == epoch);
@@ -96,7 +96,7 @@ WEFT_CONFORMS("router with a journal: what an asker has settled is gone after a 
       respond.reply(as_bytes("done"));
     });
     Stranger asker(loop, router.endpoints()[0], "worker/9");
-    asker.hello("dealer");
+    asker.hello("dealer", kOnce);
     REQUIRE(asker.wait(wire::Kind::hello));
     if (life == 1) {
       for (std::uint64_t number = 1; number <= 9; ++number) REQUIRE(ask(asker, number, number));

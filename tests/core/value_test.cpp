@@ -40,6 +40,7 @@ TEST_CASE("durations and sizes need a unit and read back what was written") {
   }
   CHECK(format_duration(std::chrono::milliseconds(250)) == "250ms");
   CHECK(format_duration(std::chrono::seconds(90)) == "90s");
+  CHECK(format_duration(-std::chrono::milliseconds(5)) == "-5ms");
   CHECK(format_size(1 << 20) == "1MiB");
   CHECK(format_size(1000) == "1000B");
   CHECK(humane_count(1234567) == "1,234,567");

@@ -164,6 +164,23 @@ TEST_CASE("the oldest that waits is dropped, and what is on its way stays") {
   CHECK(bench.outbox.waiting_records() == 0);
 }
 
+TEST_CASE("the oldest batches are shown in the order of acceptance, with where they are") {
+  Bench bench;
+  const auto lane = bench.join("a", {.bytes = 1000, .batches = 1});
+  for (int i = 0; i < 3; ++i) bench.accept();
+  bench.send(lane);
+
+  const auto held = bench.outbox.oldest(2);
+
+  REQUIRE(held.size() == 2);
+  CHECK(held[0].entry.id == 1);
+  CHECK(held[0].receiver == "a");
+  CHECK(held[1].entry.id == 2);
+  CHECK(held[1].receiver.empty());
+  CHECK(bench.outbox.oldest(9).size() == 3);
+  CHECK(bench.outbox.records() == 3);
+}
+
 TEST_CASE("batches spread over receivers in turn, or to the one with most room") {
   Bench turns({.distribute = Distribute::round_robin});
   Bench room({.distribute = Distribute::balance});

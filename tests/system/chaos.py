@@ -27,7 +27,10 @@ links:
 
 
 def _chaos(name, *arguments, text=DIRECT):
-    result = weft("chaos", file(name + ".yaml", text), "--json", *arguments)
+    return _account(weft("chaos", file(name + ".yaml", text), "--json", *arguments))
+
+
+def _account(result):
     out = result.json()
     ledger = out["ledger"]
     equal((result.code, out["report"].get("reason")), (0, None), "exit code and reason (%s)" % ledger["problems"])
@@ -122,6 +125,21 @@ def a_pipeline_of_transactions_has_the_result_of_a_run_without_faults():
     with open(os.path.join(WORK, "once.jsonl")) as out:
         numbers = sorted(json.loads(line)["n"] for line in out)
     equal(numbers, list(range(RECORDS)), "the numbers in the sink's file")
+
+
+def at_least_once_yaml_keeps_its_promise():
+    ledger, _ = _account(weft("chaos", topology("at-least-once"), "--json", "--set", "records=%d" % RECORDS, "--set",
+                              "rate=%d" % (RECORDS // 2), "--kill", "sink", "--every", "200ms"))
+    equal((ledger["processed"], ledger["lost"]), (RECORDS, 0), "processed and lost")
+    check(ledger["faults"]["killed sink"] >= 1, "nothing was killed")
+
+
+def exactly_once_yaml_keeps_its_promise():
+    ledger, _ = _account(weft("chaos", topology("exactly-once"), "--json", "--set", "records=%d" % RECORDS, "--set",
+                              "rate=%d" % (RECORDS // (2 * SLOW)), "--set", "journals=%s/exact" % WORK, "--kill", "sink",
+                              "--kill", "source", "--every", "%dms" % (300 * SLOW), "--in-turn"))
+    equal((ledger["processed"], ledger["lost"], ledger["duplicated"]), (RECORDS, 0, 0), "processed, lost, duplicated")
+    check(ledger["faults"]["killed source"] >= 1, "the source was not killed")
 
 
 def what_cannot_be_counted_or_broken_is_said():

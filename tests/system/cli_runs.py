@@ -86,6 +86,50 @@ links: [{from: pub.out, to: sub.in, pattern: pub-sub}]
         equal(opened.read(), '{"extra":1}\n', "what the subscriber got")
 
 
+def a_queue_is_looked_at_and_cleared():
+    text = """weft: 1
+name: queued
+nodes:
+  source: {run: weft-source, with: {count: 5000, generator: {kind: counter}}}
+  sink: {run: weft-sink, with: {quiet: true}}
+links:
+  - {from: source.out, to: sink.in, pattern: push-pull, delivery: at-least-once, prefetch: 4KiB}
+"""
+    with Detached(file("queued.yaml", text.replace(", generator", ", rate: 5000, generator"))) as run:
+        wait_for(lambda: live_runs()[0]["running"] == 2, "two running nodes")
+        sink = run.pid("sink/0")
+        os.kill(sink, signal.SIGSTOP)
+        try:
+            wait_for(lambda: weft("queue", "ls", "--json").json()["queues"][0]["queued_records"] > 1000, "a queue")
+            contains(weft("queue", "ls").out, "source/0.out", "the table of queues")
+            shown = weft("queue", "peek", "source.out", "--count", "5", "--json").json()["queues"][0]
+            numbers = [one["record"]["n"] for one in shown["records"]]
+            equal(numbers, list(range(numbers[0], numbers[0] + 5)), "the oldest records")
+            equal(shown["records"][0]["to"], "sink/0.in", "where the oldest is")
+            contains(weft("queue", "peek", "queued", "source/0.out").out, "source/0.out holds", "what a person sees")
+            equal(weft("queue", "clear", "source.out").code, 2, "clear without --yes")
+            dropped = weft("queue", "clear", "source.out", "--yes", "--json").json()["queues"][0]["dropped"]
+            check(dropped > 1000, "%d records dropped" % dropped)
+        finally:
+            os.kill(sink, signal.SIGCONT)
+        wait_for(lambda: not live_runs(), "the end of the run")
+    link = state(run.directory)["links"][0]
+    equal(link["dropped"], dropped, "dropped records in the report")
+    equal(link["processed"] + dropped, 5000, "processed and dropped")
+
+
+def a_queue_that_is_none_is_said():
+    with Detached(_counting()):
+        result = weft("queue", "peek", "source.out")
+        equal(result.code, 2, "exit code for a best-effort port")
+        contains(result.err, "best-effort", "why")
+        result = weft("queue", "peek", "sink.in")
+        equal(result.code, 2, "exit code for a receiving port")
+        contains(result.err, "sending end", "why")
+        equal(weft("queue", "peek", "absent.out").code, 3, "exit code for an unknown node")
+    equal(weft("queue", "ls").code, 3, "exit code without a run")
+
+
 def what_is_not_there_is_exit_code_3():
     equal(weft("down").code, 3, "down without a run")
     with Detached(_counting()):

@@ -67,9 +67,10 @@ struct PortOptions {
   std::shared_ptr<Journal> journal = nullptr;
   /// Push: class of records that name none; higher ones leave first, lower ones do not starve. 0 - 9.
   std::uint8_t priority = 4;
-  /// Push: how long a record may wait here for its first receiver; then it is expired. Zero: for ever.
+  /// Push: how long a record may wait here for its first receiver; then it is expired. Zero: for ever. Up
+  /// to a year.
   Duration ttl = Duration::zero();
-  /// Push: how long a record waits before it may leave.
+  /// Push: how long a record waits before it may leave. Up to a year.
   Duration delay = Duration::zero();
   /// Push, Dealer: receivers that a record is tried at before it is a dead letter. 0: no bound.
   std::uint32_t max_attempts = 0;

@@ -22,6 +22,15 @@
 
 namespace weft {
 
+/// A record that an acknowledging Push holds, as peek() shows it; the views are good during the call.
+struct HeldRecord {
+  Bytes packed;                ///< one msgpack object
+  std::string_view receiver;   ///< it is on its way there; empty: it waits
+  std::uint8_t priority = 4;   ///< 0-9
+  std::uint32_t attempts = 0;  ///< receivers that it was offered to
+  Duration age{};              ///< since it was sent, by the wall clock
+};
+
 /// What Push does without knowing the type of its records. Records collect in a batch; it leaves when it is
 /// full, when the loop has nothing else to do, after `linger`, or by flush(). Nothing is sent before a peer
 /// has said HELLO.
@@ -71,6 +80,9 @@ class PushBase : public Block {
   [[nodiscard]] bool sync(Deadline deadline);
   /// Drops what waits for a receiver (not what is on its way), counted as dropped. Returns how many records.
   std::uint64_t purge();
+  /// Shows the oldest records that have no fate yet, at most `limit`, in the order of their sending; none is
+  /// taken away. Nothing for best-effort, which keeps no record that it has sent.
+  void peek(std::size_t limit, const std::function<void(const HeldRecord&)>& show) const;
   [[nodiscard]] bool journaled() const;
   /// Records that the port's journal has, or had, durably, over all lives of the port (without one: since it
   /// was opened). Records are accepted in the order of their sending.

@@ -6,7 +6,8 @@
 //   answered by {}.
 // watch:  {op: "watch", node, epoch, version}: parked until the launcher has something newer than `version`
 //   answered by {version, go, peers: {link: [address, ...]}, gone: {link: number of peers that have ended for
-//   good}, extra: {port: [address, ...]}, taps: [port, ...]}.
+//   good}, extra: {port: [address, ...]}, taps: [port, ...], asks: [{ask, op, port, limit}, ...]}.
+// answer: {op: "answer", node, epoch, ask, value | error}: to one of `asks`; answered by {}.
 //
 // Guests (weft send, recv, tap) ask for what follows; it ends with their session:
 // state:  {op: "state"}, answered by Launcher::state().
@@ -17,6 +18,10 @@
 // tap:    {op: "tap", node, port}, answered by {endpoint, scope} of a Pub with a copy of every record that
 // passes,
 //         topic = port, once the node has opened it; untap: {op: "untap", node, port}.
+// peek:   {op: "peek", node, port, limit}, answered by {held, bytes, records: [{packed, to, priority,
+// attempts,
+//         seconds}, ...]} of what an acknowledging sender holds.
+// clear:  {op: "clear", node, port}, answered by {dropped}: what waits there is dropped.
 // down:   {op: "down"}: the run drains.
 #pragma once
 

@@ -137,6 +137,13 @@ class Outbox {
   bool drop_oldest();
   /// Ends all that waits. Returns how many records.
   std::uint64_t purge();
+  struct Held {
+    OutboxEntry entry;
+    std::string_view receiver;  ///< has a place in its lane; empty: waits
+  };
+  /// The oldest batches without a fate, at most `limit`, in the order of acceptance. The views hold until the
+  /// next change.
+  [[nodiscard]] std::vector<Held> oldest(std::size_t limit) const;
 
   // ---- lanes ----
 
