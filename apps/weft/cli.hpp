@@ -161,11 +161,7 @@ struct Sim {
 };
 
 using Command = std::variant<std::monostate, Check, Graph, Up, Ps, Logs, Down, Run, Send, Recv, Tap, Chaos,
-<<<<<<< HEAD
-                             QueueVerb, JournalVerb, Bench, BenchPeer, Sim>;
-=======
-                             JournalVerb, Bench, Sim>;
->>>>>>> bench
+                             QueueVerb, JournalVerb, Bench, Sim>;
 
 /// std::monostate when nothing is left to do: `code` is the exit code, and what a person should read was
 /// printed.
