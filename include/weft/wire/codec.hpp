@@ -82,5 +82,3 @@ constexpr bool decodes_whole();
 }  // namespace weft
 
 #include <weft/wire/codec_impl.hpp>
-
-#include <weft/wire/codec_direct.hpp>

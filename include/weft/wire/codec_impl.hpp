@@ -126,3 +126,6 @@ MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
   }  // namespace adaptor
 }  // MSGPACK_API_VERSION_NAMESPACE
 }  // namespace msgpack
+
+// Behind what it builds on, whichever of these headers is opened first.
+#include <weft/wire/codec_direct.hpp>
