@@ -1,9 +1,12 @@
 // weft sim: the links of a topology under a simulated network, disk and clock; or seeds of every mixture.
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <initializer_list>
+#include <string_view>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
@@ -105,17 +108,17 @@ struct Tally {
 };
 
 Tally tally_of(const SimulatedLink& run) {
-  const auto row = [&run](std::string_view a, std::string_view b) {
+  const auto row = [&run](std::initializer_list<std::string_view> names) {
     std::uint64_t number = 0;
     for (const auto& [name, value] : run.rows) {
-      if (name == a || name == b) number += value;
+      if (std::find(names.begin(), names.end(), name) != names.end()) number += value;
     }
     return number;
   };
   return {.seeds = 1,
           .broken = run.report.ok() ? 0U : 1U,
-          .processed = row("processed", "done"),
-          .again = row("processed again", "done again"),
+          .processed = row({"processed", "done", "applied"}),
+          .again = row({"processed again", "done again"}),
           .events = run.report.events};
 }
 

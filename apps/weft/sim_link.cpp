@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include <weft/core/format.hpp>
+#include <weft/sim/pub_sub.hpp>
 #include <weft/sim/push_pull.hpp>
 #include <weft/sim/requests.hpp>
 
@@ -70,6 +71,24 @@ SimulatedLink shown(const sim::RequestReport& report) {
           .numbers = report.to_value()};
 }
 
+SimulatedLink shown(const sim::PubSubReport& report) {
+  return {.promise = {},
+          .report = report,
+          .rows = {{"published", report.published},
+                   {"applied", report.applied},
+                   {"snapshots applied", report.snapshots},
+                   {"replayed", report.replayed},
+                   {"holes filled", report.filled},
+                   {"missed", report.missed},
+                   {"ranges that were gone", report.overruns},
+                   {"questions", report.questions},
+                   {"dropped for want of room", report.dropped},
+                   {"epochs", report.epochs},
+                   {"most bytes retained", report.peak_window_bytes},
+                   {"most bytes held back", report.peak_held_bytes}},
+          .numbers = report.to_value()};
+}
+
 SimulatedLink push_pull(const topology::LinkPlan& link, const Sim& sim) {
   sim::PushPullOptions options{.seed = sim.seed.value_or(1), .delivery = link.delivery};
   options.distribute = link.distribute;
@@ -103,25 +122,51 @@ SimulatedLink requests(const topology::LinkPlan& link, const Sim& sim) {
   return shown(sim::run_requests(options));
 }
 
+SimulatedLink pub_sub(const topology::LinkPlan& link, const Sim& sim) {
+  sim::PubSubOptions options{.seed = sim.seed.value_or(1), .keep_last = link.keep_last};
+  std::tie(options.publishers, options.subscribers) = ends_of(link, sim);
+  options.batches = records_of(sim, options.publishers);
+  options.retain_bytes = link.retain_bytes;
+  options.window = {link.prefetch_bytes, 1024};
+  options.page_bytes = std::max<std::uint64_t>(1, link.prefetch_bytes / 4);
+  options.faults = faults_of(sim);
+  if (sim.for_ != Duration::zero()) options.faults_for = sim.for_;
+  return shown(sim::run_pub_sub(options));
+}
+
 }  // namespace
 
 std::string left_out(const topology::LinkPlan& link) {
-  if (link.pattern == Pattern::pub_sub) return "pub-sub links are not simulated yet";
   if (link.delivery == Delivery::best_effort) return "best-effort promises nothing that could be checked";
   if (!link.dead_letters_of.empty()) return "it carries the dead letters of another link";
+  if (link.pattern == Pattern::pub_sub && !link.journal_from.empty())
+    return "a publisher with a journal is not simulated yet";
+  if (link.pattern == Pattern::pub_sub && link.replay != From::latest)
+    return "subscribers that begin in the past are not simulated yet";
   return {};
 }
 
 SimulatedLink simulate_link(const topology::LinkPlan& link, const Sim& sim) {
-  SimulatedLink out = link.pattern == Pattern::dealer_router ? requests(link, sim) : push_pull(link, sim);
+  SimulatedLink out = link.pattern == Pattern::dealer_router ? requests(link, sim)
+                      : link.pattern == Pattern::pub_sub     ? pub_sub(link, sim)
+                                                             : push_pull(link, sim);
   std::tie(out.from, out.to) = ends_of(link, sim);
-  out.promise = format("{}, {}", topology::to_string(link.delivery), topology::to_string(link.distribute));
+  out.promise =
+      link.pattern == Pattern::pub_sub
+          ? format("{}{}", topology::to_string(link.delivery), link.keep_last ? ", keeps last values" : "")
+          : format("{}, {}", topology::to_string(link.delivery), topology::to_string(link.distribute));
   return out;
 }
 
 SimulatedLink simulate_seed(std::uint64_t seed, std::uint64_t records) {
-  if (sim::kind_of_seed(seed) == sim::LinkKind::requests)
-    return shown(sim::run_requests(sim::request_options_of_seed(seed, records)));
+  switch (sim::kind_of_seed(seed)) {
+    case sim::LinkKind::requests:
+      return shown(sim::run_requests(sim::request_options_of_seed(seed, records)));
+    case sim::LinkKind::pub_sub:
+      return shown(sim::run_pub_sub(sim::pub_sub_options_of_seed(seed, records)));
+    case sim::LinkKind::push_pull:
+      break;
+  }
   return shown(sim::run_push_pull(sim::options_of_seed(seed, records)));
 }
 

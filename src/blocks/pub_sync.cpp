@@ -19,7 +19,6 @@ constexpr std::uint64_t kDefaultPage = 256 * 1024;
 constexpr std::uint64_t kMaxPage = 4ULL << 20;
 constexpr std::size_t kPageTopics = 100;
 constexpr std::size_t kPageTopicBytes = 2800;
-constexpr std::uint64_t kMessageCost = 128;  // of a message beside its records
 
 std::uint64_t page_bytes(const wire::Header& header) {
   if (!header.options.has(wire::Options::credit)) return kDefaultPage;
@@ -111,7 +110,9 @@ void PubBase::Impl::answer_join(Peer& peer, const wire::Header& header) {
   const bool with_snapshots = (header.options.flags_v & wire::kSnapshot) != 0;
   const std::uint64_t token = header.options.has(wire::Options::processed) ? header.options.processed_v : 0;
   std::uint64_t room = page_bytes(header);
-  const auto spend = [&room](std::uint64_t bytes) { room -= std::min(room, bytes + kMessageCost); };
+  const auto spend = [&room](std::uint64_t bytes) {
+    room -= std::min(room, bytes + decltype(window)::kMessageCost);
+  };
   const auto end = [&](std::uint64_t next) {
     wire::Header mark{
         .kind = wire::Kind::data, .stream = hub.stream(), .epoch = hub.epoch(), .seq = 0, .options = {}};
@@ -157,19 +158,21 @@ void PubBase::Impl::answer_join(Peer& peer, const wire::Header& header) {
   for (; at < in_order.size() && room != 0; ++at) {
     const Topic& topic = *in_order[at];
     if (topic.seq == 0 || !wanted(topic.frame, prefixes)) continue;
-    // What joined a publisher that keeps no count of batches begins with what comes next.
-    const std::uint64_t position = reliable() ? window.position_at(topic.id, header.seq) : topic.seq;
-    // A topic that began after the subscriber came is whole without a snapshot.
-    if (with_snapshots && !snapshot_handler && topic.kept.count != 0 && position != 0) {
+    // A topic that began after the subscriber came is whole without a snapshot. What joined a publisher that
+    // keeps no count of batches begins with what comes next.
+    const bool kept = with_snapshots && !snapshot_handler && topic.kept.count != 0;
+    const auto place = reliable() ? window.place_at(topic.id, header.seq, kept)
+                                  : decltype(window)::Place{.position = topic.seq, .snapshot = kept};
+    if (place.snapshot) {
       spend(topic.kept.bytes);
       if (!send_on_session(peer, topic, topic.kept_seq, topic.kept.count, wire::kSnapshot | wire::kReplay,
                            frames_of(topic.kept))) {
         return;
       }
-    } else if (position != 0) {
-      add(began, topic, position, wire::kReplay | wire::kSnapshot);
+    } else if (place.position != 0) {
+      add(began, topic, place.position, wire::kReplay | wire::kSnapshot);
     }
-    if (topic.seq > position) add(lasts, topic, topic.seq, wire::kReplay);
+    if (place.more) add(lasts, topic, topic.seq, wire::kReplay);
   }
   flush_list(began, wire::kReplay | wire::kSnapshot);
   flush_list(lasts, wire::kReplay);
@@ -252,23 +255,24 @@ void PubBase::Impl::answer_fetch(Peer& peer, const wire::Header& header) {
     return hub.reject(wire::Rejection::unexpected, &peer);
   }
   const Topic& topic = *found->second;
-  const std::uint64_t first = reliable() ? window.first_retained(topic.id) : topic.seq + 1;
-  const auto& ranges = header.options.ranges_v;
-  const bool gone = ranges[0] < first && ranges[0] <= topic.seq;
-  std::uint64_t room = page_bytes(header);
-  for (std::size_t i = 0; !gone && i < header.options.range_count && room != 0; ++i) {
-    for (std::uint64_t seq = ranges[2 * i]; seq <= ranges[2 * i + 1] && room != 0; ++seq) {
-      const auto* batch = window.find(topic.id, seq);
-      if (!batch) break;
-      std::vector<Frame> frames;
-      if (log) frames = log->read(topic.frame, seq);
-      for (const Frame& frame : batch->payload.frames) frames.push_back(frame.share());
-      if (frames.empty()) break;  // damaged: the subscriber gives it up, and counts it
-      room -= std::min(room, batch->bytes + kMessageCost);
-      if (!send_on_session(peer, topic, seq, batch->payload.count, wire::kReplay, std::move(frames))) return;
-      ++hub.counts().replayed_batches;
-    }
-  }
+  std::vector<protocol::Range> ranges;
+  for (std::size_t i = 0; i < header.options.range_count; ++i)
+    ranges.push_back({header.options.ranges_v[2 * i], header.options.ranges_v[2 * i + 1]});
+  bool lost = false;
+  const auto give = [&](const protocol::ReplayWindow<blocks::PubBatch>::Batch& batch) {
+    if (lost) return false;
+    std::vector<Frame> frames;
+    if (log) frames = log->read(topic.frame, batch.seq);
+    for (const Frame& frame : batch.payload.frames) frames.push_back(frame.share());
+    if (frames.empty()) return false;  // damaged: the subscriber gives it up, and counts it
+    lost = !send_on_session(peer, topic, batch.seq, batch.payload.count, wire::kReplay, std::move(frames));
+    if (!lost) ++hub.counts().replayed_batches;
+    return !lost;
+  };
+  const auto replayed = reliable()
+                            ? window.replay(topic.id, ranges, page_bytes(header), give)
+                            : decltype(window)::Replayed{topic.seq + 1, ranges.front().first <= topic.seq};
+  if (lost) return;
   wire::Header end{.kind = wire::Kind::data,
                    .stream = topic.stream,
                    .epoch = hub.epoch(),
@@ -278,9 +282,9 @@ void PubBase::Impl::answer_fetch(Peer& peer, const wire::Header& header) {
   end.options.mark(wire::Options::flags);
   end.options.attempt_v = header.options.has(wire::Options::attempt) ? header.options.attempt_v : 0;
   end.options.mark(wire::Options::attempt);
-  end.options.first_retained_v = first;
+  end.options.first_retained_v = replayed.first_retained;
   end.options.mark(wire::Options::first_retained);
-  if (gone) {
+  if (replayed.gone) {
     end.options.code_v = wire::Code::gone;
     end.options.mark(wire::Options::code);
   }

@@ -77,7 +77,8 @@ void SubBase::disconnect(const std::string& endpoint) {
 std::size_t SubBase::peers_up() const {
   return static_cast<std::size_t>(std::ranges::count_if(impl_->sources, [this](const auto& entry) {
     const Peer* peer = impl_->hub.find(entry.first);
-    return entry.second.confirmed && !entry.second.finished && peer && peer->up() && !peer->finished;
+    return entry.second.confirmation.confirmed() && !entry.second.finished && peer && peer->up() &&
+           !peer->finished;
   }));
 }
 
@@ -147,7 +148,7 @@ bool SubBase::drained() const {
   if (impl.hub.closed()) return true;
   if (!impl.draining || !impl.inbox.empty()) return false;
   return std::ranges::all_of(impl.sources, [](const auto& entry) {
-    return entry.second.finished || !entry.second.socket || !entry.second.confirmed;
+    return entry.second.finished || !entry.second.socket || !entry.second.confirmation.confirmed();
   });
 }
 

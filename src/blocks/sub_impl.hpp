@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <weft/blocks/sub.hpp>
+#include <weft/protocol/confirmation.hpp>
 #include <weft/protocol/replay_reader.hpp>
 
 #include "blocks/hub.hpp"
@@ -30,9 +31,9 @@ struct Source {
   std::string endpoint;
   std::string own_topic;  // the subscription that is ours alone
   std::uint64_t epoch = 0;
-  unsigned joins = 0;      // confirmations on this socket
-  bool confirmed = false;  // our subscriptions are active there
-  bool finished = false;   // its BYE came behind its last data
+  unsigned joins = 0;                   // confirmations on this socket
+  protocol::Confirmation confirmation;  // that our subscriptions are active there
+  bool finished = false;                // its BYE came behind its last data
   TimePoint last_data{};
   std::unordered_map<std::string, SubLane> lanes;  // best effort
 
@@ -41,8 +42,6 @@ struct Source {
   protocol::ReplayCounts tallied;  // of the reader, as far as they are in the port's counts
   bool leaving = false;            // it has said BYE: done when nothing is missing
   bool stalled = false;            // nothing is asked until the handler has caught up
-  TimePoint confirm_by = TimePoint::max();
-  Duration confirm_wait = std::chrono::seconds(1);
   Loop::TimerId timer = 0;
   TimePoint timer_at = TimePoint::max();
 };

@@ -25,7 +25,7 @@ void SubBase::Impl::on_up(Peer& peer) {
   const std::string endpoint = blocks::reachable(peer.data_endpoint, peer.endpoint);
   if (source.socket && source.epoch == peer.epoch && source.endpoint == endpoint) {
     // ZeroMQ reconnects it. When its connection never broke, only a new subscription brings a new PING.
-    if (!source.confirmed) subscribe_anew(source);
+    if (!source.confirmation.confirmed()) subscribe_anew(source);
     return resume(peer.id, source);
   }
   drop_socket(source);
@@ -35,7 +35,8 @@ void SubBase::Impl::on_up(Peer& peer) {
   }
   source.endpoint = endpoint;
   source.epoch = peer.epoch;
-  source.confirmed = source.finished = false;
+  source.confirmation.lapse();
+  source.finished = false;
   source.joins = 0;
   source.lanes.clear();
   if (reliable() && !goes_on) follow(peer.id, source);
@@ -73,7 +74,7 @@ void SubBase::Impl::on_down(Peer& peer, PeerEvent::What what) {
   if (found == sources.end()) return;
   if (what == PeerEvent::What::finished) return await_last_data(peer.id);
   if (what == PeerEvent::What::dead && hub.find(peer.id) != nullptr && peer.socket && peer.socket->open()) {
-    found->second.confirmed = false;  // it may come back on the same socket
+    found->second.confirmation.lapse();  // it may come back on the same socket
     if (found->second.reader) found->second.reader->pause();
     return;
   }

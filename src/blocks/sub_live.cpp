@@ -134,7 +134,7 @@ void SubBase::Impl::control(std::uint64_t id, Source& source, std::string_view t
                             const wire::Header& header) {
   if (topic == source.own_topic && header.kind == wire::Kind::ping) {
     if (source.reader) return confirmed(id, source, header);
-    source.confirmed = true;
+    source.confirmation.confirm();
     ++source.joins;
     if (options.keep_last) ask_for_kept(id);
     return;

@@ -14,7 +14,6 @@ using Arrived = Source::Reader::Verdict;
 
 namespace {
 
-constexpr Duration kLongestConfirmWait = std::chrono::seconds(16);
 constexpr std::uint64_t kOpenQuestions = 4;  // they share the window
 
 }  // namespace
@@ -29,8 +28,6 @@ void SubBase::Impl::follow(std::uint64_t id, Source& source) {
                                        .fetches = kOpenQuestions};
   if (options.from == From::earliest) reader.start = 0;
   if (options.from == From::sequence) reader.start = options.from_sequence;
-  // All that the new incarnation has sent is new to who followed the one before.
-  if (reader.restarted) reader.start = 0;
   source.reader = std::make_unique<Source::Reader>(reader);
   source.tallied = {};
 }
@@ -40,16 +37,13 @@ void SubBase::Impl::resume(std::uint64_t id, Source& source) {
   if (!source.reader) return;
   source.finished = source.leaving = false;
   source.reader->resume();
-  // A publisher that is at its bound for us drops the PING that confirms them as well.
-  if (!source.confirmed) source.confirm_by = hub.loop().now() + source.confirm_wait;
+  source.confirmation.await(hub.loop().now());
   plan(id, source);
 }
 
 void SubBase::Impl::confirmed(std::uint64_t id, Source& source, const wire::Header& ping) {
   if (ping.epoch != source.epoch) return;
-  source.confirmed = true;
-  source.confirm_by = TimePoint::max();
-  source.confirm_wait = std::chrono::seconds(1);
+  source.confirmation.confirm();
   ++source.joins;
   source.reader->subscribed(ping.seq, hub.loop().now());
   pump(id);
@@ -255,7 +249,7 @@ void SubBase::Impl::plan(std::uint64_t id, Source& source) {
   const Peer* peer = hub.find(id);
   if (!peer || !peer->up()) return;  // resume() goes on
   TimePoint when = source.stalled ? TimePoint::max() : source.reader->next_tick();
-  if (!source.confirmed) when = std::min(when, source.confirm_by);
+  when = std::min(when, source.confirmation.next_tick());
   if (when >= source.timer_at) return;
   if (source.timer != 0) hub.loop().cancel(source.timer);
   source.timer_at = when;
@@ -266,11 +260,7 @@ void SubBase::Impl::plan(std::uint64_t id, Source& source) {
     Source& due = found->second;
     due.timer = 0;
     due.timer_at = TimePoint::max();
-    if (!due.confirmed && hub.loop().now() >= due.confirm_by) {
-      due.confirm_wait = std::min(2 * due.confirm_wait, kLongestConfirmWait);
-      due.confirm_by = hub.loop().now() + due.confirm_wait;
-      subscribe_anew(due);
-    }
+    if (due.confirmation.overdue(hub.loop().now())) subscribe_anew(due);
     pump(id);
   });
 }

@@ -10,6 +10,8 @@ std::string_view to_string(LinkKind kind) {
       return "push-pull";
     case LinkKind::requests:
       return "requests";
+    case LinkKind::pub_sub:
+      return "pub-sub";
   }
   return "unknown";
 }

@@ -54,7 +54,7 @@ void SimProcess::later(Duration span, void (SimProcess::*step)()) {
 World::World(const WorldOptions& options)
     : world_(options),
       random_(options.seed),
-      wires_(static_cast<std::size_t>(options.left) * options.right * 2) {}
+      wires_(static_cast<std::size_t>(options.left) * options.right * options.channels * 2) {}
 
 World::~World() = default;
 
@@ -75,7 +75,7 @@ bool World::loses(const SimMessage& message, Wire& wire) {
   if (chance(world_.faults.partition)) {
     fault("partition");
     wire.cut_until = now + random_.between(50ms, random_.chance(0.2) ? Duration(12s) : Duration(1s));
-    if (random_.chance(0.7)) this->wire(message.to, message.from).cut_until = wire.cut_until;
+    if (random_.chance(0.7)) this->wire(message.to, message.from, message.channel).cut_until = wire.cut_until;
   }
   const bool cut = faulty() && wire.cut_until > now;
   if (to.up() && !cut && !chance(world_.faults.loss)) return false;
@@ -93,7 +93,7 @@ bool World::transmit(SimMessage message) {
   const Faults& faults = world_.faults;
   const SimProcess& to = process(message.to);
   const TimePoint now = scheduler_.now();
-  Wire& wire = this->wire(message.from, message.to);
+  Wire& wire = this->wire(message.from, message.to, message.channel);
   if (message.connection != 0 && message.connection != wire.connection) return false;
   message.connection = wire.connection;
   ++messages_;
@@ -102,7 +102,7 @@ bool World::transmit(SimMessage message) {
   if (message.to_life == 0) message.to_life = to.life();
   if (message.batch) message.bytes = message.batch->bytes;
   if (loses(message, wire)) {
-    if (world_.connections) break_connection(message.from, message.to);
+    if (world_.connections && message.channel == 0) break_connection(message.from, message.to);
     return true;
   }
   TimePoint when = now + random_.between(faults.delay, 2 * faults.delay);
@@ -111,7 +111,8 @@ bool World::transmit(SimMessage message) {
     wire.free_at = std::max(wire.free_at, now) + Duration(message.bytes * 1000);
     when = std::max(when, wire.free_at);
   }
-  if (chance(faults.duplicate)) {
+  const bool ordered = message.ordered;
+  if (!ordered && chance(faults.duplicate)) {
     fault("doubled message");
     SimMessage copy = message;
     copy.copy = true;
@@ -119,7 +120,7 @@ bool World::transmit(SimMessage message) {
   }
   const auto shared = std::make_shared<const SimMessage>(std::move(message));
   const bool first = world_.connections && shared->kind == SimKind::hello;  // what follows it is behind it
-  if (!first && chance(faults.reorder)) {
+  if (!first && !ordered && chance(faults.reorder)) {
     fault("late message");
     arrive(when + random_.between(0ms, 30ms), shared);
     return true;
@@ -144,7 +145,7 @@ void World::deliver(const std::shared_ptr<const SimMessage>& message) {
   }
   // A network may reorder what is said between two HELLOs, as links of other kinds would; a connection does
   // not let anything that was said before a HELLO come behind it.
-  Wire& wire = this->wire(message->from, message->to);
+  Wire& wire = this->wire(message->from, message->to, message->channel);
   if (message->talk < wire.hellos_arrived) return;
   wire.hellos_arrived = message->talk;
   scheduler_.trace(mix(static_cast<std::uint64_t>(message->kind) << 56 |
@@ -273,7 +274,7 @@ void World::stay_at_rest() {
       problem(format("{} was at rest and began to move again", process->name()));
   }
   if (work_sent() != sent) problem(format("{} messages were sent after all was done", work_sent() - sent));
-  const std::uint64_t pairs = wires_.size() / 2;
+  const std::uint64_t pairs = std::uint64_t{world_.left} * world_.right;
   // A heartbeat a second and its answer, and a HELLO where a process has just come back.
   if (messages_ - messages > pairs * world_.quiet_messages)
     problem(format("{} messages in 3 s of rest", messages_ - messages));

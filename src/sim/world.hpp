@@ -43,6 +43,11 @@ enum class SimKind : std::uint8_t {
   request,
   reply,
   cancel,
+  subscribe,
+  live,
+  positions,
+  sync,
+  answer,
 };
 
 /// What a message carries beyond its header; what it is, its kind says.
@@ -61,6 +66,8 @@ struct SimMessage {
   std::uint64_t to_life = 0;     // 0: whoever is there
   std::uint64_t talk = 0;        // number of HELLOs before it, set by the network
   std::uint64_t connection = 0;  // that it came by, set by the network
+  std::uint32_t channel = 0;     // 1: the second one between these two, where there are two
+  bool ordered = false;          // by a connection that keeps order and doubles nothing
   bool copy = false;             // the second one of a doubled message
   std::uint64_t epoch = 0;
   std::uint64_t seq = 0;
@@ -133,6 +140,7 @@ struct WorldOptions {
   /// A lost message ends its connection, as in TCP: what the far end said by it is void, and what comes next
   /// comes from a stranger.
   bool connections = false;
+  std::uint32_t channels = 1;         ///< of a pair; a connection is what the first one has
   std::uint64_t quiet_messages = 16;  ///< of a pair in 3 s of rest, at most
 };
 
@@ -186,10 +194,12 @@ class World {
     std::uint64_t hellos_sent = 0, hellos_arrived = 0;
     std::uint64_t connection = 1;  // the same in both directions
   };
-  Wire& wire(std::uint32_t from, std::uint32_t to) {
+  Wire& wire(std::uint32_t from, std::uint32_t to, std::uint32_t channel = 0) {
     const std::uint32_t left = std::min(from, to);
     const std::uint32_t number = std::max(from, to) - world_.left;
-    return wires_[(static_cast<std::size_t>(left) * world_.right + number) * 2 + (from < to ? 0 : 1)];
+    const std::size_t pair =
+        (static_cast<std::size_t>(left) * world_.right + number) * world_.channels + channel;
+    return wires_[pair * 2 + (from < to ? 0 : 1)];
   }
   bool transmit(SimMessage message);
   bool loses(const SimMessage& message, Wire& wire);

@@ -294,3 +294,20 @@ TEST_CASE("sequences beyond all reason change nothing") {
 
   CHECK(rig.reader.complete());
 }
+
+TEST_CASE("who followed an earlier incarnation takes all that the next one has sent") {
+  ReplayReader<std::string> reader({.restarted = true});
+  const TimePoint now = TimePoint{} + 1h;
+  reader.resume();
+  reader.subscribed(7, now);
+  const auto step = reader.tick(now);
+  REQUIRE(step.join);
+  reader.position("a", 2);
+
+  reader.join_answered(step.join->number, 0, now);
+
+  CHECK(reader.last("a") == 0);
+  CHECK(reader.last("b") == std::nullopt);
+  CHECK(reader.arrive("a", 1, 1, true, now).verdict == ReplayReader<std::string>::Verdict::next);
+  CHECK(reader.last("a") == 1);
+}

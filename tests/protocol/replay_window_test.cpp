@@ -94,3 +94,59 @@ TEST_CASE("a resumed topic goes on with its sequence and retains nothing from be
   CHECK(window.position_at(0, 100) == 41);
   CHECK(window.position_at(0, 50) < 41);
 }
+
+TEST_CASE("who joins gets a place in each topic, or its kept value where something was sent before") {
+  Window window(1 << 20);
+  window.add(0, 1, 10, "a1");
+  window.add(0, 2, 10, "a2");
+  window.add(1, 1, 10, "b1");
+
+  CHECK(window.place_at(0, 1, false).position == 1);
+  CHECK_FALSE(window.place_at(0, 1, false).snapshot);
+  CHECK(window.place_at(0, 1, false).more);
+  CHECK(window.place_at(0, 1, true).snapshot);
+  CHECK_FALSE(window.place_at(0, 3, false).more);
+  CHECK(window.place_at(1, 1, true).position == 0);
+  CHECK_FALSE(window.place_at(1, 1, true).snapshot);  // it began later, and is whole
+}
+
+TEST_CASE("a topic that may have begun later gives its kept value when some of it has left") {
+  Window window(2 * kEach);
+  for (std::uint64_t seq = 1; seq <= 5; ++seq) window.add(0, seq, 10, "a");
+
+  const auto place = window.place_at(0, 0, true);
+
+  CHECK(place.position == 0);
+  CHECK(place.snapshot);
+}
+
+TEST_CASE("ranges are given in order, as far as the room goes") {
+  Window window(1 << 20);
+  for (std::uint64_t seq = 1; seq <= 9; ++seq) window.add(0, seq, 10, std::to_string(seq));
+  std::string given;
+  const auto give = [&](const Window::Batch& batch) {
+    given += batch.payload;
+    return batch.seq != 5;
+  };
+  const std::vector<Range> ranges{{2, 3}, {5, 6}, {8, 9}};
+
+  CHECK_FALSE(window.replay(0, ranges, 1 << 20, give).gone);
+  CHECK(given == "23589");  // nothing more of a range that ends early
+  given.clear();
+  (void)window.replay(0, ranges, 2, give);
+  CHECK(given == "2");
+}
+
+TEST_CASE("what begins before the window is gone, and nothing of it is given") {
+  Window window(2 * kEach);
+  for (std::uint64_t seq = 1; seq <= 5; ++seq) window.add(0, seq, 10, "a");
+  const std::vector<Range> ranges{{2, 5}};
+
+  const auto replayed = window.replay(0, ranges, 1 << 20, [](const Window::Batch&) -> bool {
+    FAIL("it gave something");
+    return false;
+  });
+
+  CHECK(replayed.gone);
+  CHECK(replayed.first_retained == 4);
+}

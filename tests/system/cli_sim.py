@@ -11,6 +11,22 @@ links:
   - {from: source.out, to: sink.in, pattern: push-pull, delivery: at-least-once}
 """
 
+OTHERS = """weft: 1
+name: others
+nodes:
+  client: {run: no-such-program, replicas: 2}
+  server: {run: no-such-program, replicas: 2}
+  hub: {run: no-such-program}
+  view: {run: no-such-program, replicas: 3}
+links:
+  - from: client.ask
+    to: server.answer
+    pattern: dealer-router
+    delivery: exactly-once
+    journal: {to: "no-such-folder/${node}-${replica}"}
+  - {from: hub.out, to: view.in, pattern: pub-sub, delivery: at-least-once, keep: last}
+"""
+
 
 def a_seed_of_the_simulator_can_be_run_again():
     many = weft("sim", "--seeds", "20", "--json")
@@ -22,6 +38,11 @@ def a_seed_of_the_simulator_can_be_run_again():
     equal(many.json()["seeds"], 20, "seeds")
     for name in ("events", "processed", "duplicated"):
         equal(once[name], again[name], name)
+    kinds = many.json()["kinds"]
+    equal(sorted(kinds), ["pub-sub", "push-pull", "requests"], "kinds")
+    for kind, counts in kinds.items():
+        check(counts["seeds"] >= 6, "%s has %r seeds" % (kind, counts["seeds"]))
+        check(counts["processed"] > 0, "%s has processed nothing" % kind)
 
 
 def the_links_of_a_file_are_simulated_without_their_programs():
@@ -39,6 +60,25 @@ def the_links_of_a_file_are_simulated_without_their_programs():
     check(link["faults"].get("lost message", 0) > 0, "no message was lost: %r" % link["faults"])
     contains(text.out, "source.out>sink.in: at-least-once", "the text")
     for word in ("processed", "virtual time", "wall time", "memory"):
+        contains(text.out, word, "the text")
+
+
+def requests_and_pub_sub_are_simulated_as_well():
+    path = file("all.yaml", OTHERS)
+
+    result = weft("sim", path, "--json")
+    text = weft("sim", path, "--faults", "none")
+
+    equal(result.code, 0, "exit code")
+    asks, follows = result.json()["links"]
+    equal(asks["problems"] + follows["problems"], [], "problems")
+    equal(asks["asked"], 1000, "asked")
+    check(asks["replied"] > 500, "only %r were answered" % asks["replied"])
+    equal(follows["published"], 1000, "published")
+    check(follows["applied"] > 500, "only %r were applied" % follows["applied"])
+    contains(text.out, "client.ask>server.answer: exactly-once", "the text")
+    contains(text.out, "hub.out>view.in: at-least-once, keeps last values", "the text")
+    for word in ("outcome unknown", "snapshots applied"):
         contains(text.out, word, "the text")
 
 

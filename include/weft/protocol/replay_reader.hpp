@@ -30,7 +30,7 @@ struct ReplayReaderOptions {
   std::optional<std::uint64_t> start = std::nullopt;
   bool from_oldest = false;   ///< what is gone before the first batch is not missed
   bool snapshots = false;     ///< ask for snapshots, at the start and where a range is gone
-  bool restarted = false;     ///< an earlier incarnation of the publisher was followed before
+  bool restarted = false;     ///< an earlier incarnation was followed before: `start` is 0, then
   std::uint32_t fetches = 4;  ///< questions at once
   Duration first_retry = std::chrono::seconds(1);
   Duration last_retry = std::chrono::seconds(5);
@@ -89,7 +89,10 @@ class ReplayReader {
     Payload payload;
   };
 
-  explicit ReplayReader(const ReplayReaderOptions& options) : options_(options) {}
+  explicit ReplayReader(const ReplayReaderOptions& options) : options_(options) {
+    // All that the new incarnation has sent is new to who followed the one before.
+    if (options_.restarted) options_.start = 0;
+  }
 
   // ---- the publisher's connection ----
 
@@ -138,6 +141,13 @@ class ReplayReader {
            ready_.empty();
   }
   [[nodiscard]] bool joined() const { return joined_; }
+  /// The last sequence of the topic that was handed on, covered by a snapshot or given up. nullopt: it is not
+  /// known where it begins.
+  [[nodiscard]] std::optional<std::uint64_t> last(std::string_view topic) const {
+    const auto found = topics_.find(topic);
+    if (found == topics_.end() || !found->second.cursor.placed()) return std::nullopt;
+    return found->second.cursor.last();
+  }
   [[nodiscard]] std::uint64_t held_bytes() const { return held_bytes_; }
   [[nodiscard]] std::uint64_t held_batches() const { return held_batches_; }
   [[nodiscard]] const ReplayCounts& counts() const { return counts_; }
@@ -147,7 +157,8 @@ class ReplayReader {
   struct Topic {
     TopicCursor<Payload> cursor;
     const std::string* name = nullptr;
-    bool fresh = true;  // nothing of it was applied
+    std::size_t index = 0;  // in the order in which topics came
+    bool fresh = true;      // nothing of it was applied
     bool reset = false;
     bool hole = false;
     bool overrun = false;  // its hole cannot be filled: a snapshot is to replace it
@@ -178,7 +189,12 @@ class ReplayReader {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
   };
-  using Queue = std::set<std::pair<TimePoint, Topic*>>;
+  struct Sooner {  // at the same time, in an order that is the same in every run
+    bool operator()(const std::pair<TimePoint, Topic*>& a, const std::pair<TimePoint, Topic*>& b) const {
+      return a.first != b.first ? a.first < b.first : a.second->index < b.second->index;
+    }
+  };
+  using Queue = std::set<std::pair<TimePoint, Topic*>, Sooner>;
 
   // The top half of the numbers is out of reach of an honest stream.
   static bool sane(std::uint64_t seq) { return seq < UINT64_MAX / 2; }

@@ -20,6 +20,7 @@ auto ReplayReader<P>::find_or_add(std::string_view name) -> Topic* {
   const auto added = topics_.emplace(std::string(name), Topic{}).first;
   Topic& topic = added->second;
   topic.name = &added->first;
+  topic.index = topics_.size();
   topic.back_off = options_.first_retry;
   topic.reset = options_.restarted;
   // Once all that existed has been named, another one is new, and begins at its beginning.

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <span>
 #include <utility>
 
 namespace weft::protocol {
@@ -99,6 +100,46 @@ class ReplayWindow {
     const auto after = std::partition_point(at.batches.begin(), at.batches.end(),
                                             [&](const Batch& batch) { return batch.number <= number; });
     return after == at.batches.end() ? at.last : after->seq - 1;
+  }
+  /// How a subscriber that joined when `number` batches had been published begins a topic.
+  struct Place {
+    std::uint64_t position = 0;  ///< where the topic stood then; 0: it began later, as far as can be told
+    bool snapshot = false;       ///< ... which its kept value takes the place of
+    bool more = false;           ///< the topic has sent something since
+  };
+  /// `kept`: there is a value that covers what was sent, and the subscriber wants it.
+  [[nodiscard]] Place place_at(std::uint32_t topic, std::uint64_t number, bool kept) const {
+    const std::uint64_t position = position_at(topic, number);
+    // A topic that began later is whole without its value, unless some of it has left.
+    const bool whole = position == 0 && first_retained(topic) == 1;
+    return {.position = position, .snapshot = kept && !whole, .more = last(topic) > position};
+  }
+
+  /// What a page of an answer spends beside the bytes of a batch.
+  static constexpr std::uint64_t kMessageCost = 128;
+
+  struct Replayed {
+    std::uint64_t first_retained = 1;
+    bool gone = false;  ///< what is asked for begins before that; nothing was given
+  };
+  /// Gives what is asked for to `give(batch)`, in order, until `room` bytes are spent or there is no more.
+  /// False from `give`: nothing more of this range.
+  template <class Give>
+  Replayed replay(std::uint32_t topic, std::span<const Range> ranges, std::uint64_t room,
+                  const Give& give) const {
+    Replayed out{.first_retained = first_retained(topic)};
+    out.gone =
+        !ranges.empty() && ranges.front().first < out.first_retained && ranges.front().first <= last(topic);
+    if (out.gone) return out;
+    for (const Range range : ranges) {
+      for (std::uint64_t seq = range.first; seq <= range.last && room != 0; ++seq) {
+        const Batch* batch = find(topic, seq);
+        if (!batch) break;
+        room -= std::min(room, batch->bytes + kMessageCost);
+        if (!give(*batch)) break;
+      }
+    }
+    return out;
   }
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
   [[nodiscard]] std::size_t batches() const { return order_.size(); }

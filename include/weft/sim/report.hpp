@@ -12,8 +12,8 @@
 
 namespace weft::sim {
 
-enum class LinkKind { push_pull, requests };
-inline constexpr unsigned kLinkKinds = 2;
+enum class LinkKind { push_pull, requests, pub_sub };
+inline constexpr unsigned kLinkKinds = 3;
 std::string_view to_string(LinkKind kind);
 /// What a seed of the self-test simulates.
 constexpr LinkKind kind_of_seed(std::uint64_t seed) {
