@@ -94,7 +94,8 @@ def _offered_millions(overflow, more=""):
         check(report["ok"], "the run failed: %r" % report)
         path = link(report, "source.out")
         equal((path["processed"] + path["dropped"], path["retained"]), (COUNT, 0), "processed and dropped, retained")
-        equal(path["received"], path["processed"], "received")
+        # At-least-once: what a receiver that was taken for dead had got may come to it again.
+        check(path["received"] >= path["processed"], "%(processed)d processed, %(received)d received" % path)
 
 
 def drop_newest_holds_no_more_than_its_capacity():

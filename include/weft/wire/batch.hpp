@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <weft/core/bytes.hpp>
@@ -94,13 +95,14 @@ struct RecordView {
 /// Nothing is allocated and no count is believed beyond the bytes that are there.
 [[nodiscard]] Rejection check_body(Bytes body, std::uint64_t count);
 
-/// Takes the first object off `rest`, which is (the end of) a body that check_body has accepted, and not
-/// empty.
+/// Takes the first object off `rest`, which is (the end of) a body that check_body has accepted. Empty, and
+/// so is `rest`: there is none, or the bytes have changed since.
 inline Bytes next_object(Bytes& rest) {
   Unpack in(rest);
-  const Bytes object = in.object().value_or(rest);  // bytes that have changed since are one odd record
-  rest = rest.subspan(object.size());
-  return object;
+  const auto object = in.object();
+  if (!object) return std::exchange(rest, Bytes{}).first(0);
+  rest = rest.subspan(object->size());
+  return *object;
 }
 
 /// Walks the records of a body that check_body has accepted. One in shared memory that its sender changes
