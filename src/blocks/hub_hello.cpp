@@ -147,9 +147,9 @@ std::optional<std::pair<wire::Code, std::string>> Hub::refuse_hello(const wire::
 
 void Hub::on_hello(Peer* peer, std::string_view routing_id, const wire::Header& h) {
   const bool from_router = !peer || peer->inbound;
-  if (!from_router && h.options.has(wire::Options::attempt) &&
-      !peer->expects(h.options.attempt_v, peer->met && h.epoch > peer->epoch))
-    return;
+  const bool lost_count = !from_router && h.options.has(wire::Options::first_retained) &&
+                          peer->lost_count(h.epoch, h.options.first_retained_v);
+  if (!from_router && h.options.has(wire::Options::attempt) && !peer->expects(h.options.attempt_v)) return;
   if (auto refusal = refuse_hello(h)) {
     ++counts_.rejected_peers;
     options_.log.warn(format("{}: refused a peer: {}", stream_, refusal->second));
@@ -172,7 +172,8 @@ void Hub::on_hello(Peer* peer, std::string_view routing_id, const wire::Header& 
   }
   // An outbound peer that was silent only may well be on the same connection still.
   bool new_connection =
-      !from_router && (peer->fresh || (!peer->up() && peer->session.state() != protocol::PeerState::suspect));
+      lost_count || (!from_router &&
+                     (peer->fresh || (!peer->up() && peer->session.state() != protocol::PeerState::suspect)));
   if (from_router) {
     peer = inbound_hello(routing_id, h, new_connection);
     if (!peer) return;
@@ -303,7 +304,9 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
     if (lender_ && (new_connection || restarted || !known)) lender_->renew(peer.id);
     send_hello(peer, o.has(wire::Options::attempt) ? o.attempt_v : 0U, accepted);
   } else {
-    peer.answered();
+    // A block that keeps its streams takes the first answer for all that were asked for.
+    const bool first_counts = client_.keeps_streams() || !o.has(wire::Options::attempt);
+    peer.answered(first_counts ? peer.hello_attempt : o.attempt_v);
   }
   auto action = peer.session.on_hello(loop_.now());
   plan_tick(peer.session.next_tick());

@@ -12,6 +12,12 @@ std::uint32_t PeerLanes::say_hello() {
   return hello_attempt;
 }
 
+void PeerLanes::answered(std::uint32_t attempt) {
+  hello_answered = attempt;
+  // The newest of those up to there speaks for what was said later with nothing sent between.
+  while (hello_marks.size() > 1 && hello_marks[1].first <= attempt) hello_marks.erase(hello_marks.begin());
+}
+
 SendLane::Lost PeerLanes::meet_receiver(std::uint64_t accepted, std::optional<std::uint32_t> attempt,
                                         bool gone, Credit credit) {
   // What had been sent when the HELLO was said that this one answers.
@@ -35,7 +41,7 @@ PeerLanes::Met PeerLanes::meet_sender(std::uint64_t epoch, std::uint64_t first_r
   if (in.begin(epoch) != ReceiveLane::Verdict::accept) return met;
   if (fresh) settled = 0;
   if (!fresh) met.missed = in.missing_until(before);
-  if (answer && in.last() > before) {
+  if (answer && lost_count(epoch, first_retained)) {
     in = ReceiveLane();
     (void)in.begin(epoch);
     settled = std::min(settled, before);

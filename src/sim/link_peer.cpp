@@ -33,6 +33,7 @@ bool LinkProcess::send_to(LinkPeer& peer, SimMessage message) {
 
 void LinkProcess::say_hello(LinkPeer& peer, std::uint32_t attempt, std::uint64_t accepted) {
   (void)send_to(peer, {.kind = SimKind::hello,
+                       .ordered = true,
                        .seq = accepted,
                        .first_retained = peer.lanes.out.last_sent() + 1,
                        .credit = peer.lanes.hello_credit(),
@@ -56,9 +57,10 @@ void LinkProcess::act(LinkPeer& peer, const protocol::Session::Action& action) {
 bool LinkProcess::meet(LinkPeer& peer, const SimMessage& message) {
   const bool outbound = peer.initiator;
   const bool later = peer.met && message.epoch > peer.epoch;
-  if (outbound && !peer.lanes.expects(message.attempt, later)) return false;
+  const bool lost_count = outbound && peer.lanes.lost_count(message.epoch, message.first_retained);
+  if (outbound && !peer.lanes.expects(message.attempt)) return false;
   if (peer.met && message.epoch < peer.epoch) return false;  // it has been replaced
-  bool renewed = outbound && !peer.up() && peer.session.state() != PeerState::suspect;
+  bool renewed = lost_count || (outbound && !peer.up() && peer.session.state() != PeerState::suspect);
   if (!outbound) {
     if (std::exchange(peer.gone, false)) act(peer, {.became_dead = true});
     renewed = peer.connection != message.connection;
@@ -77,7 +79,7 @@ bool LinkProcess::meet(LinkPeer& peer, const SimMessage& message) {
   const auto met = peer.lanes.meet_sender(message.epoch, message.first_retained, outbound);
   peer.met = true;
   if (outbound) {
-    peer.lanes.answered();
+    peer.lanes.answered(message.attempt);
   } else {
     say_hello(peer, message.attempt, met.accepted);
   }

@@ -83,7 +83,8 @@ void SimPublisher::ping_all() {
 /// on reaches the subscriber, or is missed by it.
 void SimPublisher::on_subscribe(const SimMessage& message) {
   active_[message.from] = message.from_life;
-  send_data(message.from, {.kind = SimKind::ping, .seq = retained_->number(), .attempt = message.attempt});
+  send_data(message.from,
+            {.kind = SimKind::ping, .ordered = true, .seq = retained_->number(), .attempt = message.attempt});
 }
 
 // ---- sessions ----

@@ -71,7 +71,8 @@ void SimSubscriber::on_down(LinkPeer& peer, bool restarted) {
 
 void SimSubscriber::subscribe(LinkPeer& peer, Source& source) {
   source.own = ++joins_;
-  (void)send({.kind = SimKind::subscribe, .to = peer.process, .channel = 1, .attempt = source.own});
+  (void)send(
+      {.kind = SimKind::subscribe, .to = peer.process, .channel = 1, .ordered = true, .attempt = source.own});
 }
 
 void SimSubscriber::follow(Source& source) {

@@ -119,8 +119,7 @@ bool World::transmit(SimMessage message) {
     arrive(when + random_.between(0ms, 30ms), std::make_shared<const SimMessage>(std::move(copy)));
   }
   const auto shared = std::make_shared<const SimMessage>(std::move(message));
-  const bool first = world_.connections && shared->kind == SimKind::hello;  // what follows it is behind it
-  if (!first && !ordered && chance(faults.reorder)) {
+  if (!ordered && chance(faults.reorder)) {
     fault("late message");
     arrive(when + random_.between(0ms, 30ms), shared);
     return true;

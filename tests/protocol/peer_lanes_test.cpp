@@ -10,25 +10,36 @@ constexpr Credit kWindow{1000, 10};
 
 }  // namespace
 
-TEST_CASE("the first answer to a HELLO counts, those to earlier ones are late") {
+TEST_CASE("each HELLO is answered once, and not behind a later one") {
   PeerLanes lanes(1, kWindow);
   CHECK(lanes.say_hello() == 1);
   CHECK(lanes.say_hello() == 2);
+  CHECK(lanes.say_hello() == 3);
 
-  CHECK(lanes.expects(1, false));
-  lanes.answered();
+  lanes.answered(2);
 
-  CHECK_FALSE(lanes.expects(2, false));
-  CHECK_FALSE(lanes.expects(3, true));  // never said
+  CHECK_FALSE(lanes.expects(1));
+  CHECK_FALSE(lanes.expects(2));
+  CHECK(lanes.expects(3));
+  CHECK_FALSE(lanes.expects(4));  // never said
 }
 
-TEST_CASE("a late answer counts when the peer has begun a later epoch since the first one") {
+TEST_CASE("a second answer loses what was sent before its HELLO was said, and no more") {
   PeerLanes lanes(1, kWindow);
   (void)lanes.say_hello();
   (void)lanes.say_hello();
-  lanes.answered();
+  (void)lanes.meet_receiver(0, 1, true, kWindow);
+  lanes.answered(1);
+  lanes.out.send(100, 1);  // behind the second HELLO
+  (void)lanes.say_hello();
+  lanes.out.send(100, 1);  // behind the third one
 
-  CHECK(lanes.expects(2, true));
+  CHECK(lanes.meet_receiver(0, 2, true, kWindow).batches == 0);
+  lanes.answered(2);
+  CHECK(lanes.meet_receiver(0, 3, true, kWindow).batches == 1);
+  lanes.answered(3);
+
+  CHECK(lanes.out.outstanding() == 1);
 }
 
 TEST_CASE(
@@ -81,6 +92,17 @@ TEST_CASE("a sender that has lost count in its epoch is followed by who asked it
 
   CHECK(lanes.in.last() == 50);
   CHECK(lanes.settled == 50);
+}
+
+TEST_CASE("an answer of a sender that has lost count is told from one that has not") {
+  PeerLanes lanes(1, kWindow);
+  (void)lanes.meet_sender(7, 1, true);
+  REQUIRE(lanes.count(7, 20));
+
+  CHECK(lanes.lost_count(7, 1));
+  CHECK(lanes.lost_count(7, 20));
+  CHECK_FALSE(lanes.lost_count(7, 21));
+  CHECK_FALSE(lanes.lost_count(8, 1));  // a later epoch counts anew
 }
 
 TEST_CASE("a HELLO that is said again moves nothing back at who answers it") {

@@ -27,16 +27,19 @@ struct PeerLanes {
 
   /// The number of the HELLO that is said now.
   std::uint32_t say_hello();
-  /// An answer to that HELLO counts: it is one of ours, and the first one; or the peer has begun a later
-  /// epoch
-  /// (`later`) since it answered, which nothing else will say.
-  [[nodiscard]] bool expects(std::uint32_t attempt, bool later) const {
-    return attempt <= hello_attempt && (attempt > hello_answered || later);
+  /// An answer to that HELLO counts: it is one of ours, and later than the one that counted last. What was
+  /// said again before an answer came may be answered by another connection, or by another life of the peer.
+  [[nodiscard]] bool expects(std::uint32_t attempt) const {
+    return attempt > hello_answered && attempt <= hello_attempt;
   }
-  void answered() {
-    hello_answered = hello_attempt;
-    hello_marks.clear();
+  /// The answer to our HELLO says that it comes behind fewer messages of that epoch than have arrived. A
+  /// connection keeps order, so its sender has lost count: it was restarted, with the epoch of its journal,
+  /// and has heard of what had arrived when our HELLO was said.
+  [[nodiscard]] bool lost_count(std::uint64_t epoch, std::uint64_t first_retained) const {
+    return epoch == in.epoch() && first_retained != 0 && first_retained - 1 < in.last();
   }
+  /// The answer to that HELLO has been taken.
+  void answered(std::uint32_t attempt);
 
   /// We send to it: what was on its way is lost with its connection, and credit begins anew. `accepted`: what
   /// it says it has got. `attempt`: of the HELLO that this one answers. `gone`: the connection is another
@@ -60,10 +63,8 @@ struct PeerLanes {
     std::uint64_t missed = 0;
   };
   /// It sends to us, from `first_retained` on (0: it does not say). `accepted` does not count what is skipped
-  /// here, because the sender must not take that for accepted. `answer`: to our HELLO. It came behind all
-  /// that was sent by this connection, so a lower number than has arrived is that of a sender that has lost
-  /// count: a restarted one, with the epoch of its journal, that heard of what had arrived when our HELLO was
-  /// said.
+  /// here, because the sender must not take that for accepted. `answer`: to our HELLO; then a sender that has
+  /// lost count is followed.
   Met meet_sender(std::uint64_t epoch, std::uint64_t first_retained, bool answer);
 
   /// So many replies of that epoch have come, and count as arrived. False: the epoch is over.
