@@ -19,16 +19,17 @@ void RouterBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
     return hub.reject(why, &peer);
   }
   if (header.seq > UINT64_MAX / 2) return hub.reject(wire::Rejection::unexpected, &peer);
-  // A peer that ignores its credit would fill the memory of this one. But what is asked again after a
-  // reconnection has numbers that were acknowledged before, and so no credit that could hold it back: it is
-  // no crime, and comes again.
+  // A peer that ignores its credit would fill the memory of this one.
+  if (!window && peer.overfull()) return hub.reject(wire::Rejection::too_large, &peer);
+  if (!accept(peer, header)) return;
+  peer.in.skip_to(header.seq + count - 1);
+  // What is asked again after a reconnection has numbers that were acknowledged before, and so no credit that
+  // could hold it back: it is no crime, and comes again. It counts as arrived, or its asker would be short of
+  // that credit for ever.
   if (peer.overfull()) {
-    if (!window) return hub.reject(wire::Rejection::too_large, &peer);
     ++hub.counts().dropped_records;
     return;
   }
-  if (!accept(peer, header)) return;
-  peer.in.skip_to(header.seq + count - 1);
   auto hold = std::make_shared<RequestHold>();
   std::uint64_t bytes = 0;
   for (std::size_t i = at; i < message.size(); ++i) bytes += message[i].size();

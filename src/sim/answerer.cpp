@@ -157,7 +157,12 @@ void SimAnswerer::on_message(const SimMessage& message) {
 
 void SimAnswerer::on_request(LinkPeer& peer, const SimMessage& message) {
   const auto& body = static_cast<const RequestBody&>(*message.body);
-  if (message.epoch != peer.epoch || peer.lanes.overfull()) return;
+  if (message.epoch != peer.epoch) return;
+  if (peer.lanes.overfull()) {
+    // Dropped, but not for the asker's credit: out of it, it could not even ask again.
+    peer.lanes.in.skip_to(message.seq + body.requests.size() - 1);
+    return;
+  }
   const bool meant = body.stream_epoch == epoch_ || world_.options().bug == RequestBug::ignore_epoch;
   if (!meant) return (void)send_to(peer, {.kind = SimKind::nack_retry});
   if (message.first_retained > message.seq) {

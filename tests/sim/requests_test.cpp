@@ -49,6 +49,13 @@ TEST_CASE("one seed reproduces a run of requests exactly, and another one is ano
   }
 }
 
+TEST_CASE("what a router drops for want of room costs its asker no credit") {
+  // The asker was out of credit for good, and the last request could not be sent.
+  const RequestReport report = run_requests(request_options_of_seed(126793));
+
+  for (const std::string& problem : report.problems) CHECK_MESSAGE(false, problem);
+}
+
 TEST_CASE("without faults every request is sent once, done once and answered") {
   for (const bool journal : {false, true}) {
     for (const Delivery delivery : {Delivery::at_least_once, Delivery::exactly_once}) {
