@@ -132,14 +132,15 @@ Value Guest::ask(const Value& question, Deadline deadline) {
   bool done = false;
   Value answer;
   std::string failure;
-  std::optional<Error> refusal;
+  std::optional<Errc> refused;
   control_.request_packed(message.view(), deadline, [&](Reply<RawRecord>& reply) {
     done = true;
     if (reply.ok()) {
       answer = control::unpack(*reply.record).value_or(Value::map());
     } else if (reply.outcome == Outcome::remote_error) {
       const bool misused = reply.code == wire::Code::failed || reply.code == wire::Code::bad_request;
-      refusal.emplace(misused ? Errc::invalid_argument : Errc::not_found, reply.text);
+      refused = misused ? Errc::invalid_argument : Errc::not_found;
+      failure = reply.text;
     } else {
       failure = reply.text.empty() ? std::string(to_string(reply.outcome)) : reply.text;
     }
@@ -147,7 +148,7 @@ Value Guest::ask(const Value& question, Deadline deadline) {
   while (!done) {
     if (!loop_.run_until([&] { return done; }, deadline)) break;
   }
-  if (refusal) throw *refusal;
+  if (refused) throw Error(*refused, failure);
   if (!done || !failure.empty()) {
     throw Error(Errc::timed_out, format("the launcher of {} does not answer{}", target_.run.id,
                                         failure.empty() ? "" : ": " + failure));

@@ -30,7 +30,7 @@ class RequestBook {
       node.mapped() = std::move(entry);
       requests_.insert(std::move(node));
     }
-    by_deadline_.push_back({deadline.point(), number});
+    by_deadline_.emplace_back(deadline.point(), number);
     std::push_heap(by_deadline_.begin(), by_deadline_.end(), std::greater<>());
     if (by_deadline_.size() > 2 * requests_.size() + kSpare) forget_ended();
   }
