@@ -232,7 +232,10 @@ WEFT_CONFORMS("sessions: a sender that ignores its credit is bounded, and the ot
   rude.hello("push");
   for (std::uint64_t seq = 1; seq <= 40; ++seq) rude.data(seq, 1000);
 
-  REQUIRE(eventually(loop, [&] { return rejected(pull, wire::Rejection::too_large) > 30; }));
+  REQUIRE(eventually(loop, [&] {
+    return pull.stats().received_batches + rejected(pull, wire::Rejection::too_large) == 40;
+  }));
+  CHECK(rejected(pull, wire::Rejection::too_large) > 30);
   CHECK(pull.stats().received_bytes <= 3 * 4096);
   Push<> push(loop, {.name = "out", .connect = pull.endpoints()});
   REQUIRE(push.wait_for_peers(1, soon()));
