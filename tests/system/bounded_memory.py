@@ -123,6 +123,7 @@ def block_holds_its_program_up():
 
 def fail_ends_its_program_with_the_capacity_full():
     with _Stopped("fail") as run:
+        wait_for(lambda: not os.path.exists("/proc/%d" % run.pids[0]), "the end of the source")
         result = run.finish()
         report = result.json()
         equal(result.code, 1, "exit code")
