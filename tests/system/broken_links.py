@@ -103,7 +103,7 @@ def _report(what, times):
 
 
 def connections_that_are_reset_lose_nothing():
-    with _Broken("reset", 20000, 10000, reset="2%") as link:
+    with _Broken("reset", 40000, 10000, reset="2%") as link:
         _report("longest pause", [link.longest_pause(18000)])
         # A sink that has all it wants goes, and a source that did not hear its last word would wait for another.
         link.proxy("clear")
