@@ -8,7 +8,6 @@
 namespace weft::blocks {
 namespace {
 
-constexpr Duration kRetrySend = std::chrono::milliseconds(10);
 // A receiver whose connection broke may be back at once; its batches go elsewhere when it is not.
 constexpr Duration kReconnectGrace = std::chrono::seconds(1);
 
@@ -356,7 +355,7 @@ bool ReliablePush::send(Peer& peer, std::uint32_t lane, const protocol::Outbox::
   const auto status = hub_.send(peer, frames);
   if (status != transport::SendStatus::sent) {
     if (lent) hub_.take_back(peer);
-    if (status == transport::SendStatus::would_block) plan(hub_.loop().now() + kRetrySend);
+    if (status == transport::SendStatus::would_block) plan(hub_.loop().now() + kRetrySendAfter);
     return false;
   }
   if (tap) tap(true, peer.node, parcel.body.view(), parcel.count);
