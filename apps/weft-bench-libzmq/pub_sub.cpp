@@ -8,12 +8,15 @@ Figures publish(Context& context, const Work& work, const Say& say) {
   Socket socket(context, ZMQ_XPUB, work);
   socket.set(ZMQ_XPUB_NODROP, 1);
   socket.set(ZMQ_XPUB_VERBOSE, 1);  // every subscription is told, not only the first one of a topic
+  const bool watched = work.transport != "inproc";
+  if (watched) socket.watch_peers(context);
   socket.bind(work.endpoint, say);
   Message subscription;
   for (std::uint64_t i = 0; i < work.peers; ++i) subscription.receive(socket);
   Sender sender(context, work);
   Figures figures;
   for (std::uint64_t i = 0; i < work.count; ++i) figures.written += sender.send(socket, i);
+  if (watched) socket.until_left(work.peers);
   return figures;
 }
 

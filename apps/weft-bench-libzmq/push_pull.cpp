@@ -34,25 +34,34 @@ Figures pull(Context& context, const Work& work, const Say& say, const Read& rea
   return figures;
 }
 
-Figures push(Context& context, const Work& work) {
+/// Connects a sender, sends all, and stays until it has been read.
+template <class SendAll>
+Figures connected(Context& context, const Work& work, const SendAll& send_all) {
   Socket socket(context, ZMQ_PUSH, work);
+  const bool watched = work.transport != "inproc";
+  if (watched) socket.watch_peers(context);
   socket.connect(work.endpoint);
-  Sender sender(context, work);
   Figures figures;
-  for (std::uint64_t i = 0; i < work.count; ++i) figures.written += sender.send(socket, i);
+  send_all(socket, figures);
+  if (watched) socket.until_left(1);
   return figures;
 }
 
+Figures push(Context& context, const Work& work) {
+  Sender sender(context, work);
+  return connected(context, work, [&](Socket& socket, Figures& figures) {
+    for (std::uint64_t i = 0; i < work.count; ++i) figures.written += sender.send(socket, i);
+  });
+}
+
 Figures typed_push(Context& context, const Work& work) {
-  Socket socket(context, ZMQ_PUSH, work);
-  socket.connect(work.endpoint);
-  Figures figures;
   Order order;
-  for (std::uint64_t i = 0; i < work.count; ++i) {
-    figures.written += bench::fill_order(order, i);
-    socket.send(&order, sizeof order);
-  }
-  return figures;
+  return connected(context, work, [&](Socket& socket, Figures& figures) {
+    for (std::uint64_t i = 0; i < work.count; ++i) {
+      figures.written += bench::fill_order(order, i);
+      socket.send(&order, sizeof order);
+    }
+  });
 }
 
 std::uint64_t read_order(Message& message) {

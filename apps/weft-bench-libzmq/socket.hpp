@@ -2,6 +2,7 @@
 // are a user's program, not a part of Weft: that is why they call libzmq themselves.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <string>
 
@@ -49,7 +50,10 @@ class Socket {
     for (const int option : {ZMQ_SNDHWM, ZMQ_RCVHWM}) set(option, static_cast<int>(work.high_water));
     for (const int option : {ZMQ_RCVTIMEO, ZMQ_SNDTIMEO, ZMQ_LINGER}) set(option, patience);
   }
-  ~Socket() { zmq_close(socket_); }
+  ~Socket() {
+    if (events_ != nullptr) zmq_close(events_);
+    zmq_close(socket_);
+  }
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
 
@@ -70,11 +74,32 @@ class Socket {
     zmq_getsockopt(socket_, ZMQ_FD, &fd, &length);
     return fd;
   }
+  /// For one-way senders over tcp and ipc, before bind or connect: until_left() will be called. A lingering
+  /// close is not enough: when the end of a unix socket comes while the receiver is at its high-water mark,
+  /// libzmq 4.3.4 forgets what it has not read yet.
+  void watch_peers(Context& context) {
+    static std::atomic<unsigned> number = 0;
+    const std::string endpoint = "inproc://events-" + std::to_string(number++);
+    check(zmq_socket_monitor(socket_, endpoint.c_str(), ZMQ_EVENT_DISCONNECTED) == 0, "monitor");
+    events_ = zmq_socket(context.get(), ZMQ_PAIR);
+    check(events_ != nullptr, "socket");
+    const int patience = 30'000;
+    zmq_setsockopt(events_, ZMQ_RCVTIMEO, &patience, sizeof patience);
+    check(zmq_connect(events_, endpoint.c_str()) == 0, "connect");
+  }
+  /// Waits until so many peers have closed, which they do when they have read everything.
+  void until_left(std::uint64_t peers) {
+    constexpr int kFrames = 2;  // of an event
+    for (std::uint64_t frames = 0; frames < kFrames * peers; ++frames) {
+      check(zmq_recv(events_, nullptr, 0, 0) >= 0, "waiting for the other end to close");
+    }
+  }
   void send(const void* data, std::size_t size) { check(zmq_send(socket_, data, size, 0) >= 0, "send"); }
   void* get() { return socket_; }
 
  private:
   void* socket_;
+  void* events_ = nullptr;
 };
 
 class Message {
