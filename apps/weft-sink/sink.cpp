@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
 #include <weft/journal/journal.hpp>
 #include <weft/program/records.hpp>
@@ -14,6 +15,7 @@ namespace {
 
 constexpr std::string_view kSpace = "sink";
 constexpr std::size_t kMostTopics = 1000;  // told apart in the result
+constexpr Duration kFirstCommit = std::chrono::seconds(10);
 
 }  // namespace
 
@@ -58,13 +60,24 @@ void Sink::go_on_from_commit(const program::Options& options) {
   if (!options.boolean("quiet")) {
     out_.emplace(options.text("output"), options.boolean("append") || kept.has_value());
   }
-  if (!kept) return;
+  if (!kept) return commit_beginning();
   wire::Unpack in{Bytes(*kept)};
   if (in.array() != 2U) throw Error(Errc::io, "the sink's state in its journal cannot be read");
   committed_bytes_ = in.uint().value_or(0);
   const std::uint64_t entries = in.uint().value_or(0);
   if (out_) out_->cut(committed_bytes_);
   if (ledger_) ledger_->cut(entries);
+}
+
+// Durable before the first record is taken: a death before the first commit shall find where to cut as well.
+void Sink::commit_beginning() {
+  if (!journal_) return;
+  commit();
+  const bool submitted = journal_->submit() == CommitStatus::ok;
+  if (submitted && journal_->wait_durable(journal_->submitted(), Deadline::after(kFirstCommit))) return;
+  const std::string why = journal_->no_space() ? "there is no room on its disk" : "its disk does not answer";
+  throw Error(Errc::io,
+              format("{}: no first commit: {}", journal_->path(), journal_->failure().value_or(why)));
 }
 
 // Runs behind the last record of a batch, before its acknowledgement is committed.

@@ -111,8 +111,10 @@ void Launcher::stop_now() {
   impl_->kill_all();
 }
 bool Launcher::signal(const topology::NodeId& node, int number) {
-  const Managed* managed = impl_->find(node.text());
+  Managed* managed = impl_->find(node.text());
   if (!managed || !managed->process) return false;
+  // Its end is seen later; a run that waits for restarts must not take it for alive until then.
+  if (number == SIGKILL) managed->dying = true;
   managed->process->signal_group(number);
   return true;
 }
@@ -180,6 +182,7 @@ void Launcher::Impl::start(Managed& node) {
   node.epoch = std::max(node.epoch + 1, wall_micros());
   node.endpoints.clear();
   node.ready = !node.program.describes;  // what says nothing is ready when it runs
+  node.dying = false;
   node.state = "started";
   node.last_word = false;
   node.reason.clear();
@@ -368,7 +371,7 @@ void Launcher::Impl::check_over() {
   const bool mains_done =
       std::ranges::all_of(nodes, [&](const auto& node) { return !node->plan->main || has_ended(node); });
   if (!any_main || !mains_done) return;
-  const auto is_back = [&](const auto& node) { return has_ended(node) || node->ready; };
+  const auto is_back = [&](const auto& node) { return has_ended(node) || (node->ready && !node->dying); };
   if (options.wait_for_restarts && go && !std::ranges::all_of(nodes, is_back)) return;
   drain("the main nodes have ended");
 }

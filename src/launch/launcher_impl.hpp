@@ -40,6 +40,7 @@ struct Managed {
   bool ready = false;
   bool told_to_stop = false;
   bool killed = false;
+  bool dying = false;  // SIGKILL is on its way to it
   bool ok = false;
   Ending ending;
   double cpu_seconds = 0;

@@ -231,6 +231,30 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("a run that waits for restarts waits for one whose death it has not seen yet") {
+  Watched run;
+  const auto plan = scripts("lifetime: finite, args: [-c, 'exit 0']",
+                            "lifetime: service, restart: on-failure, args: [-c, '" + kWait + "']");
+  Loop loop;
+  Launcher* launcher = nullptr;
+  LaunchOptions options = run.options();
+  options.first_back_off = 1ms;
+  options.wait_for_restarts = true;
+  const auto note = options.on_state;
+  options.on_state = [&](const topology::NodeId& id, std::string_view state, std::string_view text) {
+    note(id, state, text);
+    // Whether the run is over is judged behind this very call.
+    if (id.name == "source" && state == "stopped") CHECK(launcher->signal({"sink", 0}, SIGKILL));
+  };
+  Launcher made(loop, plan, std::move(options));
+  launcher = &made;
+
+  const RunReport report = made.run();
+
+  CHECK(report.ok);
+  CHECK(node_of(report, "sink/0").restarts == 1);
+}
+
 TEST_CASE("a peer that never speaks is named when the start limit is over") {
   Watched run;
   const auto plan = plan_of(

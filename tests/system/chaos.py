@@ -127,6 +127,29 @@ def a_pipeline_of_transactions_has_the_result_of_a_run_without_faults():
     equal(numbers, list(range(RECORDS)), "the numbers in the sink's file")
 
 
+def what_a_sink_wrote_before_its_first_commit_is_cut_off():
+    text = """
+weft: 1
+name: first
+params: {lines: none}
+nodes:
+  source: {run: weft-exec, lifetime: finite, with: {command: "cat ${lines}"}}
+  sink: {run: weft-sink, with: {output: first.jsonl, append: true}}
+links:
+  - {from: source.out, to: sink.in, pattern: push-pull, delivery: exactly-once,
+     journal: {from: first/source, to: first/sink}}
+"""
+    topology_file, out = file("first.yaml", text), os.path.join(WORK, "first.jsonl")
+    file("first.jsonl", '{"n":0}\n')  # of somebody else, before the first start
+    equal(up(topology_file, "--set", "lines=" + file("none.jsonl", ""))["code"], 0, "exit code of a run without records")
+    with open(out, "a") as opened:
+        opened.write('{"n":1}\n')  # as if it had been killed behind the record and before the commit
+    some = file("some.jsonl", '{"n":1}\n{"n":2}\n')
+    equal(up(topology_file, "--set", "lines=" + some)["code"], 0, "exit code of a run with records")
+    with open(out) as opened:
+        equal([json.loads(line)["n"] for line in opened], [0, 1, 2], "the numbers in the sink's file")
+
+
 def at_least_once_yaml_keeps_its_promise():
     ledger, _ = _account(weft("chaos", topology("at-least-once"), "--json", "--set", "records=%d" % RECORDS, "--set",
                               "rate=%d" % (RECORDS // 2), "--kill", "sink", "--every", "200ms"))
