@@ -77,7 +77,7 @@ WEFT_CONFORMS("replay: what a slow subscriber missed it fetches, and gets every 
   REQUIRE(pub.wait_for_peers(1, soon()));
 
   sub.pause(true);
-  const std::uint64_t sent = 20'000;  // far beyond what high-water marks and kernel hold
+  const std::uint64_t sent = kMany;
   number(pub, 0, sent, 2000);
   sub.pause(false);
   REQUIRE(eventually(loop, [&] { return follower.records == sent; }));

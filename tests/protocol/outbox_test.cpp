@@ -252,7 +252,8 @@ TEST_CASE("a restored sender asks before it sends, and leaves the places of what
   CHECK(bench.outbox.empty());
 }
 
-TEST_CASE("a lane whose first batch is never processed does not grow for ever") {
+TEST_CASE("a lane whose first batch is never processed does not grow for ever" *
+          doctest::test_suite("slow")) {
   Bench bench;
   const auto lane = bench.join("a", {.bytes = 1000, .batches = 10});
   bench.accept();

@@ -101,7 +101,8 @@ TEST_CASE("under every fault at once, late subscribers end with the last values 
   CHECK(report.faults.at("killed") + report.faults.at("power failed") > 4);
 }
 
-TEST_CASE("the simulator finds a subscriber that applies live batches before a hole is filled") {
+TEST_CASE("the simulator finds a subscriber that applies live batches before a hole is filled" *
+          doctest::test_suite("slow")) {
   PubSubOptions options;
   options.faults.loss = 0.02;
 
@@ -111,7 +112,8 @@ TEST_CASE("the simulator finds a subscriber that applies live batches before a h
   CHECK(found.without == 0);
 }
 
-TEST_CASE("the simulator finds a subscriber that ignores its publisher's new epoch") {
+TEST_CASE("the simulator finds a subscriber that ignores its publisher's new epoch" *
+          doctest::test_suite("slow")) {
   PubSubOptions options{.batches = 4000};
   options.faults.crash = 0.001;
 
@@ -121,7 +123,8 @@ TEST_CASE("the simulator finds a subscriber that ignores its publisher's new epo
   CHECK(found.without == 0);
 }
 
-TEST_CASE("the simulator finds a publisher that forgets where topics stood when a subscriber came") {
+TEST_CASE("the simulator finds a publisher that forgets where topics stood when a subscriber came" *
+          doctest::test_suite("slow")) {
   PubSubOptions options{.late = true};
   options.faults.delay = 20ms;
   options.faults_for = 1s;
@@ -132,7 +135,8 @@ TEST_CASE("the simulator finds a publisher that forgets where topics stood when 
   CHECK(found.without == 0);
 }
 
-TEST_CASE("the simulator finds a publisher whose snapshots claim a batch too much") {
+TEST_CASE("the simulator finds a publisher whose snapshots claim a batch too much" *
+          doctest::test_suite("slow")) {
   PubSubOptions options{.keep_last = true, .late = true};
   options.faults_for = 1s;
 
@@ -142,7 +146,7 @@ TEST_CASE("the simulator finds a publisher whose snapshots claim a batch too muc
   CHECK(found.without == 0);
 }
 
-TEST_CASE("five hundred subscribers fit in one run") {
+TEST_CASE("five hundred subscribers fit in one run" * doctest::test_suite("slow")) {
   PubSubOptions options{.subscribers = 500, .batches = 500};
   options.faults = parse_faults("loss=0.01,duplicate=0.01,reorder=0.05,crash=0.0001");
 

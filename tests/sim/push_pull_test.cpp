@@ -110,7 +110,8 @@ TEST_CASE("the simulator finds a sender that forgets to take a new epoch") {
   CHECK(found.without == 0);
 }
 
-TEST_CASE("the simulator finds a receiver that drops the ranges of its acknowledgements") {
+TEST_CASE("the simulator finds a receiver that drops the ranges of its acknowledgements" *
+          doctest::test_suite("slow")) {
   PushPullOptions options;
   options.faults.loss = 0.05;
 
@@ -120,7 +121,7 @@ TEST_CASE("the simulator finds a receiver that drops the ranges of its acknowled
   CHECK(found.without == 0);
 }
 
-TEST_CASE("a thousand workers fit in one run") {
+TEST_CASE("a thousand workers fit in one run" * doctest::test_suite("slow")) {
   PushPullOptions options{.senders = 1000, .receivers = 2, .records = 10'000};
   options.faults = parse_faults("loss=0.01,duplicate=0.01,reorder=0.05,crash=0.0005");
 

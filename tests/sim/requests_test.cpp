@@ -103,7 +103,7 @@ TEST_CASE("a journal at the answerer lets askers know what became of more reques
   CHECK(with.unknown < without.unknown);
 }
 
-TEST_CASE("the simulator finds a router that forgets its replies") {
+TEST_CASE("the simulator finds a router that forgets its replies" * doctest::test_suite("slow")) {
   RequestOptions options{.delivery = Delivery::exactly_once};
   options.faults.loss = 0.02;
 
@@ -113,7 +113,8 @@ TEST_CASE("the simulator finds a router that forgets its replies") {
   CHECK(found.without == 0);
 }
 
-TEST_CASE("the simulator finds an asker that tries another replica under exactly-once") {
+TEST_CASE("the simulator finds an asker that tries another replica under exactly-once" *
+          doctest::test_suite("slow")) {
   RequestOptions options{.delivery = Delivery::exactly_once};
   options.faults = parse_faults("loss=0.02,crash=0.002");
 
@@ -123,7 +124,8 @@ TEST_CASE("the simulator finds an asker that tries another replica under exactly
   CHECK(found.without == 0);
 }
 
-TEST_CASE("the simulator finds a router that replies before its journal has it") {
+TEST_CASE("the simulator finds a router that replies before its journal has it" *
+          doctest::test_suite("slow")) {
   RequestOptions options{.delivery = Delivery::exactly_once, .journal = true};
   options.faults.delay = 20us;
 
@@ -133,7 +135,7 @@ TEST_CASE("the simulator finds a router that replies before its journal has it")
   CHECK(found.without == 0);
 }
 
-TEST_CASE("the simulator finds an asker that forgets to take a new epoch") {
+TEST_CASE("the simulator finds an asker that forgets to take a new epoch" * doctest::test_suite("slow")) {
   RequestOptions options{.journal = true};
   options.faults.crash = 0.002;
 
@@ -144,7 +146,8 @@ TEST_CASE("the simulator finds an asker that forgets to take a new epoch") {
 }
 
 // Rare: an answer of the earlier life and a HELLO for the later one have to cross.
-TEST_CASE("the simulator finds a router that does what was meant for its earlier life") {
+TEST_CASE("the simulator finds a router that does what was meant for its earlier life" *
+          doctest::test_suite("slow")) {
   RequestOptions options{.delivery = Delivery::exactly_once, .answerers = 1, .requests = 400};
   options.deadline = 60s;
   options.gap = 20ms;
@@ -156,7 +159,7 @@ TEST_CASE("the simulator finds a router that does what was meant for its earlier
   CHECK(found.without == 0);
 }
 
-TEST_CASE("five hundred askers fit in one run") {
+TEST_CASE("five hundred askers fit in one run" * doctest::test_suite("slow")) {
   RequestOptions options{.askers = 500, .answerers = 2, .requests = 5000, .reply_window = 4096};
   options.faults = parse_faults("loss=0.01,duplicate=0.01,reorder=0.05,crash=0.0005");
 
