@@ -39,9 +39,52 @@ std::string details(const Value& report, const char* between) {
   return out;
 }
 
+// ---- the table: a line a comparison ----
+
+/// Members of a report that belong together; the lines of those that it has not are left out.
+struct Comparison {
+  const char* what;
+  const char* weft;
+  const char* beside;
+  const char* other;
+  const char* ratio;
+  const char* spread;
+};
+
+constexpr std::array kComparisons{
+    Comparison{"", "weft", "plain libzmq", "libzmq", "ratio", "spread"},
+    Comparison{"99th percentile", "weft_p99", "plain libzmq", "libzmq_p99", "ratio_p99", "spread_p99"},
+    Comparison{"", "weft", "Weft best-effort", "best_effort", "ratio_best_effort", "spread_best_effort"},
+    Comparison{"", "weft", "plain file", "file", "ratio_file", "spread_file"},
+    Comparison{"", "weft", "RabbitMQ", "rabbitmq", "ratio_rabbitmq", "spread_rabbitmq"},
+    Comparison{"exactly-once at both ends", "exactly_once", "plain libzmq", "libzmq",
+               "ratio_exactly_once_libzmq", "spread_exactly_once_libzmq"}};
+
+/// What was measured, in words: the case, its size, and what is not as usual.
+std::string title(const Value& report) {
+  std::string out =
+      format("{} {}", report.get("case").as_string(), format_size(report.get("size").as_uint()));
+  if (report.find("typed") && report.get("typed").as_bool()) out += ", typed";
+  if (report.find("delivery") && report.get("delivery").as_string() != "best-effort")
+    out += ", " + report.get("delivery").as_string();
+  for (const char* key : {"keys", "window", "clients", "subscribers", "commit", "rate"}) {
+    if (report.find(key) && report.get(key).as_uint() != 1)
+      out += format(", {} {}", key, humane_count(report.get(key).as_uint()));
+  }
+  return out;
+}
+
+/// 100, 10k, 1M, 1G: what has room beside an axis.
+std::string short_count(double value) {
+  constexpr std::array kUnits{"", "k", "M", "G", "T"};
+  std::size_t unit = 0;
+  for (; value >= 1000 && unit + 1 < kUnits.size(); ++unit) value /= 1000;
+  return format("{:.0f}{}", value, kUnits[unit]);
+}
+
 // ---- the plot: both axes are logarithmic ----
 
-constexpr double kWidth = 720, kHeight = 440, kLeft = 80, kRight = 20, kTop = 20, kBottom = 50;
+constexpr double kWidth = 720, kHeight = 440, kLeft = 60, kRight = 40, kTop = 20, kBottom = 50;
 
 struct Axis {
   double least, greatest;  // exponents
@@ -76,13 +119,27 @@ std::string to_line(const Value& report) {
 
 std::string to_table(const Reports& reports) {
   std::string out =
-      "| case | size | transport | unit | Weft | plain libzmq | ratio | pair by pair | details |\n"
-      "|---|---|---|---|---|---|---|---|---|\n";
+      "| | over | unit | Weft | beside | | ratio | pair by pair |\n"
+      "|---|---|---|---|---|---|---|---|\n";
   for (const Value& report : reports) {
-    out += format("| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", report.get("case").as_string(),
-                  format_size(report.get("size").as_uint()), report.get("transport").as_string(),
-                  report.get("unit").as_string(), number(report.get("weft")), number(report.get("libzmq")),
-                  number(report.get("ratio")), text_of(report.get("spread")), details(report, "; "));
+    const bool journal = report.get("case").as_string() == "journal";
+    for (const Comparison& one : kComparisons) {
+      if (!report.find(one.ratio)) continue;
+      const std::string what = *one.what == 0 && journal ? "at-least-once" : one.what;
+      out +=
+          format("| {}{}{} | {} | {} | {} | {} | {} | {} | {} |\n", title(report), what.empty() ? "" : ", ",
+                 what, report.get("transport").as_string(), report.get("unit").as_string(),
+                 number(report.get(one.weft)), one.beside, number(report.get(one.other)),
+                 number(report.get(one.ratio)), text_of(report.get(one.spread)));
+    }
+    if (!report.find("weft_to_10_clients")) continue;
+    out += format("| {}, to the rate with 10 | {} | | {} | plain libzmq | {} | | |\n", title(report),
+                  report.get("transport").as_string(), number(report.get("weft_to_10_clients")),
+                  number(report.get("libzmq_to_10_clients")));
+    if (!report.find("weft_bytes_a_client")) continue;
+    out += format("| {}, memory a client | {} | bytes | {} | plain libzmq | {} | | |\n", title(report),
+                  report.get("transport").as_string(), number(report.get("weft_bytes_a_client")),
+                  number(report.get("libzmq_bytes_a_client")));
   }
   return out;
 }
@@ -112,7 +169,7 @@ std::string to_plot(const Reports& reports) {
   for (double power = y.least; power <= y.greatest; ++power) {
     const double at = y.at(power);
     out += line_of(kLeft, at, kWidth - kRight, at);
-    out += text_at(kLeft - 6, at + 4, "end", humane_count(static_cast<std::uint64_t>(std::pow(10, power))));
+    out += text_at(kLeft - 6, at + 4, "end", short_count(std::pow(10, power)));
   }
   double legend = kTop + 18;
   for (const auto& [who, colour] : {std::pair{"weft", "#1f6feb"}, std::pair{"libzmq", "#d1571b"}}) {

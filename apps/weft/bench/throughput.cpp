@@ -7,6 +7,7 @@
 namespace weft::cli::bench {
 namespace {
 
+constexpr const char* kBestEffort = "best-effort";
 constexpr std::uint64_t kOrderBytes = 104;  // of the packed struct that the typed ends carry
 
 struct Shape {
@@ -25,23 +26,33 @@ Value measure(Stage& stage, const Shape& shape) {
   const char* in = shape.typed ? "typed-pull" : "pull";
   const char* out = shape.typed ? "typed-push" : "push";
   const Settings work{set("size", shape.size), set("count", shape.count)};
-  const Contestant weft{"weft", [&] {
-                          Settings settings = work;
-                          settings.emplace_back("delivery", shape.delivery);
-                          if (shape.delivery == "exactly-once")
-                            settings.emplace_back("journal-to", (stage.fresh_journal() / "to").string());
-                          return sample_of(stage.run({kWeft, in, out}, settings), shape.count);
-                        }};
+  const auto weft = [&](const char* name, const std::string& delivery) -> Contestant {
+    return {name, [&, delivery] {
+              Settings settings = work;
+              settings.emplace_back("delivery", delivery);
+              if (delivery == "exactly-once")
+                settings.emplace_back("journal-to", (stage.fresh_journal() / "to").string());
+              return sample_of(stage.run({kWeft, in, out}, settings), shape.count);
+            }};
+  };
   const Contestant plain = best_of_marks(shape.size, [&](std::uint64_t mark) {
     Settings settings = work;
     settings.push_back(set("high-water", mark));
     return sample_of(stage.run({kLibzmq, in, out}, settings), shape.count);
   });
+  std::vector<Contestant> contestants{weft("weft", shape.delivery), plain};
+  const bool promises = shape.delivery != kBestEffort;
+  if (promises) contestants.push_back(weft(kBestEffort, kBestEffort));
   const Rounds rounds =
-      play(format("throughput, {}", format_size(shape.size)), {weft, plain}, "records/s", options);
+      play(format("throughput, {}", format_size(shape.size)), contestants, "records/s", options);
   Value out_value = report("throughput", shape.size, options, "records/s", rounds);
   out_value["delivery"] = shape.delivery;
   out_value["typed"] = shape.typed;
+  if (promises) {
+    out_value["best_effort"] = rounded(rounds.of(2).median);
+    out_value["ratio_best_effort"] = rounded(rounds.ratio(0, 2).median);
+    out_value["spread_best_effort"] = to_value(rounds.ratio(0, 2));
+  }
   return out_value;
 }
 
@@ -62,7 +73,7 @@ Reports rate_over_size(Stage& stage) {
   Reports reports;
   for (std::uint64_t size = 16; size <= (16ULL << 20); size *= 4)
     reports.push_back(
-        measure(stage, {size, count_for(options, 256ULL << 20, size, 32, 2'000'000), false, "best-effort"}));
+        measure(stage, {size, count_for(options, 256ULL << 20, size, 32, 2'000'000), false, kBestEffort}));
   return reports;
 }
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 
 #include <weft/core/error.hpp>
@@ -129,17 +130,63 @@ void write(const std::filesystem::path& path, const std::string& text) {
   if (!out.flush()) throw Error(Errc::io, format("cannot write {}", path.string()));
 }
 
-/// Every benchmark as its defaults are, and the rate over the size.
-void run_all(Stage& stage) {
-  const std::filesystem::path folder = stage.options().out;
+/// A benchmark with other options than its defaults.
+struct Row {
+  const char* benchmark;
+  std::function<void(Bench&)> change = [](Bench&) {};
+};
+
+/// The lines of the table. Those through shared memory are beside libzmq over tcp.
+std::vector<Row> rows_of_all(const Bench& given) {
+  const auto sized = [](std::uint64_t size, const char* transport = nullptr) {
+    return [=](Bench& options) {
+      options.size = size;
+      if (transport != nullptr) options.transport = transport;
+    };
+  };
+  constexpr std::uint64_t kKi = 1024;
+  constexpr std::uint64_t kMi = kKi * kKi;
+  std::vector<Row> rows;
+  for (const std::uint64_t size : {std::uint64_t{16}, std::uint64_t{100}, kKi, 10 * kKi, kMi, 16 * kMi})
+    rows.push_back({"throughput", sized(size)});
+  rows.push_back({"throughput", [](Bench& options) { options.typed = true; }});
+  rows.push_back({"throughput", [](Bench& options) { options.delivery = "at-least-once"; }});
+  const bool shared = given.transport == "tcp";
+  if (shared) {
+    for (const std::uint64_t size : {10 * kKi, kMi, 16 * kMi})
+      rows.push_back({"throughput", sized(size, "shm")});
+  }
+  rows.push_back({"latency"});
+  rows.push_back({"latency", [](Bench& options) { options.rate = "half"; }});
+  rows.push_back({"requests"});
+  rows.push_back({"requests", [](Bench& options) { options.clients = 1000; }});
+  rows.push_back({"pubsub"});
+  rows.push_back({"ps"});
+  if (shared) {
+    rows.push_back({"ps", [](Bench& options) {
+                      options.transport = "shm";
+                      options.dense = {64 * kKi, kMi, 16 * kMi};
+                    }});
+  }
+  rows.push_back({"journal"});
+  return rows;
+}
+
+/// Every case, and the rate over the size.
+void run_all(const Bench& given) {
+  const std::filesystem::path folder = given.out;
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) throw Error(Errc::io, format("cannot make {}: {}", folder.string(), error.message()));
   Reports all;
-  for (const char* name : {"throughput", "latency", "requests", "pubsub", "ps", "journal"}) {
-    const Reports some = run(stage, kBenchmarks.at(name));
+  for (const Row& row : rows_of_all(given)) {
+    Bench options = given;
+    row.change(options);
+    Stage stage(options);
+    const Reports some = run(stage, kBenchmarks.at(row.benchmark));
     all.insert(all.end(), some.begin(), some.end());
   }
+  Stage stage(given);
   const Reports sizes = run(stage, bench::rate_over_size);
   Value results;
   results["cases"] = all;
@@ -162,10 +209,10 @@ std::uint64_t count_for(const Bench& options, std::uint64_t bytes, std::uint64_t
 
 int run_verb(const Bench& options) {
   check(options);
-  Stage stage(options);
   if (options.benchmark == "all") {
-    run_all(stage);
+    run_all(options);
   } else {
+    Stage stage(options);
     run(stage, kBenchmarks.at(options.benchmark));
   }
   return 0;
