@@ -63,7 +63,7 @@ Value carry_out(Proxy& proxy, const Value& command, bool& stop) {
         Errc::invalid_argument,
         format("do: expected set, clear, blackhole, heal, reset, half-close, drop, target, state or stop, "
                "found {}",
-               quoted(what)));
+               weft::quoted(what)));
   }
   answer["state"] = proxy.state();
   return answer;
@@ -112,7 +112,7 @@ void Control::open_socket() {
   address.sun_family = AF_UNIX;
   if (path_.size() >= sizeof address.sun_path) {
     throw Error(Errc::bad_endpoint, format("{} has {} bytes, but the path of a socket has at most {}",
-                                           quoted(path_), path_.size(), sizeof address.sun_path - 1));
+                                           weft::quoted(path_), path_.size(), sizeof address.sun_path - 1));
   }
   std::memcpy(address.sun_path, path_.data(), path_.size());
   ::unlink(path_.c_str());  // of one that was killed

@@ -18,7 +18,7 @@ constexpr std::string_view kScheme = "tcp://";
 
 [[noreturn]] void refuse(const std::string& text, bool wildcard) {
   throw Error(Errc::bad_endpoint,
-              format("{} is no endpoint: expected an IPv4 address and a port, like {}", quoted(text),
+              format("{} is no endpoint: expected an IPv4 address and a port, like {}", weft::quoted(text),
                      wildcard ? "tcp://127.0.0.1:* (* is a free port)" : "tcp://127.0.0.1:5555"));
 }
 

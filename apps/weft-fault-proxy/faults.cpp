@@ -26,7 +26,8 @@ std::optional<double> number(std::string_view text) {
 
 [[noreturn]] void refuse(std::string_view name, const Value& value, std::string_view expected) {
   const std::string found = value.is_string() ? value.as_string() : to_json(value);
-  throw Error(Errc::invalid_argument, format("{}: expected {}, found {}", name, expected, quoted(found)));
+  throw Error(Errc::invalid_argument,
+              format("{}: expected {}, found {}", name, expected, weft::quoted(found)));
 }
 
 Duration span_of(std::string_view name, const Value& value) {
@@ -111,9 +112,9 @@ void Faults::set(std::string_view name, const Value& value) {
     names.emplace_back(entry.help.name);
   }
   const auto near = nearest(name, names);
-  throw Error(Errc::invalid_argument,
-              format("there is no fault {}; {}", quoted(name),
-                     near ? format("did you mean {}?", quoted(*near)) : "there are " + join_words(names)));
+  throw Error(Errc::invalid_argument, format("there is no fault {}; {}", weft::quoted(name),
+                                             near ? format("did you mean {}?", weft::quoted(*near))
+                                                  : "there are " + join_words(names)));
 }
 
 const std::vector<FaultHelp>& fault_help() {

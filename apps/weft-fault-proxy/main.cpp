@@ -67,7 +67,8 @@ std::uint64_t seed_of(const std::string& text) {
   const bool digits =
       !text.empty() && text.size() < 20 && text.find_first_not_of("0123456789") == std::string::npos;
   if (digits) return std::stoull(text);
-  throw Error(Errc::invalid_argument, format("--seed: expected a natural number, found {}", quoted(text)));
+  throw Error(Errc::invalid_argument,
+              format("--seed: expected a natural number, found {}", weft::quoted(text)));
 }
 
 /// nullopt: it has printed what was asked for.
@@ -82,10 +83,10 @@ std::optional<Settings> parse(int argc, char** argv) {
       continue;
     }
     if (!word.starts_with("--")) {
-      throw Error(Errc::invalid_argument, format("{}: expected an option; see --help", quoted(word)));
+      throw Error(Errc::invalid_argument, format("{}: expected an option; see --help", weft::quoted(word)));
     }
     if (i + 1 == argc)
-      throw Error(Errc::invalid_argument, format("{} needs a value; see --help", quoted(word)));
+      throw Error(Errc::invalid_argument, format("{} needs a value; see --help", weft::quoted(word)));
     const std::string value = argv[++i];
     if (word == "--target") {
       out.proxy.target = value;

@@ -19,7 +19,7 @@
 namespace weft::fault_proxy {
 namespace {
 
-constexpr int kBacklog = 128;
+constexpr int kAcceptBacklog = 128;
 constexpr int kMostEvents = 64;
 constexpr int kChunksPerTurn = 16;
 constexpr int kWritesPerTurn = 256;
@@ -58,7 +58,7 @@ Proxy::Proxy(const ProxyOptions& options)
   ::setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   socklen_t size = sizeof address;
   if (::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::listen(listener_, kBacklog) != 0 ||
+      ::listen(listener_, kAcceptBacklog) != 0 ||
       ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
     fail("cannot listen at " + options.listen);
   }

@@ -37,7 +37,7 @@ std::string counted(std::size_t number, const char* one, const char* many) {
   return format("{} {}", number, number == 1 ? one : many);
 }
 
-void print_summary(const topology::Plan& plan) {
+void print_plan_summary(const topology::Plan& plan) {
   const auto nodes = groups(plan);
   std::printf("%s: ok, %s, %s, %s\n", plan.file.c_str(), counted(nodes.size(), "node", "nodes").c_str(),
               counted(plan.nodes.size(), "process", "processes").c_str(),
@@ -119,7 +119,7 @@ int run_verb(const Check& check) {
     if (check.json) {
       std::printf("%s\n", to_json(summary(plan)).c_str());
     } else {
-      print_summary(plan);
+      print_plan_summary(plan);
     }
     return kOk;
   } catch (const topology::InvalidTopology& e) {

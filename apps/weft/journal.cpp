@@ -144,7 +144,7 @@ int peek(const JournalVerb& verb) {
   const Store store = read_only(verb.file);
   if (store.count(verb.space) == 0) {
     throw Error(Errc::not_found, format("{}: there is no space {}; it has {}", store.path(),
-                                        quoted(verb.space), join_words(store.spaces())));
+                                        weft::quoted(verb.space), join_words(store.spaces())));
   }
   Value list = Value::list();
   Table table({"key", ">bytes", ">objects", "value"});
@@ -220,9 +220,9 @@ void flush(Store& store) {
 
 int purge(const JournalVerb& verb) {
   if (!verb.yes) {
-    throw Error(
-        Errc::invalid_argument,
-        format("purge erases every value of {} for good; say --yes when that is meant", quoted(verb.space)));
+    throw Error(Errc::invalid_argument,
+                format("purge erases every value of {} for good; say --yes when that is meant",
+                       weft::quoted(verb.space)));
   }
   (void)read_only(verb.file);  // a path where no journal is stays as it is
   Store store({.path = verb.file});
@@ -230,7 +230,7 @@ int purge(const JournalVerb& verb) {
   store.for_each_key(verb.space, [&keys](Bytes key) { keys.emplace_back(as_text(key)); });
   if (keys.empty()) {
     throw Error(Errc::not_found, format("{}: there is no space {}; it has {}", store.path(),
-                                        quoted(verb.space), join_words(store.spaces())));
+                                        weft::quoted(verb.space), join_words(store.spaces())));
   }
   JournalTxn changes;
   const auto commit = [&] {
@@ -251,7 +251,7 @@ int purge(const JournalVerb& verb) {
     std::printf("%s\n", to_json(out).c_str());
   } else {
     std::printf("%s: %s values of %s erased\n", store.path().c_str(), humane_count(keys.size()).c_str(),
-                quoted(verb.space).c_str());
+                weft::quoted(verb.space).c_str());
   }
   return kOk;
 }

@@ -21,7 +21,7 @@ constexpr Duration kMeet = std::chrono::seconds(10);
 constexpr Duration kDrain = std::chrono::seconds(5);
 constexpr Duration kCounted = std::chrono::seconds(30);  // with --count and without --for
 constexpr std::uint64_t kWindow = 1ULL << 30;
-constexpr Duration kLookEvery = std::chrono::milliseconds(50);
+constexpr Duration kStoppedEvery = std::chrono::milliseconds(50);
 
 /// Prints records until there were enough.
 class Printer {
@@ -121,7 +121,7 @@ std::vector<std::string> open_taps(Loop& loop, Guest& guest, Deadline deadline) 
       if (!endpoint.empty()) endpoints.push_back(endpoint);
     }
     if (endpoints.size() == guest.peers().size()) return endpoints;
-    (void)loop.run_until([&] { return guest.stopped(); }, Deadline::after(kLookEvery));
+    (void)loop.run_until([&] { return guest.stopped(); }, Deadline::after(kStoppedEvery));
     if (deadline.passed(Clock::now()) || guest.stopped()) {
       throw Error(Errc::timed_out, "the nodes did not open their taps in time");
     }

@@ -135,7 +135,7 @@ int run_plan(const Up& up, const topology::Plan& plan, Catalog& catalog, int ann
   const launch::RunReport report = launcher.run();
   screen.clear();
   if (up.json) {
-    std::printf("%s\n", to_json(to_value(report)).c_str());
+    std::printf("%s\n", to_json(launch::to_value(report)).c_str());
   } else {
     print_summary(report);
   }

@@ -49,7 +49,8 @@ RequestId PlainDealer::add(const RequestTo& to, Deadline deadline, const Encode&
       to.key ? std::optional(protocol::name_hash(as_text(*to.key))) : std::nullopt;
   Peer* peer = choose(key, to.peer);
   if (!peer && options.distribute == Distribute::explicit_) {
-    refuse(done, Outcome::no_peer, format("router {} is not up", quoted(to.peer)), std::string(to.peer));
+    refuse(done, Outcome::no_peer, format("router {} is not up", weft::quoted(to.peer)),
+           std::string(to.peer));
     return 0;
   }
   if (!peer) return add_unassigned({.key = key, .peer = to.peer}, deadline, encode, std::move(done));

@@ -97,7 +97,7 @@ void Hub::send_hello(Peer& peer, std::uint32_t attempt, std::uint64_t accepted) 
 
 std::optional<std::pair<wire::Code, std::string>> Hub::refuse_hello(const wire::Header& h) const {
   const wire::Options& o = h.options;
-  const std::string who = o.has(wire::Options::node) ? quoted(o.node_v) : "a peer without a name";
+  const std::string who = o.has(wire::Options::node) ? weft::quoted(o.node_v) : "a peer without a name";
   if (o.has(wire::Options::version) && (o.version_low > wire::kVersion || o.version_high < wire::kVersion)) {
     return {{wire::Code::unsupported, format("{} speaks wire versions {} to {}, {} speaks {}", who,
                                              o.version_low, o.version_high, stream_, wire::kVersion)}};
@@ -112,34 +112,34 @@ std::optional<std::pair<wire::Code, std::string>> Hub::refuse_hello(const wire::
     return {{wire::Code::bad_request, format("HELLO to {} has a node or port that is not UTF-8", stream_)}};
   }
   if (o.has(wire::Options::scope) && o.scope_v != options_.scope) {
-    return {{wire::Code::denied,
-             format("{} belongs to {}, {} to {}", who, quoted(o.scope_v), stream_, quoted(options_.scope))}};
+    return {{wire::Code::denied, format("{} belongs to {}, {} to {}", who, weft::quoted(o.scope_v), stream_,
+                                        weft::quoted(options_.scope))}};
   }
   if (o.has(wire::Options::block) && o.block_v != identity_.peer_block) {
-    return {
-        {wire::Code::denied, format("port {} of {} is a {}, but {} is a {} and needs a {}", quoted(o.port_v),
-                                    who, quoted(o.block_v), stream_, identity_.block, identity_.peer_block)}};
+    return {{wire::Code::denied,
+             format("port {} of {} is a {}, but {} is a {} and needs a {}", weft::quoted(o.port_v), who,
+                    weft::quoted(o.block_v), stream_, identity_.block, identity_.peer_block)}};
   }
   const auto delivery =
       o.has(wire::Options::delivery) ? static_cast<Delivery>(o.delivery_v) : Delivery::best_effort;
   if (identity_.same_delivery && delivery != options_.delivery) {
     return {
-        {wire::Code::denied,
-         format("port {} of {} is {}, but {} is {}: both ends of a link promise the same", quoted(o.port_v),
-                who, delivery_name(delivery), stream_, delivery_name(options_.delivery))}};
+        {wire::Code::denied, format("port {} of {} is {}, but {} is {}: both ends of a link promise the same",
+                                    weft::quoted(o.port_v), who, delivery_name(delivery), stream_,
+                                    delivery_name(options_.delivery))}};
   }
   const RecordType type =
       type_of(o, wire::Options::name, o.name_v, wire::Options::fingerprint, o.fingerprint_v);
   if (!compatible(type, identity_.type)) {
-    return {
-        {wire::Code::type_mismatch, format("port {} of {} carries {}, but {} carries {}", quoted(o.port_v),
-                                           who, describe(type), stream_, describe(identity_.type))}};
+    return {{wire::Code::type_mismatch,
+             format("port {} of {} carries {}, but {} carries {}", weft::quoted(o.port_v), who,
+                    describe(type), stream_, describe(identity_.type))}};
   }
   const RecordType reply = type_of(o, wire::Options::reply_name, o.reply_name_v,
                                    wire::Options::reply_fingerprint, o.reply_fingerprint_v);
   if (!compatible(reply, identity_.reply_type)) {
     return {{wire::Code::type_mismatch,
-             format("port {} of {} has replies of {}, but {} has replies of {}", quoted(o.port_v), who,
+             format("port {} of {} has replies of {}, but {} has replies of {}", weft::quoted(o.port_v), who,
                     describe(reply), stream_, describe(identity_.reply_type))}};
   }
   return std::nullopt;

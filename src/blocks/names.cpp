@@ -34,7 +34,7 @@ void check_name(std::string_view field, std::string_view text, std::string_view 
   if (ok) return;
   throw Error(Errc::invalid_argument,
               format("{} is {}: it must be 1 to 100 letters, digits, \"_\", \"-\" or \".\"{}", field,
-                     quoted(text), extra.empty() ? "" : " (\"/\" before the replica)"));
+                     weft::quoted(text), extra.empty() ? "" : " (\"/\" before the replica)"));
 }
 
 }  // namespace

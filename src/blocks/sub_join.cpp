@@ -15,7 +15,7 @@ using blocks::Source;
 namespace {
 
 constexpr Duration kLastData = std::chrono::seconds(1);  // how long a BYE waits for data that it overtook
-constexpr int kHighWater = 2000;
+constexpr int kJoinHighWater = 2000;
 
 }  // namespace
 
@@ -41,8 +41,9 @@ void SubBase::Impl::on_up(Peer& peer) {
   source.lanes.clear();
   if (reliable() && !goes_on) follow(peer.id, source);
   source.own_topic = new_own_topic();
-  transport::Socket socket(hub.loop().context(), transport::SocketType::sub,
-                           {.receive_high_water = kHighWater, .max_frame_bytes = options.max_frame_bytes});
+  transport::Socket socket(
+      hub.loop().context(), transport::SocketType::sub,
+      {.receive_high_water = kJoinHighWater, .max_frame_bytes = options.max_frame_bytes});
   try {
     socket.connect(endpoint);
   } catch (const Error& error) {  // the publisher named nonsense

@@ -12,7 +12,7 @@ using blocks::Source;
 
 namespace {
 
-constexpr int kMessagesPerTurn = 256;
+constexpr int kLivePerTurn = 256;
 
 }  // namespace
 
@@ -32,7 +32,7 @@ void SubBase::Impl::watch_all() {
 
 void SubBase::Impl::read(std::uint64_t id) {
   const std::weak_ptr<bool> alive = hub.alive();
-  for (int i = 0; i < kMessagesPerTurn; ++i) {
+  for (int i = 0; i < kLivePerTurn; ++i) {
     const auto found = sources.find(id);
     if (found == sources.end() || !found->second.socket) return;
     Source& source = found->second;

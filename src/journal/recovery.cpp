@@ -90,7 +90,7 @@ std::vector<std::uint64_t> Recovery::list() {
   if (!any_ours && !foreign.empty()) {
     throw Error(Errc::invalid_file,
                 format("{}: no journal, it holds {} among others; choose an empty or a new directory",
-                       options_.path, quoted(foreign)));
+                       options_.path, weft::quoted(foreign)));
   }
   std::sort(numbers.begin(), numbers.end());
   return numbers;

@@ -14,7 +14,7 @@
 namespace weft::program {
 namespace {
 
-constexpr std::size_t kChunk = 256UL << 10;
+constexpr std::size_t kReadPiece = 256UL << 10;
 
 }  // namespace
 
@@ -60,8 +60,8 @@ bool LineReader::fill() {
     throw Error(Errc::invalid_file, format("{}:{}: this line is longer than {} bytes; is it a file of lines?",
                                            name(), number_ + 1, kLongest));
   }
-  buffer_.resize(before + kChunk);
-  const ssize_t got = ::read(fd_, buffer_.data() + before, kChunk);
+  buffer_.resize(before + kReadPiece);
+  const ssize_t got = ::read(fd_, buffer_.data() + before, kReadPiece);
   buffer_.resize(before + static_cast<std::size_t>(got > 0 ? got : 0));
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (got < 0)

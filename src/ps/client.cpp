@@ -10,7 +10,7 @@
 namespace weft::ps {
 namespace {
 
-void require(bool holds, std::string_view field, std::uint64_t found, std::string_view expected) {
+void require_setting(bool holds, std::string_view field, std::uint64_t found, std::string_view expected) {
   if (holds) return;
   throw Error(Errc::invalid_argument,
               format("client setting {}: expected {}, found {}", field, expected, found));
@@ -38,10 +38,10 @@ struct Client::Slot {
 };
 
 void ClientSettings::check() const {
-  require(shards >= 1 && shards <= 65'536, "shards", shards, "1 to 65536");
-  require(worker == kObserver || worker < 65'536, "worker", worker, "an index below 65536");
-  require(max_outstanding >= 1 && max_outstanding <= 100'000, "max_outstanding", max_outstanding,
-          "1 to 100000");
+  require_setting(shards >= 1 && shards <= 65'536, "shards", shards, "1 to 65536");
+  require_setting(worker == kObserver || worker < 65'536, "worker", worker, "an index below 65536");
+  require_setting(max_outstanding >= 1 && max_outstanding <= 100'000, "max_outstanding", max_outstanding,
+                  "1 to 100000");
   if (timeout <= Duration::zero())
     throw Error(Errc::invalid_argument, "client setting timeout: expected more than 0s");
 }

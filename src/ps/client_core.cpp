@@ -73,7 +73,7 @@ std::uint32_t ClientCore::table(std::string_view name) const {
   }
   const auto near = nearest(name, names);
   throw Error(Errc::not_found,
-              format("the servers have no table {}; they have {}{}", quoted(name), join_words(names),
+              format("the servers have no table {}; they have {}{}", weft::quoted(name), join_words(names),
                      near ? format(" (did you mean {}?)", *near) : std::string()));
 }
 

@@ -18,7 +18,8 @@ FieldReader::FieldReader(const Value& value, std::string where) : value_(&value)
 }
 
 void FieldReader::fail(std::string_view field, const Value& found, const std::string& expected) const {
-  const std::string shown = found.is_string() ? quoted(found.as_string()) : to_json(found).substr(0, 60);
+  const std::string shown =
+      found.is_string() ? weft::quoted(found.as_string()) : to_json(found).substr(0, 60);
   throw Error(Errc::invalid_argument, format("{}.{}: expected {}, found {}", where_, field, expected, shown));
 }
 

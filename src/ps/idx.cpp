@@ -51,7 +51,7 @@ void check_magic(const std::string& path, std::string_view bytes, std::size_t le
   if (name == "IDX" && dimensions == 1) fail(path, "is an IDX file of labels, expected one of images");
   if (name == "IDX" && least == 1) fail(path, "is an IDX file of images, expected one of labels");
   fail(path, format("is no IDX file of unsigned bytes: it starts with {}, expected the bytes {}",
-                    quoted(bytes.substr(0, 8)), expected));
+                    weft::quoted(bytes.substr(0, 8)), expected));
 }
 
 /// Of `least` to `most` dimensions.

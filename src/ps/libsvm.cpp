@@ -64,7 +64,7 @@ class Parser {
   }
   [[noreturn]] void fail(std::string_view text, const std::string& expected) const {
     throw Error(Errc::invalid_file,
-                format("{}:{}: found {}, expected {}", data_.name, line_, quoted(text), expected));
+                format("{}:{}: found {}, expected {}", data_.name, line_, weft::quoted(text), expected));
   }
 
   void refuse_other_formats() const {

@@ -30,7 +30,7 @@ bool reads(Op op) {
   return op == Op::pull || op == Op::push_pull;
 }
 
-void require(bool holds, std::string_view field, std::uint64_t found, std::string_view expected) {
+void require_option(bool holds, std::string_view field, std::uint64_t found, std::string_view expected) {
   if (holds) return;
   throw Error(Errc::invalid_argument,
               format("shard option {}: expected {}, found {}", field, expected, found));
@@ -39,10 +39,10 @@ void require(bool holds, std::string_view field, std::uint64_t found, std::strin
 }  // namespace
 
 void ShardOptions::check() const {
-  require(count >= 1 && count <= 65'536, "count", count, "1 to 65536");
-  require(index < count, "index", index, format("a number below the count of shards, {}", count));
-  require(workers <= StalenessClock::kMaxWorkers, "workers", workers,
-          format("at most {}", StalenessClock::kMaxWorkers));
+  require_option(count >= 1 && count <= 65'536, "count", count, "1 to 65536");
+  require_option(index < count, "index", index, format("a number below the count of shards, {}", count));
+  require_option(workers <= StalenessClock::kMaxWorkers, "workers", workers,
+                 format("at most {}", StalenessClock::kMaxWorkers));
 }
 
 Shard::Shard(const ShardOptions& options, std::vector<TableSpec> tables)

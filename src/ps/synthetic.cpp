@@ -16,7 +16,7 @@ constexpr std::uint64_t kWeightStream = 1;
 constexpr std::uint64_t kTrainStream = 2;
 constexpr std::uint64_t kTestStream = 3;
 
-void require(bool holds, std::string_view field, std::uint64_t found, const std::string& expected) {
+void require_parameter(bool holds, std::string_view field, std::uint64_t found, const std::string& expected) {
   if (holds) return;
   throw Error(Errc::invalid_argument,
               format("built-in data, {}: expected {}, found {}", field, expected, found));
@@ -25,11 +25,11 @@ void require(bool holds, std::string_view field, std::uint64_t found, const std:
 }  // namespace
 
 void SyntheticOptions::check() const {
-  require(rows >= 1 && rows <= UINT32_MAX, "rows", rows, "1 to 4294967295");
-  require(test_rows >= 1 && test_rows <= UINT32_MAX, "test_rows", test_rows, "1 to 4294967295");
-  require(features >= 2 && features <= 10'000'000, "features", features, "2 to 10000000");
+  require_parameter(rows >= 1 && rows <= UINT32_MAX, "rows", rows, "1 to 4294967295");
+  require_parameter(test_rows >= 1 && test_rows <= UINT32_MAX, "test_rows", test_rows, "1 to 4294967295");
+  require_parameter(features >= 2 && features <= 10'000'000, "features", features, "2 to 10000000");
   const std::uint32_t most = std::min(features / 2, 1'000U);
-  require(active >= 1 && active <= most, "active", active, format("1 to {}", most));
+  require_parameter(active >= 1 && active <= most, "active", active, format("1 to {}", most));
 }
 
 SyntheticData::SyntheticData(const SyntheticOptions& options) : options_((options.check(), options)) {

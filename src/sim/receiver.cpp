@@ -4,6 +4,8 @@
 
 #include <weft/core/format.hpp>
 
+#include "sim/link_peer.hpp"
+
 namespace weft::sim {
 namespace {
 
@@ -13,7 +15,6 @@ using protocol::InboundStream;
 using protocol::SequenceSet;
 using Verdict = InboundStream::Verdict;
 
-constexpr Duration kAckDelay = 50ms;
 constexpr Duration kRejectAgain = 200ms;
 
 }  // namespace

@@ -37,7 +37,7 @@ class Addresses {
       std::string why;
       const auto endpoint = parse_endpoint(entry.text, publishes(link), why);
       if (!endpoint) {
-        problems_.add(*entry.at, format("the address {} {}", quoted(entry.text, 120), why));
+        problems_.add(*entry.at, format("the address {} {}", weft::quoted(entry.text, 120), why));
       } else if (fits_transport(link, *endpoint, *entry.at)) {
         parsed.push_back(*endpoint);
       }
@@ -45,10 +45,11 @@ class Addresses {
     const Binder binder = binder_of(model_, link);
     if (!binder.node || !binder.node->replicas_known) return;
     if (link.endpoints.size() != binder.node->replicas) {
-      problems_.add(*link.endpoint,
-                    format("{}.endpoint has {}, but {} binds here with {}; give one address a replica",
-                           link.path, counted(link.endpoints.size(), "address", "addresses"),
-                           quoted(binder.node->name), counted(binder.node->replicas, "replica", "replicas")));
+      problems_.add(
+          *link.endpoint,
+          format("{}.endpoint has {}, but {} binds here with {}; give one address a replica", link.path,
+                 counted(link.endpoints.size(), "address", "addresses"), weft::quoted(binder.node->name),
+                 counted(binder.node->replicas, "replica", "replicas")));
       return;
     }
     if (parsed.size() != link.endpoints.size()) return;
@@ -59,7 +60,7 @@ class Addresses {
     const NodeSpec* node = model_.node(spec.node);
     if (!node) {
       const auto names = model_.node_names();
-      problems_.add(spec.place, format("hosts names {}, but there is no such node{}", quoted(spec.node),
+      problems_.add(spec.place, format("hosts names {}, but there is no such node{}", weft::quoted(spec.node),
                                        offer(spec.node, names, "the nodes are")));
       return;
     }
@@ -94,7 +95,7 @@ class Addresses {
     const bool fits = either || (transport == Transport::tcp) == endpoint.tcp;
     if (!fits) {
       problems_.add(at, format("the address {} does not fit {}.transport, which is {}",
-                               quoted(endpoint.text(), 120), link.path, to_string(transport)));
+                               weft::quoted(endpoint.text(), 120), link.path, to_string(transport)));
     }
     return fits;
   }
@@ -113,7 +114,7 @@ class Addresses {
     std::string why;
     auto endpoint = parse_host(host.text, why);
     if (!endpoint) {
-      problems_.add(*host.at, format("the entry {} of hosts.{} {}", quoted(host.text), node.name, why));
+      problems_.add(*host.at, format("the entry {} of hosts.{} {}", weft::quoted(host.text), node.name, why));
       return;
     }
     for (LinkSpec* link : binding) {
@@ -121,7 +122,7 @@ class Addresses {
       if (endpoint->port + taken - 1 > 65535) {
         problems_.add(*host.at,
                       format("{} leaves no port number below 65536 for all links that {} binds; start lower",
-                             quoted(host.text), quoted(node.name)));
+                             weft::quoted(host.text), weft::quoted(node.name)));
         return;
       }
       if (!fits_transport(*link, *endpoint, *host.at)) return;
@@ -139,7 +140,7 @@ class Addresses {
     if (endpoint.tcp && endpoint.port == 65535) {
       problems_.add(
           at, format("{} leaves no port number for the publisher's data socket, which takes the next one",
-                     quoted(endpoint.text())));
+                     weft::quoted(endpoint.text())));
       return;
     }
     take(endpoint.data().text(), owner + " (data)", at);

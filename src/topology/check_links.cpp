@@ -29,8 +29,8 @@ class Ends {
     linked_.insert(ref.node);
     if (model_.node(ref.node) || problems_.full()) return;
     linked_.insert(nearest_of(ref.node, names_));
-    problems_.add(*ref.at, format("{} leads to nowhere: there is no node {}{}", quoted(ref.at->text),
-                                  quoted(ref.node), offer(ref.node, names_, "the nodes are")));
+    problems_.add(*ref.at, format("{} leads to nowhere: there is no node {}{}", weft::quoted(ref.at->text),
+                                  weft::quoted(ref.node), offer(ref.node, names_, "the nodes are")));
   }
 
   void report_unlinked() const {
@@ -39,7 +39,7 @@ class Ends {
       if (linked_.contains(node.name)) continue;
       problems_.add(node.place,
                     format("the node {} has no link, so it can take no part; give it one, or remove it",
-                           quoted(node.name)));
+                           weft::quoted(node.name)));
     }
   }
 
@@ -59,7 +59,7 @@ class Ports {
     const auto [at, fresh] = used_.emplace(std::pair(ref.node, ref.port), Use{block, ref.at});
     if (fresh) return;
     const Use& first = at->second;
-    const std::string name = quoted(ref.node + "." + ref.port);
+    const std::string name = weft::quoted(ref.node + "." + ref.port);
     if (first.block != block) {
       problems_.add(*ref.at,
                     format("the port {} is a {} here and a {} {}; a port opens one block, so use two ports",

@@ -23,14 +23,15 @@ class OptionChecker {
       if (field) {
         check(member.value, *field, path + "." + member.key);
       } else {
-        problems_.add(member.place, format("{} has no option {}{}", owner, quoted(member.key),
+        problems_.add(member.place, format("{} has no option {}{}", owner, weft::quoted(member.key),
                                            names.empty() ? "; it has none at all"
                                                          : offer(member.key, names, "its options are")));
       }
     }
     for (const OptionDescription& field : fields) {
       if (!field.required || map.find(field.name)) continue;
-      problems_.add(map.place, format("{} needs the option {}{}", owner, quoted(field.name), help_of(field)));
+      problems_.add(map.place,
+                    format("{} needs the option {}{}", owner, weft::quoted(field.name), help_of(field)));
     }
   }
 
@@ -140,7 +141,7 @@ class OptionChecker {
 
 void check_options(const Tree& with, const std::vector<OptionDescription>& options, const std::string& path,
                    const std::string& program, Problems& problems) {
-  OptionChecker(problems).check_fields(with, options, path, quoted(program));
+  OptionChecker(problems).check_fields(with, options, path, weft::quoted(program));
 }
 
 }  // namespace weft::topology

@@ -18,7 +18,7 @@ const PortDescription* find_port(const ProgramDescription& program, std::string_
 }
 
 std::string describe_port(const PortRef& ref, const NodeSpec& node) {
-  return format("{} of {}", quoted(ref.node + "." + ref.port), quoted(node.run.text));
+  return format("{} of {}", weft::quoted(ref.node + "." + ref.port), weft::quoted(node.run.text));
 }
 
 bool is_open(BlockKind block) {
@@ -37,7 +37,7 @@ const PortDescription* check_port(const Model& model, const PortRef& ref, std::o
     std::vector<std::string> names;
     for (const PortDescription& known : program.ports) names.push_back(known.name);
     problems.add(*ref.at,
-                 format("{} has no port {}{}", quoted(node->run.text), quoted(ref.port),
+                 format("{} has no port {}{}", weft::quoted(node->run.text), weft::quoted(ref.port),
                         names.empty() ? "; it has none at all" : offer(ref.port, names, "its ports are")));
     return nullptr;
   }
@@ -57,7 +57,8 @@ void check_records(const Model& model, const LinkSpec& link, const PortDescripti
   if (from.record == "any" || to.record == "any") return;
   const std::string ends =
       format("{} sends {} and {} takes {}", describe_port(*link.from, *model.node(link.from->node)),
-             quoted(from.record), describe_port(*link.to, *model.node(link.to->node)), quoted(to.record));
+             weft::quoted(from.record), describe_port(*link.to, *model.node(link.to->node)),
+             weft::quoted(to.record));
   if (from.record != to.record) {
     problems.add(link.place, format("the two ends carry records of different types: {}", ends));
   } else if (from.fingerprint != 0 && to.fingerprint != 0 && from.fingerprint != to.fingerprint) {
@@ -75,15 +76,16 @@ void check_letters(const Model& model, const LinkSpec& link, const PortDescripti
       *link.to->at,
       format("dead letters are maps that hold the record and why it died, and {} takes {}; name a port "
              "that takes any record",
-             describe_port(*link.to, *model.node(link.to->node)), quoted(to.record)));
+             describe_port(*link.to, *model.node(link.to->node)), weft::quoted(to.record)));
 }
 
 void check_required_ports(const NodeSpec& node, const std::set<std::string>& linked, Problems& problems) {
   for (const PortDescription& port : node.description->ports) {
     if (!port.required || linked.contains(node.name + "." + port.name)) continue;
-    problems.add(node.place, format("the node {} runs {}, which needs its port {} to be linked{}",
-                                    quoted(node.name), quoted(node.run.text), quoted(port.name),
-                                    port.help.empty() ? "" : format(" ({})", port.help)));
+    problems.add(node.place,
+                 format("the node {} runs {}, which needs its port {} to be linked{}",
+                        weft::quoted(node.name), weft::quoted(node.run.text), weft::quoted(port.name),
+                        port.help.empty() ? "" : format(" ({})", port.help)));
   }
 }
 
@@ -92,7 +94,7 @@ void check_node(const NodeSpec& node, Problems& problems) {
   if (node.args) {
     problems.add(*node.args,
                  format("{}.args does not fit here: {} describes its options, so write them under \"with:\"",
-                        path, quoted(node.run.text)));
+                        path, weft::quoted(node.run.text)));
   }
   const Tree none = make_map(node.place);
   check_options(node.with ? *node.with : none, node.description->options, path + ".with", node.run.text,
@@ -102,7 +104,7 @@ void check_node(const NodeSpec& node, Problems& problems) {
     problems.add(*node.restart_at,
                  format("{}.restart is \"always\", but {} ends by itself and would then never end; use "
                         "\"on-failure\", or lifetime: service",
-                        path, quoted(node.run.text)));
+                        path, weft::quoted(node.run.text)));
   }
 }
 

@@ -49,7 +49,7 @@ void check_best_effort(LinkSpec& link, Problems& problems) {
              link, why, problems);
 }
 
-void check_pub_sub(LinkSpec& link, Problems& problems) {
+void check_pub_sub_promises(LinkSpec& link, Problems& problems) {
   if (link.plan.delivery == Delivery::exactly_once) {
     refuse(link.delivery, link, "delivery",
            "with pub-sub, at-least-once already applies every update once and in order, since duplicates are "
@@ -73,7 +73,7 @@ void check_pub_sub(LinkSpec& link, Problems& problems) {
     problems.add(*link.replay,
                  format("{}.replay is {}, and without a journal the publisher has only its window; add "
                         "journal: {{from: path}}, or use replay: latest",
-                        link.path, quoted(link.replay->text)));
+                        link.path, weft::quoted(link.replay->text)));
   }
 }
 
@@ -144,7 +144,7 @@ bool check_letters(const LinkSpec& link, const DeadLetterCircles& circles, Probl
   if (same_port(to, *link.from) || same_port(to, *link.to)) {
     refuse(link.dead_letter, link, "dead-letter",
            format("{} is an end of this very link; name a port that others send to, or a new one",
-                  quoted(to.at->text)),
+                  weft::quoted(to.at->text)),
            problems);
     return false;
   }
@@ -153,10 +153,10 @@ bool check_letters(const LinkSpec& link, const DeadLetterCircles& circles, Probl
            to.node == link.from->node
                ? format("{} would get its own dead letters, and could take none while it drains; name a port "
                         "of another node",
-                        quoted(to.node))
+                        weft::quoted(to.node))
                : format("the dead letters of {} would come back to it by way of those of {}; let one of them "
                         "lead to a node that has none",
-                        quoted(link.from->node), quoted(to.node)),
+                        weft::quoted(link.from->node), weft::quoted(to.node)),
            problems);
     return false;
   }
@@ -187,7 +187,7 @@ struct PortPromise {
 };
 
 std::string shown(const std::string& path) {
-  return path.empty() ? "none" : quoted(path);
+  return path.empty() ? "none" : weft::quoted(path);
 }
 
 std::string shown_replay(const LinkPlan& plan) {
@@ -201,7 +201,7 @@ void compare(const LinkSpec& link, const PortRef& port, bool sender, const PortP
              Problems& problems) {
   const LinkPlan& mine = link.plan;
   const LinkPlan& other = first.link->plan;
-  const std::string name = quoted(port.node + "." + port.port);
+  const std::string name = weft::quoted(port.node + "." + port.port);
   const std::string where = place_of(*first.link);
   const auto report = [&](std::string_view what, std::string_view here, std::string_view there) {
     problems.add(*port.at,
@@ -247,7 +247,7 @@ void check_promises(const LinkSpec& link, Problems& problems) {
   }
   // Before the delivery: what has no meaning for a pattern has none whatever is promised.
   LinkSpec left = link;  // what is not refused yet
-  if (link.pattern == Pattern::pub_sub) check_pub_sub(left, problems);
+  if (link.pattern == Pattern::pub_sub) check_pub_sub_promises(left, problems);
   if (link.pattern == Pattern::dealer_router) check_requests(left, problems);
   if (link.pattern != Pattern::pub_sub) {
     refuse_all({{left.retain, "retain"}, {left.replay, "replay"}}, link,

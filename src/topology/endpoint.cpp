@@ -75,7 +75,7 @@ std::optional<Endpoint> parse_host(std::string_view text, std::string& why) {
   }
   const auto port = parse_number(text.substr(colon + 1), 65535);
   if (!port || *port == 0) {
-    why = format("has the port {}; a port is a number from 1 to 65535", quoted(text.substr(colon + 1)));
+    why = format("has the port {}; a port is a number from 1 to 65535", weft::quoted(text.substr(colon + 1)));
     return std::nullopt;
   }
   return Endpoint{true, std::string(host), *port, ""};
@@ -103,7 +103,7 @@ std::optional<Endpoint> parse_endpoint(std::string_view text, bool publisher, st
   } else if (scheme.empty()) {
     why = "has no transport; write tcp://host:port or ipc://path";
   } else {
-    why = format("has the unknown transport {}; write tcp://host:port or ipc://path{}", quoted(scheme),
+    why = format("has the unknown transport {}; write tcp://host:port or ipc://path{}", weft::quoted(scheme),
                  did_you_mean(scheme, {"tcp", "ipc"}));
   }
   return std::nullopt;

@@ -97,7 +97,7 @@ class Fields {
 
   [[noreturn]] static void fail(const std::string& path, std::string_view expected, const Value& found) {
     const std::string shown =
-        found.is_string() ? "text " + quoted(found.as_string()) : std::string(found.kind());
+        found.is_string() ? "text " + weft::quoted(found.as_string()) : std::string(found.kind());
     throw Error(Errc::invalid_file, format("{} must be {}, found {}", path, expected, shown));
   }
 

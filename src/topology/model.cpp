@@ -110,7 +110,7 @@ void read_model(Model& model, Problems& problems) {
     if (text && !is_name(*text)) {
       problems.add(
           *name, format("name must be a letter, then letters, digits, \"_\" and \"-\", at most 64, found {}",
-                        quoted(*text)));
+                        weft::quoted(*text)));
     }
     model.name = text.value_or("");
   }

@@ -134,7 +134,7 @@ void check_links_of_ends(const NodePlan& plan) {
     for (const LinkPlan& link : plan.links) known = known || link.id == end.link;
     if (!known)
       throw Error(Errc::invalid_file,
-                  format("the plan: no link has the id {}, which an end names", quoted(end.link)));
+                  format("the plan: no link has the id {}, which an end names", weft::quoted(end.link)));
   }
 }
 

@@ -48,7 +48,7 @@ void set_param(Tree& root, const std::string& key, const std::string& value, Pro
     const std::string hint = names.empty() ? "; the file has no params, and a path into it has dots, such as "
                                              "nodes.worker.replicas"
                                            : offer(key, names, "the file's params are");
-    problems.add(set_place(), format("{}={} names no param of the file{}", key, quoted(value), hint));
+    problems.add(set_place(), format("{}={} names no param of the file{}", key, weft::quoted(value), hint));
     return;
   }
   Tree fresh = scalar_of_set(key, value);
@@ -61,7 +61,7 @@ void set_param(Tree& root, const std::string& key, const std::string& value, Pro
                          (is_number(*param) && is_number(fresh));
   if (!same_type) {
     problems.add(set_place(), format("{}={} does not fit the param, which is {} in the file", key,
-                                     quoted(value), found(*param)));
+                                     weft::quoted(value), found(*param)));
     return;
   }
   *param = std::move(fresh);
@@ -86,18 +86,19 @@ bool may_create(const std::vector<std::string>& segments, std::size_t at) {
 Tree* step(Tree& at, const std::string& segment, bool create, const std::string& key, const std::string& here,
            Problems& problems) {
   if (segment.empty()) {
-    problems.add(set_place(), format("{} has an empty part between its dots", quoted(key)));
+    problems.add(set_place(), format("{} has an empty part between its dots", weft::quoted(key)));
     return nullptr;
   }
   if (at.is_list()) {
     const auto index = parse_index(segment);
     if (index && *index < at.items.size()) return &at.items[*index];
     problems.add(set_place(), format("{}: {} is a list of {}, so {} must be a place from 0 in it",
-                                     quoted(key), here, at.items.size(), quoted(segment)));
+                                     weft::quoted(key), here, at.items.size(), weft::quoted(segment)));
     return nullptr;
   }
   if (!at.is_map()) {
-    problems.add(set_place(), format("{}: {} is {}, which has no keys inside", quoted(key), here, found(at)));
+    problems.add(set_place(),
+                 format("{}: {} is {}, which has no keys inside", weft::quoted(key), here, found(at)));
     return nullptr;
   }
   if (Tree* next = at.find(segment)) return next;
@@ -105,7 +106,7 @@ Tree* step(Tree& at, const std::string& segment, bool create, const std::string&
     at.members.push_back({segment, set_place(), make_map(set_place())});
     return &at.members.back().value;
   }
-  problems.add(set_place(), format("{}: {} has no key {}{}", quoted(key), here, quoted(segment),
+  problems.add(set_place(), format("{}: {} has no key {}{}", weft::quoted(key), here, weft::quoted(segment),
                                    offer(segment, keys_of(at), "it has")));
   return nullptr;
 }
@@ -113,7 +114,7 @@ Tree* step(Tree& at, const std::string& segment, bool create, const std::string&
 void set_path(Tree& root, const std::string& key, const std::string& value, Problems& problems) {
   const std::vector<std::string> segments = split(key, '.');
   if (segments.size() >= kDeepestNesting) {
-    problems.add(set_place(), format("{} is deeper than any topology", quoted(key)));
+    problems.add(set_place(), format("{} is deeper than any topology", weft::quoted(key)));
     return;
   }
   Tree* at = &root;
@@ -194,7 +195,7 @@ class Substitution {
           problems_.add(
               tree,
               format("{} opens \"${{\" and never closes it; write \"$${{\" for the characters themselves",
-                     quoted(tree.text)));
+                     weft::quoted(tree.text)));
           tree.broken = true;
           return false;
         }
@@ -261,7 +262,7 @@ void check_params(Tree& params, Problems& problems) {
     if (!is_name(param.key)) {
       problems.add(param.place,
                    format("{} cannot name a param; a name has letters, digits, \"_\" and \"-\", at most 64",
-                          quoted(param.key)));
+                          weft::quoted(param.key)));
     }
     if (!param.value.is_scalar()) {
       problems.add(param.value, format("params.{} must be one value (text, number, true or false), found {}",
@@ -269,7 +270,7 @@ void check_params(Tree& params, Problems& problems) {
       param.value.broken = true;
     } else if (param.value.text.find("${") != std::string::npos) {
       problems.add(param.value, format("params.{} may not refer to other params, found {}", param.key,
-                                       quoted(param.value.text)));
+                                       weft::quoted(param.value.text)));
       param.value.broken = true;
     }
   }
@@ -279,7 +280,7 @@ void check_params(Tree& params, Problems& problems) {
 
 void apply_set(Tree& root, const std::string& key, const std::string& value, Problems& problems) {
   if (!is_utf8(key) || !is_utf8(value) || value.find('\0') != std::string::npos) {
-    problems.add(set_place(), format("{}={} is not UTF-8 text", quoted(key), quoted(value)));
+    problems.add(set_place(), format("{}={} is not UTF-8 text", weft::quoted(key), weft::quoted(value)));
   } else if (key.find('.') == std::string::npos) {
     set_param(root, key, value, problems);
   } else {

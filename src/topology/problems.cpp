@@ -71,7 +71,7 @@ std::string nearest_of(std::string_view word, const std::vector<std::string>& ca
 
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
   const std::string near = nearest_of(word, candidates);
-  return near.empty() ? "" : format("; did you mean {}?", quoted(near));
+  return near.empty() ? "" : format("; did you mean {}?", weft::quoted(near));
 }
 
 std::string one_of(const std::vector<std::string>& candidates, std::string_view last) {
@@ -81,7 +81,7 @@ std::string one_of(const std::vector<std::string>& candidates, std::string_view 
       shown.push_back(format("{} more", candidates.size() - kMostShown));
       break;
     }
-    shown.push_back(quoted(candidate));
+    shown.push_back(weft::quoted(candidate));
   }
   return join_words(shown, last);
 }

@@ -36,7 +36,7 @@ void read_environment(const Tree& tree, const std::string& path, NodeSpec& node,
       problems.add(member.place,
                    format("{} cannot name an environment variable; letters, digits and \"_\" can, at most "
                           "64, no digit first",
-                          quoted(member.key)));
+                          weft::quoted(member.key)));
     }
     if (const auto text = read_word_of_process(member.value, path + "." + member.key, problems)) {
       node.environment.emplace_back(member.key, *text);
@@ -91,9 +91,9 @@ NodeSpec read_node(const Member& member, Problems& problems) {
     problems.add(member.place,
                  format("{} cannot name a node; a name is a letter, then letters, digits, \"_\" and \"-\", "
                         "at most 64",
-                        quoted(member.key)));
+                        weft::quoted(member.key)));
   }
-  const std::string path = "nodes." + (member.key.size() > 64 ? quoted(member.key) : member.key);
+  const std::string path = "nodes." + (member.key.size() > 64 ? weft::quoted(member.key) : member.key);
   if (!expect_map(member.value, path, problems)) {
     return node;
   }

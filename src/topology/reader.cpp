@@ -74,7 +74,7 @@ std::optional<Duration> read_duration_within(const Tree& tree, Duration least, D
   const auto span = read_duration(tree, path, problems);
   if (!span || (*span >= least && *span <= most)) return span;
   problems.add(tree, format("{} must be from {} to {}, found {}", path, format_duration(least),
-                            format_duration(most), quoted(tree.text)));
+                            format_duration(most), weft::quoted(tree.text)));
   return std::nullopt;
 }
 
@@ -83,7 +83,7 @@ std::optional<std::uint64_t> read_size_within(const Tree& tree, std::uint64_t le
   const auto size = read_size(tree, path, problems);
   if (!size || (*size >= least && *size <= most)) return size;
   problems.add(tree, format("{} must be from {} to {}, found {}", path, format_size(least), format_size(most),
-                            quoted(tree.text)));
+                            weft::quoted(tree.text)));
   return std::nullopt;
 }
 
@@ -107,8 +107,8 @@ const Tree* MapReader::take(const std::string& key) {
 const Tree* MapReader::need(const std::string& key, const Place& place, std::string_view why) {
   const Tree* value = take(key);
   if (!value) {
-    problems_.add(
-        place, format("{} is missing the key {}: {}", path_.empty() ? "the file" : path_, quoted(key), why));
+    problems_.add(place, format("{} is missing the key {}: {}", path_.empty() ? "the file" : path_,
+                                weft::quoted(key), why));
   }
   return value;
 }
@@ -122,7 +122,7 @@ void MapReader::finish() const {
   for (const Member& member : tree_.members) {
     if (known_.contains(member.key) || problems_.full()) continue;
     const std::string where = path_.empty() ? "" : " in " + path_;
-    problems_.add(member.place, format("unknown key {}{}{}", quoted(member.key), where,
+    problems_.add(member.place, format("unknown key {}{}{}", weft::quoted(member.key), where,
                                        offer(member.key, known, "the keys are")));
   }
 }

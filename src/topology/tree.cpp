@@ -211,7 +211,7 @@ std::string found(const Tree& tree) {
     case Tree::Kind::number:
       return format("the number {}", tree.text.size() > 40 ? "..." : tree.text);
     case Tree::Kind::text:
-      return "text " + quoted(tree.text);
+      return "text " + weft::quoted(tree.text);
     case Tree::Kind::list:
       return "a list";
     case Tree::Kind::map:

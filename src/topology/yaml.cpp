@@ -140,11 +140,12 @@ class Builder : public YAML::EventHandler {
     check_tag(tag, place);
     check_tab(mark);
     if (tag != "?" && lines_.opens_unclosed_quote(mark)) {
-      problems_.add(place, format("a quote is opened here and never closed: {}", quoted(value, 30)));
+      problems_.add(place, format("a quote is opened here and never closed: {}", weft::quoted(value, 30)));
       throw Stop();
     }
     if (value.find('\0') != std::string::npos) {
-      problems_.add(place, format("{} holds a zero byte, which no text of a topology may", quoted(value)));
+      problems_.add(place,
+                    format("{} holds a zero byte, which no text of a topology may", weft::quoted(value)));
     }
     finish(make_scalar(value, tag != "?" && !tag.empty(), place), anchor);
   }
@@ -185,7 +186,8 @@ class Builder : public YAML::EventHandler {
 
   void check_tag(const std::string& tag, const Place& place) {
     if (tag.empty() || tag == "?" || tag == "!" || tag == "tag:yaml.org,2002:str") return;
-    problems_.add(place, format("the tag {} is not supported; write the value without it", quoted(tag)));
+    problems_.add(place,
+                  format("the tag {} is not supported; write the value without it", weft::quoted(tag)));
   }
 
   void check_tab(const YAML::Mark& mark) {
@@ -267,7 +269,7 @@ class Builder : public YAML::EventHandler {
     frame.discard = true;
     problems_.add(tree.place,
                   format("the key {} stands twice in this map, first on line {}; keep one of them",
-                         quoted(tree.text), first->second));
+                         weft::quoted(tree.text), first->second));
   }
 
   Lines& lines_;
@@ -321,7 +323,7 @@ void report(const YAML::Exception& error, Lines& lines, Problems& problems) {
   if (!error.mark.is_null() && start != std::string_view::npos) {
     line.remove_prefix(start);
     while (line.ends_with('\r') || line.ends_with(' ')) line.remove_suffix(1);
-    message += format(" (the line is {})", quoted(line));
+    message += format(" (the line is {})", weft::quoted(line));
   }
   problems.add(lines.place(error.mark), message);
 }
@@ -339,7 +341,8 @@ bool check_bytes(const std::string& text, const std::shared_ptr<const std::strin
   for (const std::string& row : split(text, '\n')) {
     ++line;
     if (!is_utf8(row)) {
-      problems.add({file, line, 1}, format("the line {} is not UTF-8; save the file as UTF-8", quoted(row)));
+      problems.add({file, line, 1},
+                   format("the line {} is not UTF-8; save the file as UTF-8", weft::quoted(row)));
       return false;
     }
     const auto control = [](char c) {
@@ -347,7 +350,8 @@ bool check_bytes(const std::string& text, const std::shared_ptr<const std::strin
       return (byte < 0x20 && c != '\t' && c != '\r') || byte == 0x7F;
     };
     if (std::any_of(row.begin(), row.end(), control)) {
-      problems.add({file, line, 1}, format("the line {} holds a control character; remove it", quoted(row)));
+      problems.add({file, line, 1},
+                   format("the line {} holds a control character; remove it", weft::quoted(row)));
       return false;
     }
   }

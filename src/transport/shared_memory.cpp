@@ -15,7 +15,7 @@
 namespace weft::transport {
 namespace {
 
-constexpr int kBacklog = 64;
+constexpr int kListenBacklog = 64;
 // <fcntl.h> of older C libraries lacks it; Linux has it since 5.1.
 #ifdef F_SEAL_FUTURE_WRITE
 constexpr int kSealFutureWrite = F_SEAL_FUTURE_WRITE;
@@ -101,7 +101,7 @@ Fd listen_locally(const std::string& name) {
   Fd fd = open_socket();
   if (length == 0 || !fd) return {};
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) return {};
-  if (::listen(fd.get(), kBacklog) != 0) return {};
+  if (::listen(fd.get(), kListenBacklog) != 0) return {};
   return fd;
 }
 

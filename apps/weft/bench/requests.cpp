@@ -16,7 +16,7 @@ Settings work_of(std::uint64_t size, std::uint64_t count, std::uint64_t window, 
           set("clients", clients)};
 }
 
-Sample sample_of(const Figures& figures, std::uint64_t count) {
+Sample requests_sample(const Figures& figures, std::uint64_t count) {
   return {.value = static_cast<double>(count) / figures.seconds, .tail = 0, .figures = figures};
 }
 
@@ -30,15 +30,15 @@ Reports requests(Stage& stage) {
   const std::uint64_t clients = options.clients;
   const auto weft = [&](const char* name, std::uint64_t askers) -> Contestant {
     return {name, [&stage, askers, size, count, window] {
-              return sample_of(stage.run({kWeft, "router", "dealer"}, work_of(size, count, window, askers)),
-                               count);
+              return requests_sample(
+                  stage.run({kWeft, "router", "dealer"}, work_of(size, count, window, askers)), count);
             }};
   };
   const auto plain = [&](std::uint64_t askers) {
     return best_of_marks(size, [&stage, askers, size, count, window](std::uint64_t mark) {
       Settings settings = work_of(size, count, window, askers);
       settings.push_back(set("high-water", mark));
-      return sample_of(stage.run({kLibzmq, "router", "dealer"}, settings), count);
+      return requests_sample(stage.run({kLibzmq, "router", "dealer"}, settings), count);
     });
   };
   std::vector<Contestant> contestants{weft("weft", clients), plain(clients)};

@@ -7,7 +7,7 @@
 namespace weft::cli::bench {
 namespace {
 
-constexpr const char* kBestEffort = "best-effort";
+constexpr const char* kNoPromise = "best-effort";
 constexpr std::uint64_t kOrderBytes = 104;  // of the packed struct that the typed ends carry
 
 struct Shape {
@@ -41,8 +41,8 @@ Value measure(Stage& stage, const Shape& shape) {
     return sample_of(stage.run({kLibzmq, in, out}, settings), shape.count);
   });
   std::vector<Contestant> contestants{weft("weft", shape.delivery), plain};
-  const bool promises = shape.delivery != kBestEffort;
-  if (promises) contestants.push_back(weft(kBestEffort, kBestEffort));
+  const bool promises = shape.delivery != kNoPromise;
+  if (promises) contestants.push_back(weft(kNoPromise, kNoPromise));
   const Rounds rounds =
       play(format("throughput, {}", format_size(shape.size)), contestants, "records/s", options);
   Value out_value = report("throughput", shape.size, options, "records/s", rounds);
@@ -73,7 +73,7 @@ Reports rate_over_size(Stage& stage) {
   Reports reports;
   for (std::uint64_t size = 16; size <= (16ULL << 20); size *= 4)
     reports.push_back(
-        measure(stage, {size, count_for(options, 256ULL << 20, size, 32, 2'000'000), false, kBestEffort}));
+        measure(stage, {size, count_for(options, 256ULL << 20, size, 32, 2'000'000), false, kNoPromise}));
   return reports;
 }
 
