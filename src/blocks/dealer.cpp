@@ -85,6 +85,11 @@ std::string DealerBase::Impl::states(std::string_view node) const {
   return format("{} is not known; {}", node, states());
 }
 
+void DealerBase::Impl::on_idle() {
+  woken = false;
+  pumping ? wake() : pump();
+}
+
 void DealerBase::Impl::check_drain() {
   if (!draining || said_bye || open_requests() != 0) return;
   said_bye = true;
@@ -98,6 +103,7 @@ void DealerBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   for (std::size_t i = at; i < message.size(); ++i) bytes += message[i].size();
   RawReply reply;
   reply.peer = peer.node;
+  if (draining || peer.draining) wake();  // this may be what it waits for
   if (header.options.has(wire::Options::code) && header.options.code_v != wire::Code::none) {
     settle(peer, header.epoch, 1, bytes);
     reply.outcome = Outcome::remote_error;
@@ -151,7 +157,7 @@ DealerBase::DealerBase(Loop& loop, PortOptions options, RecordType request, Reco
   Impl& impl = *impl_;
   for (const std::string& endpoint : impl.options.bind) impl.hub.bind(endpoint);
   for (const std::string& endpoint : impl.options.connect) impl.hub.connect(endpoint);
-  impl.hook = loop.on_idle([&impl] { impl.on_idle(); });
+  impl.hook = loop.on_demand([&impl] { impl.on_idle(); });
 }
 
 DealerBase::~DealerBase() {

@@ -62,6 +62,7 @@ RequestId PlainDealer::add(const RequestTo& to, Deadline deadline, const Encode&
     return 0;
   }
   const RequestId id = open(deadline, std::move(done));
+  wake();
   outlet.open_tickets.push_back(id);
   if (outlet.open.bytes() >= batch_bytes() || outlet.open.count() >= options.batch_records ||
       outlet.open.tensors().size() > wire::kMaxTensors / 2 || !to.peer.empty()) {
@@ -108,8 +109,8 @@ void PlainDealer::pump() {
     Peer* peer = hub.find(id);
     while (peer && peer->up() && !peer->finished && !outlet.ready.empty() && send_one(*peer, outlet)) {
     }
-    if (peer) say_bye_when_idle(*peer, outlet);
   }
+  for (std::size_t i = 0; i < hub.peers().size(); ++i) say_bye_when_idle(*hub.peers()[i]);
   pumping = false;
   check_drain();
 }

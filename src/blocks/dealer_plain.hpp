@@ -99,8 +99,8 @@ struct PlainDealer final : DealerBase::Impl {
   /// What nobody waits for any more is not sent: whole batches only, because numbers follow each other.
   void forget_unsent();
   void on_down(Peer& peer, PeerEvent::What what) override;
-  void say_bye_when_idle(Peer& peer, const Outlet& outlet);
-  void on_idle() override;
+  /// To a router that drains and owes nothing more, if ever it did.
+  void say_bye_when_idle(Peer& peer);
 };
 
 }  // namespace weft

@@ -56,6 +56,7 @@ void PlainDealer::expire() {
     if (alive.expired() || hub.closed()) return;
   }
   forget_unsent();
+  wake();
   if (const auto next = book.next_deadline()) plan_expiry(*next);
   check_drain();
 }
@@ -118,8 +119,10 @@ void PlainDealer::on_down(Peer& peer, PeerEvent::What what) {
   pump();
 }
 
-void PlainDealer::say_bye_when_idle(Peer& peer, const Outlet& outlet) {
-  if (!peer.draining || peer.finished || outlet.unanswered != 0 || !outlet.ready.empty()) return;
+void PlainDealer::say_bye_when_idle(Peer& peer) {
+  if (!peer.draining || peer.finished) return;
+  const auto outlet = outlets.find(peer.id);  // a router that never got a request has none
+  if (outlet != outlets.end() && (outlet->second.unanswered != 0 || !outlet->second.ready.empty())) return;
   hub.bye(peer, wire::kLast);
   peer.finished = true;
 }
@@ -136,6 +139,7 @@ bool PlainDealer::cancel(RequestId id) {
     break;
   }
   RawReply reply;
+  wake();
   reply.outcome = Outcome::cancelled;
   (void)forget(id, reply.peer);
   reply.text =
@@ -156,20 +160,6 @@ void PlainDealer::end_all() {
     RawReply reply;
     reply.text = "the dealer was closed";
     done(reply);
-  }
-}
-
-void PlainDealer::on_idle() {
-  if (pumping) return;
-  const bool waiting = std::ranges::any_of(
-      outlets, [](const auto& o) { return !o.second.open.empty() || !o.second.ready.empty(); });
-  const bool leaving =
-      std::ranges::any_of(hub.peers(), [](const auto& p) { return p->draining && !p->finished; });
-  if (waiting || leaving || draining) pump();
-  // A router that never got a request has no outlet to finish with.
-  for (std::size_t i = 0; leaving && i < hub.peers().size(); ++i) {
-    Peer& peer = *hub.peers()[i];
-    if (outlets.find(peer.id) == outlets.end()) say_bye_when_idle(peer, Outlet(hub.pool()));
   }
 }
 

@@ -20,7 +20,7 @@ RouterBase::RouterBase(Loop& loop, PortOptions options, RecordType request, Reco
   Impl& impl = *impl_;
   for (const std::string& endpoint : impl.options.bind) impl.hub.bind(endpoint);
   for (const std::string& endpoint : impl.options.connect) impl.hub.connect(endpoint);
-  impl.hook = loop.on_idle([&impl] { impl.on_idle(); });
+  impl.hook = loop.on_demand([&impl] { impl.pump(); });
 }
 
 RouterBase::~RouterBase() {
@@ -78,6 +78,7 @@ void RouterBase::close() {
   impl.leave_journal();
   impl.hub.close();
   impl.waiting.clear();
+  impl.latest = nullptr;
   impl.askers.clear();
   impl.hub.loop().remove_hook(impl.hook);
 }

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <deque>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -43,7 +43,9 @@ struct Asker {
   std::deque<Replies> ready;
   std::uint64_t unanswered = 0;
   std::uint64_t queued_bytes = 0;  // of `ready`
-  explicit Asker(const std::shared_ptr<wire::BufferPool>& pool) : open(pool, 16 * 1024) {}
+  Peer& peer;
+  bool listed = false;  // in Impl::changed
+  Asker(Peer& who, const std::shared_ptr<wire::BufferPool>& pool) : open(pool, 16 * 1024), peer(who) {}
 };
 
 /// A batch of requests, held until the last of them has been handed out.
@@ -77,7 +79,10 @@ struct RouterBase::Impl final : blocks::HubClient {
   PortOptions options;
   Hub hub;
   Handler handler;
-  std::map<std::uint64_t, Asker> askers;
+  std::unordered_map<std::uint64_t, Asker> askers;  // by peer, as long as the hub has that
+  Asker* latest = nullptr;                          // that was looked up: replies come in runs
+  std::vector<std::uint64_t> changed;               // askers that have something to send since the last pump
+  std::vector<std::uint64_t> pumped;                // memory of pump()
   std::unique_ptr<blocks::ReplyWindow> window;  // null: best-effort, each request comes once or not at all
   std::deque<Waiting> waiting;                  // without a handler
   std::shared_ptr<void> shown;                  // what the record that was handed out last views
@@ -116,7 +121,8 @@ struct RouterBase::Impl final : blocks::HubClient {
   void leave_journal();
   void on_durable();
 
-  Asker& asker_of(const Peer& peer);
+  Asker& asker_of(Peer& peer);
+  Asker* find(std::uint64_t peer);
 
   // ---- requests ----
 
@@ -155,25 +161,28 @@ struct RouterBase::Impl final : blocks::HubClient {
              const std::function<void(wire::BatchBuilder&)>& encode);
 
   void queue_error(Asker& asker, std::uint64_t number, wire::Code code, std::string_view text);
+  /// It has something to send, in this turn.
+  void list(Asker& asker);
 
   void fail(std::uint64_t peer, std::uint64_t generation, std::uint64_t number, wire::Code code,
             std::string_view text);
 
   void close_batch(Asker& asker);
 
+  /// Sends what has changed; the others wait for credit, or for their connection.
   void pump();
+  void pump(Asker& asker);
 
-  bool send_one(Peer& peer, Asker& asker);
+  bool send_one(Asker& asker);
 
   bool send_error(Peer& peer, const Replies& replies);
 
   // ---- what the hub tells ----
 
   void on_up(Peer& peer) override;
-  void on_room(Peer&) override { pump(); }
+  void on_room(Peer& peer) override;
+  void on_removed(Peer& peer) override;
   void on_down(Peer& peer, PeerEvent::What what) override;
-
-  void on_idle();
 };
 
 }  // namespace weft

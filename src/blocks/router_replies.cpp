@@ -40,19 +40,18 @@ Asker* RouterBase::Impl::answering(std::uint64_t peer_id, std::uint64_t generati
 }
 
 Asker* RouterBase::Impl::reachable(std::uint64_t peer_id, std::uint64_t generation) {
-  Peer* peer = hub.find(peer_id);
-  const auto asker = askers.find(peer_id);
-  if (hub.closed() || !peer || peer->epoch != generation || asker == askers.end()) {
+  Asker* asker = hub.closed() ? nullptr : find(peer_id);
+  if (!asker || asker->peer.epoch != generation) {
     ++hub.counts().late_replies;
     return nullptr;
   }
-  if (asker->second.unanswered != 0) --asker->second.unanswered;
-  const auto state = peer->session.state();
+  if (asker->unanswered != 0) --asker->unanswered;
+  const auto state = asker->peer.session.state();
   if (state == protocol::PeerState::dead || state == protocol::PeerState::closed) {
     ++hub.counts().late_replies;
     return nullptr;
   }
-  return &asker->second;
+  return asker;
 }
 
 void RouterBase::Impl::keep(std::uint64_t peer, std::uint64_t generation, std::uint64_t number,
@@ -75,7 +74,10 @@ void RouterBase::Impl::deliver(Asker& asker, std::uint64_t number, const blocks:
       open.tensors().size() + reply.record.tensors.size() > wire::kMaxTensors / 2) {
     close_batch(asker);
   }
-  if (open.empty()) asker.first = number;
+  if (open.empty()) {
+    asker.first = number;
+    list(asker);
+  }
   reply.record.add_to(open);
 }
 
@@ -97,7 +99,10 @@ void RouterBase::Impl::reply(std::uint64_t peer, std::uint64_t generation, std::
   Asker* asker = answering(peer, generation);
   if (!asker) return;
   if (!asker->open.empty() && number != asker->first + asker->open.count()) close_batch(*asker);
-  if (asker->open.empty()) asker->first = number;
+  if (asker->open.empty()) {
+    asker->first = number;
+    list(*asker);
+  }
   const std::uint64_t batch_bytes = std::min(options.batch_bytes, options.max_frame_bytes / 2);
   const auto mark = asker->open.mark();
   encode(asker->open);
@@ -117,6 +122,7 @@ void RouterBase::Impl::queue_error(Asker& asker, std::uint64_t number, wire::Cod
   asker.ready.push_back({{}, number, code, std::string(text)});
   asker.queued_bytes += kErrorBytes;
   queued_bytes += kErrorBytes;
+  list(asker);
 }
 
 void RouterBase::Impl::fail(std::uint64_t peer, std::uint64_t generation, std::uint64_t number,
@@ -138,25 +144,34 @@ void RouterBase::Impl::close_batch(Asker& asker) {
   queued_bytes += asker.ready.back().bytes();
 }
 
+void RouterBase::Impl::list(Asker& asker) {
+  if (std::exchange(asker.listed, true)) return;
+  if (changed.empty()) hub.loop().ask_for(hook);
+  changed.push_back(asker.peer.id);
+}
+
 void RouterBase::Impl::pump() {
   if (pumping || hub.closed()) return;
   pumping = true;
-  for (auto& [id, asker] : askers) {
-    close_batch(asker);
-    Peer* peer = hub.find(id);
-    while (peer && peer->up() && !asker.ready.empty() && send_one(*peer, asker)) {
-    }
+  pumped.swap(changed);
+  for (const std::uint64_t id : pumped) {
+    if (Asker* asker = find(id)) pump(*asker);
   }
+  pumped.clear();
   pumping = false;
+  if (!changed.empty()) hub.loop().ask_for(hook);  // a tap has replied
   if (window) window->forget_peers(hub);
-  std::erase_if(askers, [this](auto& entry) {
-    if (hub.find(entry.first)) return false;
-    for (const Replies& replies : entry.second.ready) queued_bytes -= replies.bytes();
-    return true;
-  });
 }
 
-bool RouterBase::Impl::send_one(Peer& peer, Asker& asker) {
+void RouterBase::Impl::pump(Asker& asker) {
+  asker.listed = false;
+  close_batch(asker);
+  while (asker.peer.up() && !asker.ready.empty() && send_one(asker)) {
+  }
+}
+
+bool RouterBase::Impl::send_one(Asker& asker) {
+  Peer& peer = asker.peer;
   Replies& replies = asker.ready.front();
   const std::uint64_t bytes = replies.bytes();
   const std::uint64_t count = replies.code == wire::Code::none ? replies.batch.count : 1;
@@ -191,15 +206,16 @@ bool RouterBase::Impl::send_error(Peer& peer, const Replies& replies) {
 }
 
 void RouterBase::Impl::on_up(Peer& peer) {
+  on_room(peer);
   pump();
   if (draining) hub.bye(peer, wire::kDraining);  // it was away when the others were told
 }
 
 void RouterBase::Impl::on_down(Peer& peer, PeerEvent::What what) {
   if (what == PeerEvent::What::finished) return;  // it may still read what it waits for
-  const auto found = askers.find(peer.id);
-  if (found == askers.end()) return;
-  Asker& asker = found->second;
+  Asker* const known = find(peer.id);
+  if (!known) return;
+  Asker& asker = *known;
   close_batch(asker);
   for (const Replies& replies : asker.ready) {
     queued_bytes -= replies.bytes();
@@ -210,10 +226,17 @@ void RouterBase::Impl::on_down(Peer& peer, PeerEvent::What what) {
   if (what == PeerEvent::What::restarted) asker.unanswered = 0;
 }
 
-void RouterBase::Impl::on_idle() {
-  const bool anything = std::ranges::any_of(
-      askers, [](const auto& a) { return !a.second.open.empty() || !a.second.ready.empty(); });
-  if (anything) pump();
+void RouterBase::Impl::on_room(Peer& peer) {
+  Asker* asker = find(peer.id);
+  if (asker && !(asker->ready.empty() && asker->open.empty())) list(*asker);
+}
+
+void RouterBase::Impl::on_removed(Peer& peer) {
+  Asker* asker = find(peer.id);
+  if (!asker) return;
+  for (const Replies& replies : asker->ready) queued_bytes -= replies.bytes();
+  latest = nullptr;
+  askers.erase(peer.id);
 }
 
 }  // namespace weft

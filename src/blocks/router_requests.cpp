@@ -3,10 +3,17 @@
 
 namespace weft {
 
-Asker& RouterBase::Impl::asker_of(const Peer& peer) {
-  auto found = askers.find(peer.id);
-  if (found == askers.end()) found = askers.emplace(peer.id, Asker(hub.pool())).first;
-  return found->second;
+Asker& RouterBase::Impl::asker_of(Peer& peer) {
+  if (Asker* known = find(peer.id)) return *known;
+  latest = &askers.try_emplace(peer.id, peer, hub.pool()).first->second;
+  return *latest;
+}
+
+Asker* RouterBase::Impl::find(std::uint64_t peer) {
+  if (latest && latest->peer.id == peer) return latest;
+  const auto found = askers.find(peer);
+  if (found == askers.end()) return nullptr;
+  return latest = &found->second;
 }
 
 void RouterBase::Impl::on_message(Peer& peer, const wire::Header& header, transport::Message& message,

@@ -20,7 +20,7 @@
 namespace weft::transport {
 namespace {
 
-using Events = std::array<epoll_event, 64>;
+using Events = std::array<epoll_event, 256>;
 
 #if defined(__GLIBC_PREREQ)
 #if __GLIBC_PREREQ(2, 35)
