@@ -28,10 +28,11 @@ namespace blocks {
 inline constexpr std::size_t kMaxOpenRequests = 1 << 20;  // of one asker
 inline constexpr std::uint64_t kErrorBytes = 128;         // what an error reply counts against credit
 
-/// Replies to consecutive requests that leave together, or one error.
+/// Replies to consecutive requests that leave together, or one error to each of them.
 struct Replies {
   Batch batch;
   std::uint64_t first = 0;
+  std::uint64_t count = 0;
   wire::Code code = wire::Code::none;
   std::string text;
   [[nodiscard]] std::uint64_t bytes() const { return code == wire::Code::none ? batch.bytes : kErrorBytes; }
@@ -150,7 +151,6 @@ struct RouterBase::Impl final : blocks::HubClient {
 
   // ---- replies ----
 
-  Asker* answering(std::uint64_t peer_id, std::uint64_t generation);
   /// Who asked, when a reply gets there; counted as late when not.
   Asker* reachable(std::uint64_t peer_id, std::uint64_t generation);
   /// Remembers a reply, then sends it.
@@ -160,6 +160,9 @@ struct RouterBase::Impl final : blocks::HubClient {
   void reply(std::uint64_t peer, std::uint64_t generation, std::uint64_t number,
              const std::function<void(wire::BatchBuilder&)>& encode);
 
+  /// The asker does not read: its reply goes, and a word on that comes in its place.
+  void drop_reply(Asker& asker, std::uint64_t number);
+  [[nodiscard]] bool full(const Asker& asker) const { return asker.queued_bytes >= options.capacity_bytes; }
   void queue_error(Asker& asker, std::uint64_t number, wire::Code code, std::string_view text);
   /// It has something to send, in this turn.
   void list(Asker& asker);
@@ -175,7 +178,7 @@ struct RouterBase::Impl final : blocks::HubClient {
 
   bool send_one(Asker& asker);
 
-  bool send_error(Peer& peer, const Replies& replies);
+  bool send_error(Peer& peer, const Replies& error);
 
   // ---- what the hub tells ----
 

@@ -23,20 +23,9 @@ void RouterBase::Impl::on_durable() {
   window->on_durable(
       [this](std::uint64_t peer, std::uint64_t epoch, std::uint64_t number, const blocks::KeptReply& reply) {
         Asker* asker = reachable(peer, epoch);
-        if (asker && asker->queued_bytes < options.capacity_bytes) deliver(*asker, number, reply);
+        if (asker && !full(*asker)) deliver(*asker, number, reply);
       });
   pump();
-}
-
-Asker* RouterBase::Impl::answering(std::uint64_t peer_id, std::uint64_t generation) {
-  --open_requests;
-  Asker* asker = reachable(peer_id, generation);
-  // An asker that does not read: what it waits for will time out. The others are not disturbed.
-  if (asker && asker->queued_bytes >= options.capacity_bytes) {
-    ++hub.counts().dropped_records;
-    return nullptr;
-  }
-  return asker;
 }
 
 Asker* RouterBase::Impl::reachable(std::uint64_t peer_id, std::uint64_t generation) {
@@ -62,7 +51,7 @@ void RouterBase::Impl::keep(std::uint64_t peer, std::uint64_t generation, std::u
   if (!kept) return;
   Asker* asker = reachable(peer, generation);
   // An asker that is away, or does not read, gets it when it asks again.
-  if (asker && asker->queued_bytes < options.capacity_bytes) deliver(*asker, number, *kept);
+  if (asker && !full(*asker)) deliver(*asker, number, *kept);
 }
 
 void RouterBase::Impl::deliver(Asker& asker, std::uint64_t number, const blocks::KeptReply& reply) {
@@ -96,8 +85,10 @@ void RouterBase::Impl::reply(std::uint64_t peer, std::uint64_t generation, std::
     }
     return keep(peer, generation, number, std::move(kept));
   }
-  Asker* asker = answering(peer, generation);
+  --open_requests;
+  Asker* asker = reachable(peer, generation);
   if (!asker) return;
+  if (full(*asker)) return drop_reply(*asker, number);
   if (!asker->open.empty() && number != asker->first + asker->open.count()) close_batch(*asker);
   if (asker->open.empty()) {
     asker->first = number;
@@ -116,10 +107,28 @@ void RouterBase::Impl::reply(std::uint64_t peer, std::uint64_t generation, std::
   }
 }
 
+// The others are not disturbed by it.
+void RouterBase::Impl::drop_reply(Asker& asker, std::uint64_t number) {
+  ++hub.counts().dropped_records;
+  queue_error(asker, number, wire::Code::gone,
+              "the reply was dropped: too many bytes of replies wait for the asker");
+}
+
 void RouterBase::Impl::queue_error(Asker& asker, std::uint64_t number, wire::Code code,
                                    std::string_view text) {
   close_batch(asker);
-  asker.ready.push_back({{}, number, code, std::string(text)});
+  if (!asker.ready.empty()) {  // one of a run costs nothing more
+    Replies& last = asker.ready.back();
+    if (last.code == code && last.first + last.count == number && last.text == text) {
+      ++last.count;
+      return list(asker);
+    }
+  }
+  if (asker.queued_bytes >= 2 * options.capacity_bytes) {
+    ++hub.counts().dropped_records;
+    return;
+  }
+  asker.ready.push_back({{}, number, 1, code, std::string(text)});
   asker.queued_bytes += kErrorBytes;
   queued_bytes += kErrorBytes;
   list(asker);
@@ -133,13 +142,16 @@ void RouterBase::Impl::fail(std::uint64_t peer, std::uint64_t generation, std::u
     return keep(peer, generation, number, {.record = {}, .code = code, .text = std::string(text)});
   }
   if (window) window->withdraw(peer, generation, number);
-  Asker* asker = answering(peer, generation);
+  --open_requests;
+  Asker* asker = reachable(peer, generation);
   if (asker) queue_error(*asker, number, code, text);
 }
 
 void RouterBase::Impl::close_batch(Asker& asker) {
   if (asker.open.empty()) return;
-  asker.ready.push_back({asker.open.take(), asker.first, wire::Code::none, {}});
+  Batch batch = asker.open.take();
+  const std::uint64_t count = batch.count;
+  asker.ready.push_back({std::move(batch), asker.first, count, wire::Code::none, {}});
   asker.queued_bytes += asker.ready.back().bytes();
   queued_bytes += asker.ready.back().bytes();
 }
@@ -173,34 +185,38 @@ void RouterBase::Impl::pump(Asker& asker) {
 bool RouterBase::Impl::send_one(Asker& asker) {
   Peer& peer = asker.peer;
   Replies& replies = asker.ready.front();
+  const bool error = replies.code != wire::Code::none;
   const std::uint64_t bytes = replies.bytes();
-  const std::uint64_t count = replies.code == wire::Code::none ? replies.batch.count : 1;
+  const std::uint64_t count = error ? 1 : replies.count;
   if (!peer.out.admits(bytes)) return false;
-  if (replies.code == wire::Code::none) {
+  if (error) {
+    if (!send_error(peer, replies)) return false;
+  } else {
     if (tap) tap(true, peer.node, replies.batch.body.view(), count);
     if (!hub.send_batch(peer, wire::Kind::reply, replies.first, replies.batch)) return false;
-  } else if (!send_error(peer, replies)) {
-    return false;
   }
   peer.out.send(bytes, count, count);
   hub.counts().sent_records += count;
   hub.counts().sent_bytes += bytes;
   ++hub.counts().sent_batches;
+  replies.first += count;
+  replies.count -= count;
+  if (replies.count != 0) return true;  // errors of a run leave one by one
   queued_bytes -= bytes;
   asker.queued_bytes -= bytes;
   asker.ready.pop_front();
   return true;
 }
 
-bool RouterBase::Impl::send_error(Peer& peer, const Replies& replies) {
+bool RouterBase::Impl::send_error(Peer& peer, const Replies& error) {
   wire::Header header{.kind = wire::Kind::reply,
                       .stream = peer.lane,
                       .epoch = hub.epoch(),
-                      .seq = replies.first,
+                      .seq = error.first,
                       .options = {}};
-  header.options.code_v = replies.code;
+  header.options.code_v = error.code;
   header.options.mark(wire::Options::code);
-  header.options.text_v = replies.text;
+  header.options.text_v = error.text;
   header.options.mark(wire::Options::text);
   return hub.send_header(peer, header) == transport::SendStatus::sent;
 }
@@ -219,7 +235,7 @@ void RouterBase::Impl::on_down(Peer& peer, PeerEvent::What what) {
   close_batch(asker);
   for (const Replies& replies : asker.ready) {
     queued_bytes -= replies.bytes();
-    hub.counts().late_replies += replies.code == wire::Code::none ? replies.batch.count : 1;
+    hub.counts().late_replies += replies.count;
   }
   asker.ready.clear();
   asker.queued_bytes = 0;

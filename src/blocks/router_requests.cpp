@@ -89,7 +89,7 @@ bool RouterBase::Impl::fresh(Peer& peer, std::uint64_t number) {
   if (found.verdict == Verdict::fresh) return true;
   if (found.verdict != Verdict::full) ++hub.counts().repeated_requests;
   Asker& asker = asker_of(peer);
-  if (asker.queued_bytes >= options.capacity_bytes) return false;  // it does not read; it may ask again
+  if (full(asker)) return false;  // it does not read; it may ask again
   switch (found.verdict) {
     case Verdict::replied:
       deliver(asker, number, *found.reply);

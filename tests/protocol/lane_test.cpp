@@ -188,7 +188,9 @@ TEST_CASE("a receiver acknowledges when a quarter of its window is used, by byte
   CHECK(by_batches.settled(1));
 }
 
-TEST_CASE("what was said beside something else is not said again after a while, but after a quarter of the window") {
+TEST_CASE(
+    "what was said beside something else is not said again after a while, but after a quarter of the "
+    "window") {
   AckPolicy policy({.bytes = 400, .batches = 1000});
 
   CHECK(!policy.untold());

@@ -244,7 +244,8 @@ TEST_CASE("a removed hook is not called again, also when it removes itself") {
   CHECK(calls == 1);
 }
 
-TEST_CASE("a hook on demand runs once for each turn in which it was asked for, behind those that always run") {
+TEST_CASE(
+    "a hook on demand runs once for each turn in which it was asked for, behind those that always run") {
   Loop loop;
   Link link(loop.context(), "a");
   Strings log;
