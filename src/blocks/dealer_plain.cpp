@@ -9,9 +9,14 @@
 namespace weft {
 
 Peer* PlainDealer::choose(std::optional<std::uint64_t> key, std::string_view name) {
+  if (name.empty() && options.distribute == Distribute::explicit_) return nullptr;
+  if (name.empty() && hub.peers().size() == 1) {
+    Peer& only = *hub.peers().front();
+    const bool takes = key && options.distribute == Distribute::hash ? only.living() : only.usable();
+    return takes ? &only : nullptr;
+  }
   candidates.clear();
   choice.clear();
-  if (name.empty() && options.distribute == Distribute::explicit_) return nullptr;
   for (const auto& peer : hub.peers()) {
     if (!name.empty() && peer->node != name) continue;
     // A key stays with its router through a silence; anything else goes to those that answer.
@@ -47,6 +52,10 @@ RequestId PlainDealer::add(const RequestTo& to, Deadline deadline, const Encode&
   }
   const std::optional<std::uint64_t> key =
       to.key ? std::optional(protocol::name_hash(as_text(*to.key))) : std::nullopt;
+  if (book.full()) {
+    refuse(done, Outcome::no_room, format("{} requests are open already", book.size()), {});
+    return 0;
+  }
   Peer* peer = choose(key, to.peer);
   if (!peer && options.distribute == Distribute::explicit_) {
     refuse(done, Outcome::no_peer, format("router {} is not up", quoted(to.peer)), std::string(to.peer));
@@ -86,8 +95,7 @@ RequestId PlainDealer::add_unassigned(const Where& where, Deadline deadline, con
 }
 
 std::uint64_t PlainDealer::open(Deadline deadline, Done done) {
-  const std::uint64_t ticket = next_ticket++;
-  book.open(ticket, 0, deadline, std::move(done));
+  const std::uint64_t ticket = book.open(deadline, std::move(done));
   plan_expiry(deadline.point());
   return ticket;
 }
@@ -145,6 +153,10 @@ bool PlainDealer::send_one(Peer& peer, Outlet& outlet) {
   outlet.unanswered += count;
   if (outlet.sent.empty()) outlet.first_sent = peer.out.last_sent() - count + 1;
   for (const std::uint64_t ticket : requests.tickets) outlet.sent.push_back(ticket);
+  if (outlet.open_tickets.capacity() == 0) {  // its memory is for the next ones
+    outlet.open_tickets = std::move(requests.tickets);
+    outlet.open_tickets.clear();
+  }
   outlet.ready.pop_front();
   return true;
 }

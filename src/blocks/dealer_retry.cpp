@@ -307,11 +307,10 @@ void RetryDealer::on_reply(std::uint64_t peer_id, std::uint64_t number, RawReply
 bool RetryDealer::finish(RequestId id, RawReply& reply) {
   const auto at = requests.find(id);
   if (at == requests.end()) return !hub.closed();
-  const Done done = std::move(at->second.done);
-  kept_bytes -= at->second.request.bytes;
-  requests.erase(at);
+  const auto ended = requests.extract(at);  // the reply may view it
+  kept_bytes -= ended.mapped().request.bytes;
   const std::weak_ptr<bool> alive = hub.alive();
-  done(reply);
+  ended.mapped().done(reply);
   return !alive.expired() && !hub.closed();
 }
 
@@ -330,7 +329,7 @@ bool RetryDealer::finish_all(const std::vector<RetryBook::End>& ends, std::strin
 void RetryDealer::explain(const RetryBook::End& end, const Open& open, std::string_view what,
                           RawReply& reply) {
   const auto replica = replicas.find(end.last);
-  reply.peer = replica == replicas.end() ? open.only : replica->second.node;
+  reply.peer = replica == replicas.end() ? std::string_view(open.only) : replica->second.node;
   const std::string who = states(options.delivery == Delivery::exactly_once ? reply.peer : open.only);
   const std::string tried =
       end.last == 0 ? "never sent"

@@ -144,6 +144,7 @@ void Hub::remove_peer(Peer& peer, bool linger) {
     inbound_by_name_.erase(name_key(peer.node, peer.port));
   }
   by_id_.erase(peer.id);
+  latest_ = nullptr;
   ticks_.erase({std::exchange(peer.tick_at, TimePoint::max()), peer.id});
   peer.session.close();
   graveyard_.push_back(std::move(*at));
@@ -152,8 +153,10 @@ void Hub::remove_peer(Peer& peer, bool linger) {
 }
 
 Peer* Hub::find(std::uint64_t id) {
+  if (latest_ && latest_->id == id) return latest_;
   const auto found = by_id_.find(id);
-  return found == by_id_.end() ? nullptr : found->second;
+  if (found == by_id_.end()) return nullptr;
+  return latest_ = found->second;
 }
 
 bool Hub::anyone_living() const {

@@ -272,6 +272,7 @@ class Hub {
   std::unordered_map<std::string, Peer*> by_routing_id_;
   std::map<std::string, Peer*, std::less<>> inbound_by_name_;
   std::unordered_map<std::uint64_t, Peer*> by_id_;
+  Peer* latest_ = nullptr;  // that find() has found: they come in runs
   std::unique_ptr<transport::Lender> lender_;
   std::vector<transport::Frame> frames_;  // of the batch that is being sent
   std::string offer_;                     // of the HELLO that is being said

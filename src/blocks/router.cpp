@@ -127,17 +127,13 @@ void RouterBase::Ticket::drop() noexcept {
 void RouterBase::Ticket::reply(const std::function<void(wire::BatchBuilder&)>& encode) {
   if (!open()) return;
   const std::uint64_t number = std::exchange(number_, 0);
-  if (const auto router = origin_->router.lock()) {
-    (*router)->reply(origin_->peer, origin_->generation, number, encode);
-  }
+  if (Impl* router = *origin_->router) router->reply(origin_->peer, origin_->generation, number, encode);
 }
 
 void RouterBase::Ticket::fail(wire::Code code, std::string_view text) {
   if (!open()) return;
   const std::uint64_t number = std::exchange(number_, 0);
-  if (const auto router = origin_->router.lock()) {
-    (*router)->fail(origin_->peer, origin_->generation, number, code, text);
-  }
+  if (Impl* router = *origin_->router) router->fail(origin_->peer, origin_->generation, number, code, text);
 }
 
 }  // namespace weft

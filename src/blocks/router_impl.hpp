@@ -46,6 +46,7 @@ struct Asker {
   std::uint64_t queued_bytes = 0;  // of `ready`
   Peer& peer;
   bool listed = false;  // in Impl::changed
+  std::shared_ptr<const RouterBase::Ticket::Origin> origin;
   Asker(Peer& who, const std::shared_ptr<wire::BufferPool>& pool) : open(pool, 16 * 1024), peer(who) {}
 };
 
@@ -86,6 +87,7 @@ struct RouterBase::Impl final : blocks::HubClient {
   std::vector<std::uint64_t> pumped;                // memory of pump()
   std::unique_ptr<blocks::ReplyWindow> window;  // null: best-effort, each request comes once or not at all
   std::deque<Waiting> waiting;                  // without a handler
+  std::shared_ptr<RequestHold> spare;           // memory of on_message()
   std::shared_ptr<void> shown;                  // what the record that was handed out last views
   std::uint64_t queued_bytes = 0;
   std::size_t open_requests = 0;
@@ -113,7 +115,10 @@ struct RouterBase::Impl final : blocks::HubClient {
     if (options.delivery != Delivery::best_effort) window = std::make_unique<blocks::ReplyWindow>(options);
     if (window && window->journal()) watch_journal();
   }
-  ~Impl() override { leave_journal(); }
+  ~Impl() override {
+    leave_journal();
+    *self = nullptr;
+  }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
@@ -124,6 +129,7 @@ struct RouterBase::Impl final : blocks::HubClient {
 
   Asker& asker_of(Peer& peer);
   Asker* find(std::uint64_t peer);
+  std::shared_ptr<const Ticket::Origin> origin_of(Asker& asker) const;
 
   // ---- requests ----
 

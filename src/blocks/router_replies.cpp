@@ -8,7 +8,7 @@ void RouterBase::Impl::watch_journal() {
   Loop& loop = hub.loop();
   journal_wake = window->journal()->subscribe([me, &loop] {
     loop.post([me] {
-      if (const auto router = me.lock()) (*router)->on_durable();
+      if (const auto router = me.lock(); router && *router) (*router)->on_durable();
     });
   });
   journal_watched = true;
