@@ -14,6 +14,8 @@ namespace {
 constexpr int kMessagesPerTurn = 256;  // then other sockets get their turn
 constexpr std::uint64_t kBytesPerTurn = 8ULL << 20;
 constexpr Duration kAcknowledgeAfter = std::chrono::milliseconds(50);
+// Where the next request or reply says it as well.
+constexpr Duration kTellAfter = std::chrono::milliseconds(250);
 constexpr Duration kFollows = std::chrono::microseconds(20);
 constexpr int kSendHighWater = 200'000;
 constexpr std::uint64_t kReceiveReserve = 1000;
@@ -387,7 +389,8 @@ wire::Header Hub::header(wire::Kind kind, std::uint64_t seq) const {
 void Hub::settled(Peer& peer, std::uint64_t epoch, std::uint64_t seq, std::uint64_t bytes) {
   if (epoch != peer.in.epoch()) return;  // of a sender that has been replaced since
   if (peer.settle(epoch, seq, bytes) || peer.finished) return acknowledge(peer);
-  plan_tick(peer, loop_.now() + kAcknowledgeAfter);
+  const bool both_ways = identity_.sends && identity_.receives;
+  plan_tick(peer, loop_.now() + (both_ways ? kTellAfter : kAcknowledgeAfter));
 }
 
 void Hub::acknowledge(Peer& peer) {
