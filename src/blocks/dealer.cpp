@@ -63,7 +63,7 @@ void DealerBase::Impl::refuse(const Done& done, Outcome outcome, std::string tex
   RawReply reply;
   reply.outcome = outcome;
   reply.text = std::move(text);
-  reply.peer = std::move(peer);
+  reply.peer = peer;
   done(reply);
 }
 
@@ -85,6 +85,11 @@ std::string DealerBase::Impl::states(std::string_view node) const {
   return format("{} is not known; {}", node, states());
 }
 
+void DealerBase::Impl::on_idle() {
+  woken = false;
+  pumping ? wake() : pump();
+}
+
 void DealerBase::Impl::check_drain() {
   if (!draining || said_bye || open_requests() != 0) return;
   said_bye = true;
@@ -96,8 +101,10 @@ void DealerBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   if (header.kind != wire::Kind::reply || !asked(peer)) return hub.reject(wire::Rejection::unexpected, &peer);
   std::uint64_t bytes = 0;
   for (std::size_t i = at; i < message.size(); ++i) bytes += message[i].size();
+  const std::string name = peer.node;
   RawReply reply;
-  reply.peer = peer.node;
+  reply.peer = name;
+  if (draining || peer.draining) wake();  // this may be what it waits for
   if (header.options.has(wire::Options::code) && header.options.code_v != wire::Code::none) {
     settle(peer, header.epoch, 1, bytes);
     reply.outcome = Outcome::remote_error;
@@ -117,20 +124,18 @@ void DealerBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   hub.counts().received_records += count;
   hub.counts().received_bytes += bytes;
   ++hub.counts().received_batches;
-  if (tap) tap(false, peer.node, hold->body.view(), count);
+  if (tap) tap(false, name, hold->body.view(), count);
   settle(peer, header.epoch, count, bytes);
   const std::uint64_t id = peer.id;
-  const std::string name = std::move(reply.peer);
   const std::uint64_t first = header.seq;
   const std::weak_ptr<bool> alive = hub.alive();
   wire::BatchReader reader(hold->body.view());
   for (std::uint64_t i = 0; i < count; ++i) {
-    RawReply one;
-    one.outcome = Outcome::ok;
-    one.peer = name;
-    one.record = {reader.next(), hold->tensors};
-    one.hold = hold;
-    on_reply(id, first + i, one);
+    // Whoever waits for it may keep the hold, and nothing else of it.
+    reply.outcome = Outcome::ok;
+    reply.record = {reader.next(), hold->tensors};
+    reply.hold = hold;
+    on_reply(id, first + i, reply);
     if (alive.expired() || hub.closed()) return;
   }
 }
@@ -151,7 +156,7 @@ DealerBase::DealerBase(Loop& loop, PortOptions options, RecordType request, Reco
   Impl& impl = *impl_;
   for (const std::string& endpoint : impl.options.bind) impl.hub.bind(endpoint);
   for (const std::string& endpoint : impl.options.connect) impl.hub.connect(endpoint);
-  impl.hook = loop.on_idle([&impl] { impl.on_idle(); });
+  impl.hook = loop.on_demand([&impl] { impl.on_idle(); });
 }
 
 DealerBase::~DealerBase() {

@@ -27,6 +27,7 @@ struct DealerBase::Impl : blocks::HubClient {
   PortOptions options;
   Hub hub;
   Loop::HookId hook = 0;
+  bool woken = false;
   Tap tap;
   bool draining = false;
   bool said_bye = false;
@@ -54,7 +55,8 @@ struct DealerBase::Impl : blocks::HubClient {
   [[nodiscard]] virtual std::size_t open_requests() const = 0;
   virtual void fill(PortStats& stats) const = 0;
   virtual void pump() = 0;
-  virtual void on_idle() = 0;
+  /// At the end of a turn in which wake() was called.
+  void on_idle();
   /// Ends all that is open, as closed.
   virtual void end_all() = 0;
 
@@ -79,8 +81,13 @@ struct DealerBase::Impl : blocks::HubClient {
   /// A reply lane counts replies: its sequence is how many there were.
   void settle(Peer& peer, std::uint64_t epoch, std::uint64_t count, std::uint64_t bytes);
 
+  /// Something can be sent, or ended, that could not be before: pump() at the end of this turn.
+  void wake() {
+    if (!std::exchange(woken, true)) hub.loop().ask_for(hook);
+  }
+
   void on_up(Peer&) override { pump(); }
-  void on_room(Peer&) override { pump(); }
+  void on_room(Peer&) override { wake(); }
 };
 
 }  // namespace weft

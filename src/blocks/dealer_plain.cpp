@@ -9,9 +9,14 @@
 namespace weft {
 
 Peer* PlainDealer::choose(std::optional<std::uint64_t> key, std::string_view name) {
+  if (name.empty() && options.distribute == Distribute::explicit_) return nullptr;
+  if (name.empty() && hub.peers().size() == 1) {
+    Peer& only = *hub.peers().front();
+    const bool takes = key && options.distribute == Distribute::hash ? only.living() : only.usable();
+    return takes ? &only : nullptr;
+  }
   candidates.clear();
   choice.clear();
-  if (name.empty() && options.distribute == Distribute::explicit_) return nullptr;
   for (const auto& peer : hub.peers()) {
     if (!name.empty() && peer->node != name) continue;
     // A key stays with its router through a silence; anything else goes to those that answer.
@@ -47,6 +52,10 @@ RequestId PlainDealer::add(const RequestTo& to, Deadline deadline, const Encode&
   }
   const std::optional<std::uint64_t> key =
       to.key ? std::optional(protocol::name_hash(as_text(*to.key))) : std::nullopt;
+  if (book.full()) {
+    refuse(done, Outcome::no_room, format("{} requests are open already", book.size()), {});
+    return 0;
+  }
   Peer* peer = choose(key, to.peer);
   if (!peer && options.distribute == Distribute::explicit_) {
     refuse(done, Outcome::no_peer, format("router {} is not up", weft::quoted(to.peer)),
@@ -63,6 +72,7 @@ RequestId PlainDealer::add(const RequestTo& to, Deadline deadline, const Encode&
     return 0;
   }
   const RequestId id = open(deadline, std::move(done));
+  wake();
   outlet.open_tickets.push_back(id);
   if (outlet.open.bytes() >= batch_bytes() || outlet.open.count() >= options.batch_records ||
       outlet.open.tensors().size() > wire::kMaxTensors / 2 || !to.peer.empty()) {
@@ -86,8 +96,7 @@ RequestId PlainDealer::add_unassigned(const Where& where, Deadline deadline, con
 }
 
 std::uint64_t PlainDealer::open(Deadline deadline, Done done) {
-  const std::uint64_t ticket = next_ticket++;
-  book.open(ticket, 0, deadline, std::move(done));
+  const std::uint64_t ticket = book.open(deadline, std::move(done));
   plan_expiry(deadline.point());
   return ticket;
 }
@@ -109,8 +118,8 @@ void PlainDealer::pump() {
     Peer* peer = hub.find(id);
     while (peer && peer->up() && !peer->finished && !outlet.ready.empty() && send_one(*peer, outlet)) {
     }
-    if (peer) say_bye_when_idle(*peer, outlet);
   }
+  for (std::size_t i = 0; i < hub.peers().size(); ++i) say_bye_when_idle(*hub.peers()[i]);
   pumping = false;
   check_drain();
 }
@@ -145,6 +154,10 @@ bool PlainDealer::send_one(Peer& peer, Outlet& outlet) {
   outlet.unanswered += count;
   if (outlet.sent.empty()) outlet.first_sent = peer.out.last_sent() - count + 1;
   for (const std::uint64_t ticket : requests.tickets) outlet.sent.push_back(ticket);
+  if (outlet.open_tickets.capacity() == 0) {  // its memory is for the next ones
+    outlet.open_tickets = std::move(requests.tickets);
+    outlet.open_tickets.clear();
+  }
   outlet.ready.pop_front();
   return true;
 }

@@ -39,26 +39,31 @@ using blocks::Outlet;
 using blocks::Requests;
 
 struct PlainDealer final : DealerBase::Impl {
-  protocol::RequestBook<Done> book;  // by ticket
-  std::map<std::uint64_t, Outlet> outlets;
+  protocol::RequestBook<Done> book;
+  std::map<std::uint64_t, Outlet> outlets;  // by peer
+  std::uint64_t latest = 0;                 // that known_outlet() has found: they come in runs
+  Outlet* latest_outlet = nullptr;
   std::deque<Requests> unassigned;  // no router could take them yet
   std::vector<protocol::Candidate> candidates;
   std::vector<Peer*> choice;
   std::size_t last_choice = SIZE_MAX;
-  std::uint64_t next_ticket = 1;
   std::uint64_t queued_bytes = 0;
   Loop::TimerId timer = 0;
   TimePoint timer_at = TimePoint::max();
 
   using Impl::Impl;
 
+  Outlet* known_outlet(std::uint64_t peer_id) {
+    if (latest_outlet && latest == peer_id) return latest_outlet;
+    const auto found = outlets.find(peer_id);
+    if (found == outlets.end()) return nullptr;
+    latest = peer_id;
+    return latest_outlet = &found->second;
+  }
   Outlet& outlet_of(const Peer& peer) {
-    auto found = outlets.find(peer.id);
-    if (found == outlets.end()) {
-      found = outlets.emplace(peer.id, Outlet(hub.pool())).first;
-      found->second.first_sent = peer.out.last_sent() + 1;
-    }
-    return found->second;
+    if (Outlet* known = known_outlet(peer.id)) return *known;
+    outlets.emplace(peer.id, Outlet(hub.pool())).first->second.first_sent = peer.out.last_sent() + 1;
+    return *known_outlet(peer.id);
   }
 
   // ---- which router ----
@@ -99,8 +104,8 @@ struct PlainDealer final : DealerBase::Impl {
   /// What nobody waits for any more is not sent: whole batches only, because numbers follow each other.
   void forget_unsent();
   void on_down(Peer& peer, PeerEvent::What what) override;
-  void say_bye_when_idle(Peer& peer, const Outlet& outlet);
-  void on_idle() override;
+  /// To a router that drains and owes nothing more, if ever it did.
+  void say_bye_when_idle(Peer& peer);
 };
 
 }  // namespace weft

@@ -9,9 +9,9 @@
 namespace weft {
 
 void PlainDealer::on_reply(std::uint64_t peer_id, std::uint64_t number, RawReply& reply) {
-  const auto found = outlets.find(peer_id);
-  if (found == outlets.end()) return;
-  Outlet& outlet = found->second;
+  Outlet* const known_one = known_outlet(peer_id);
+  if (!known_one) return;
+  Outlet& outlet = *known_one;
   const bool known = number >= outlet.first_sent && number - outlet.first_sent < outlet.sent.size();
   std::uint64_t ticket = 0;
   if (known) {
@@ -19,7 +19,7 @@ void PlainDealer::on_reply(std::uint64_t peer_id, std::uint64_t number, RawReply
     if (ticket != 0) --outlet.unanswered;
     trim(outlet);
   }
-  auto done = ticket != 0 ? book.answer(ticket, 0) : std::nullopt;
+  auto done = ticket != 0 ? book.answer(ticket) : std::nullopt;
   if (!done) {
     ++hub.counts().late_replies;
     return;
@@ -51,11 +51,14 @@ void PlainDealer::expire() {
     ++hub.counts().timed_out_requests;
     RawReply reply;
     reply.outcome = Outcome::timed_out;
-    reply.text = forget(ticket, reply.peer);
+    std::string peer;
+    reply.text = forget(ticket, peer);
+    reply.peer = peer;
     done(reply);
     if (alive.expired() || hub.closed()) return;
   }
   forget_unsent();
+  wake();
   if (const auto next = book.next_deadline()) plan_expiry(*next);
   check_drain();
 }
@@ -91,6 +94,7 @@ void PlainDealer::on_down(Peer& peer, PeerEvent::What what) {
   if (found == outlets.end()) return;
   Outlet outlet = std::move(found->second);
   outlets.erase(found);
+  latest_outlet = nullptr;
   close_batch(outlet);
   // What was never sent may go to another router, before what was asked later; what was sent had its one
   // attempt. So has what was meant for the owner of a key: the keys of a batch have different new owners.
@@ -105,7 +109,7 @@ void PlainDealer::on_down(Peer& peer, PeerEvent::What what) {
   const std::weak_ptr<bool> alive = hub.alive();
   const std::string name = peer.name();
   for (const std::uint64_t ticket : outlet.sent) {
-    auto done = ticket != 0 ? book.answer(ticket, 0) : std::nullopt;
+    auto done = ticket != 0 ? book.answer(ticket) : std::nullopt;
     if (!done) continue;
     RawReply reply;
     reply.outcome = Outcome::peer_lost;
@@ -118,14 +122,16 @@ void PlainDealer::on_down(Peer& peer, PeerEvent::What what) {
   pump();
 }
 
-void PlainDealer::say_bye_when_idle(Peer& peer, const Outlet& outlet) {
-  if (!peer.draining || peer.finished || outlet.unanswered != 0 || !outlet.ready.empty()) return;
+void PlainDealer::say_bye_when_idle(Peer& peer) {
+  if (!peer.draining || peer.finished) return;
+  const auto outlet = outlets.find(peer.id);  // a router that never got a request has none
+  if (outlet != outlets.end() && (outlet->second.unanswered != 0 || !outlet->second.ready.empty())) return;
   hub.bye(peer, wire::kLast);
   peer.finished = true;
 }
 
 bool PlainDealer::cancel(RequestId id) {
-  auto done = book.answer(id, 0);
+  auto done = book.answer(id);
   if (!done) return false;
   for (auto& [peer_id, outlet] : outlets) {
     const auto sent = std::ranges::find(outlet.sent, id);
@@ -136,8 +142,11 @@ bool PlainDealer::cancel(RequestId id) {
     break;
   }
   RawReply reply;
+  wake();
   reply.outcome = Outcome::cancelled;
-  (void)forget(id, reply.peer);
+  std::string peer;
+  (void)forget(id, peer);
+  reply.peer = peer;
   reply.text =
       reply.peer.empty() ? "was never sent" : format("was sent to {}, which may have done it", reply.peer);
   forget_unsent();
@@ -151,25 +160,12 @@ void PlainDealer::end_all() {
   if (timer != 0) hub.loop().cancel(timer);
   timer = 0;
   outlets.clear();
+  latest_outlet = nullptr;
   unassigned.clear();
   for (auto& [ticket, done] : book.expire(TimePoint::max())) {
     RawReply reply;
     reply.text = "the dealer was closed";
     done(reply);
-  }
-}
-
-void PlainDealer::on_idle() {
-  if (pumping) return;
-  const bool waiting = std::ranges::any_of(
-      outlets, [](const auto& o) { return !o.second.open.empty() || !o.second.ready.empty(); });
-  const bool leaving =
-      std::ranges::any_of(hub.peers(), [](const auto& p) { return p->draining && !p->finished; });
-  if (waiting || leaving || draining) pump();
-  // A router that never got a request has no outlet to finish with.
-  for (std::size_t i = 0; leaving && i < hub.peers().size(); ++i) {
-    Peer& peer = *hub.peers()[i];
-    if (outlets.find(peer.id) == outlets.end()) say_bye_when_idle(peer, Outlet(hub.pool()));
   }
 }
 

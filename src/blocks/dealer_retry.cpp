@@ -66,7 +66,7 @@ RequestId RetryDealer::add(const RequestTo& to, Deadline deadline, const Encode&
   kept_bytes += open.request.bytes;
   requests.emplace(id, std::move(open));
   book.open(id, deadline.point(), target);
-  changed = true;
+  change();
   plan();
   return id;
 }
@@ -77,6 +77,7 @@ bool RetryDealer::has_room(const RequestTo&) {
 
 bool RetryDealer::cancel(RequestId id) {
   if (!requests.contains(id)) return false;
+  wake();
   RawReply reply;
   reply.outcome = Outcome::cancelled;
   reply.text = "was never sent";
@@ -169,13 +170,12 @@ void RetryDealer::on_up(Peer& peer) {
   replica.epoch = peer.epoch;
   if (new_life && !finish_all(book.down(id, true, hub.loop().now()), "restarted")) return;
   book.up(id, peer.out.last_sent());
-  changed = true;
+  change();
   pump();
 }
 
 void RetryDealer::on_room(Peer&) {
-  changed = true;
-  pump();
+  change();
 }
 
 void RetryDealer::on_down(Peer& peer, PeerEvent::What what) {
@@ -185,7 +185,7 @@ void RetryDealer::on_down(Peer& peer, PeerEvent::What what) {
   if (replicas.at(id).peer != peer.id) return;  // it is reached another way since
   const bool life_over = what == PeerEvent::What::restarted;
   const auto ends = book.down(id, life_over, hub.loop().now());
-  changed = true;
+  change();
   if (!finish_all(ends, to_string(what))) return;
   pump();
 }
@@ -251,18 +251,16 @@ void RetryDealer::flush(Id id, Replica& replica) {
   // One of a later epoch has forgotten what it did, and must not do this again: it asks for a HELLO instead.
   header.options.stream_epoch_v = peer->epoch;
   header.options.mark(wire::Options::stream_epoch);
+  const std::uint64_t processed = hub.said_beside(*peer, header.kind);
+  header.options.processed_v = processed;
+  if (processed != 0) header.options.mark(wire::Options::processed);
   if (!blocks::send_batch_with(hub, *peer, header, std::move(batch))) return;
+  if (processed != 0) peer->ack.told();
   const std::uint64_t sent = peer->out.last_sent();
   peer->out.send(bytes, count, last > sent ? last - sent : 0);
   hub.counts().sent_records += count;
   hub.counts().sent_bytes += bytes;
   ++hub.counts().sent_batches;
-}
-
-void RetryDealer::on_idle() {
-  const bool leaving =
-      std::ranges::any_of(hub.peers(), [](const auto& p) { return p->draining && !p->finished; });
-  if (changed || leaving || draining) pump();
 }
 
 void RetryDealer::say_bye_when_idle(Peer& peer) {
@@ -281,7 +279,7 @@ void RetryDealer::on_reply(std::uint64_t peer_id, std::uint64_t number, RawReply
   const Id id = known->second;
   if (reply.outcome == Outcome::ok) {
     const auto ticket = book.reply(id, number);
-    changed = changed || book.ready();
+    if (book.ready()) change();
     if (!ticket) {
       ++hub.counts().late_replies;
       return;
@@ -294,7 +292,7 @@ void RetryDealer::on_reply(std::uint64_t peer_id, std::uint64_t number, RawReply
     return;
   }
   const auto end = book.error(id, number, reply.code, hub.loop().now());
-  changed = true;
+  change();
   plan();
   if (!end) return;  // it will be tried again
   if (end->why != RetryBook::End::Why::remote_error) {
@@ -309,11 +307,10 @@ void RetryDealer::on_reply(std::uint64_t peer_id, std::uint64_t number, RawReply
 bool RetryDealer::finish(RequestId id, RawReply& reply) {
   const auto at = requests.find(id);
   if (at == requests.end()) return !hub.closed();
-  const Done done = std::move(at->second.done);
-  kept_bytes -= at->second.request.bytes;
-  requests.erase(at);
+  const auto ended = requests.extract(at);  // the reply may view it
+  kept_bytes -= ended.mapped().request.bytes;
   const std::weak_ptr<bool> alive = hub.alive();
-  done(reply);
+  ended.mapped().done(reply);
   return !alive.expired() && !hub.closed();
 }
 
@@ -332,7 +329,7 @@ bool RetryDealer::finish_all(const std::vector<RetryBook::End>& ends, std::strin
 void RetryDealer::explain(const RetryBook::End& end, const Open& open, std::string_view what,
                           RawReply& reply) {
   const auto replica = replicas.find(end.last);
-  reply.peer = replica == replicas.end() ? open.only : replica->second.node;
+  reply.peer = replica == replicas.end() ? std::string_view(open.only) : replica->second.node;
   const std::string who = states(options.delivery == Delivery::exactly_once ? reply.peer : open.only);
   const std::string tried =
       end.last == 0 ? "never sent"
@@ -372,7 +369,7 @@ void RetryDealer::plan() {
 
 void RetryDealer::on_time() {
   const auto ends = book.tick(hub.loop().now());
-  changed = true;
+  change();
   if (!finish_all(ends, {})) return;
   pump();
   plan();

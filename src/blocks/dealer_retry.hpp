@@ -46,7 +46,7 @@ struct RetryDealer final : DealerBase::Impl {
   RequestId next_id = 1;
   Id next_replica = 1;
   std::uint64_t kept_bytes = 0;
-  bool changed = false;  // something may be sent that could not be before
+  bool changed = false;  // something may be sent that could not be before: see change()
   Loop::TimerId timer = 0;
   TimePoint timer_at = TimePoint::max();
 
@@ -58,7 +58,6 @@ struct RetryDealer final : DealerBase::Impl {
   [[nodiscard]] std::size_t open_requests() const override { return requests.size(); }
   void fill(PortStats& stats) const override;
   void pump() override;
-  void on_idle() override;
   void end_all() override;
 
   [[nodiscard]] bool asked(const Peer& peer) const override { return by_peer.contains(peer.id); }
@@ -66,6 +65,11 @@ struct RetryDealer final : DealerBase::Impl {
   void on_up(Peer& peer) override;
   void on_room(Peer& peer) override;
   void on_down(Peer& peer, PeerEvent::What what) override;
+
+  void change() {
+    changed = true;
+    wake();
+  }
 
  private:
   Id replica_of(const Peer& peer);

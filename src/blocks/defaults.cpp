@@ -19,11 +19,9 @@ void fill_defaults(PortOptions& options) {
   options.check();
 }
 
-bool fits(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark, std::uint64_t batch_bytes,
-          std::uint64_t max_frame_bytes) {
+bool tensors_fit(const wire::BatchBuilder& batch, std::size_t from, std::uint64_t max_frame_bytes) {
   if (batch.tensors().size() > wire::kMaxTensors) return false;
-  if (batch.body().size() - mark.body > max_frame_bytes - batch_bytes) return false;
-  return std::ranges::all_of(std::span(batch.tensors()).subspan(mark.tensors),
+  return std::ranges::all_of(std::span(batch.tensors()).subspan(from),
                              [&](const Tensor& t) { return t.data.size() <= max_frame_bytes; });
 }
 

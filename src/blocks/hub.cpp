@@ -13,6 +13,9 @@ namespace {
 
 constexpr int kMessagesPerTurn = 256;  // then other sockets get their turn
 constexpr std::uint64_t kBytesPerTurn = 8ULL << 20;
+constexpr Duration kAcknowledgeAfter = std::chrono::milliseconds(50);
+// Where the next request or reply says it as well.
+constexpr Duration kTellAfter = std::chrono::milliseconds(250);
 constexpr Duration kFollows = std::chrono::microseconds(20);
 constexpr int kSendHighWater = 200'000;
 constexpr std::uint64_t kReceiveReserve = 1000;
@@ -66,7 +69,7 @@ void Hub::connect(const std::string& endpoint) {
   peer.endpoint = endpoint;
   use(peer, std::move(socket));
   apply(peer, peer.session.on_tick(loop_.now()));
-  plan_tick(peer.session.next_tick());
+  plan_tick(peer, peer.session.next_tick());
 }
 
 transport::Socket Hub::dial(const std::string& endpoint) {
@@ -143,15 +146,19 @@ void Hub::remove_peer(Peer& peer, bool linger) {
     inbound_by_name_.erase(name_key(peer.node, peer.port));
   }
   by_id_.erase(peer.id);
+  latest_ = nullptr;
+  ticks_.erase({std::exchange(peer.tick_at, TimePoint::max()), peer.id});
   peer.session.close();
   graveyard_.push_back(std::move(*at));
   peers_.erase(at);
-  plan_tick(loop_.now());  // the sweep frees it
+  plan_timer(loop_.now());  // a tick frees it
 }
 
 Peer* Hub::find(std::uint64_t id) {
+  if (latest_ && latest_->id == id) return latest_;
   const auto found = by_id_.find(id);
-  return found == by_id_.end() ? nullptr : found->second;
+  if (found == by_id_.end()) return nullptr;
+  return latest_ = found->second;
 }
 
 bool Hub::anyone_living() const {
@@ -246,6 +253,13 @@ void Hub::handle(Peer* peer, std::string_view routing_id, transport::Message& me
       return acknowledge(*peer);
     case wire::Kind::bye:
       return on_bye(*peer, header);
+    case wire::Kind::request:
+    case wire::Kind::reply:
+      if (identity_.sends && header.options.has(wire::Options::processed) &&
+          !acknowledged(*peer, header.options.processed_v, peer->out.credit())) {
+        return reject(wire::Rejection::unexpected, peer);
+      }
+      [[fallthrough]];
     default:
       client_.on_message(*peer, header, message, first + 1);
   }
@@ -258,10 +272,13 @@ void Hub::on_ack(Peer& peer, const wire::Header& header) {
       header.options.has(wire::Options::credit)
           ? protocol::Credit{header.options.credit_bytes, header.options.credit_batches}
           : peer.out.credit();
-  if (peer.out.acknowledge(header.seq, credit) == protocol::SendLane::Ack::beyond) {
-    return reject(wire::Rejection::unexpected, &peer);
-  }
+  if (!acknowledged(peer, header.seq, credit)) reject(wire::Rejection::unexpected, &peer);
+}
+
+bool Hub::acknowledged(Peer& peer, std::uint64_t seq, protocol::Credit credit) {
+  if (peer.out.acknowledge(seq, credit) == protocol::SendLane::Ack::beyond) return false;
   client_.on_room(peer);
+  return true;
 }
 
 void Hub::on_bye(Peer& peer, const wire::Header& header) {
@@ -315,7 +332,7 @@ transport::SendStatus Hub::send(Peer& peer, std::span<transport::Frame> frames) 
     // Who sends is amid its queues: the news waits for the next turn.
     peer.session.lose();
     peer.gone = true;
-    plan_tick(loop_.now());
+    plan_tick(peer, loop_.now());
   }
   return status;
 }
@@ -333,16 +350,8 @@ bool Hub::send_batch(Peer& peer, wire::Kind kind, std::uint64_t seq, wire::Batch
     return send_lent(peer, kind, seq, batch, flags | wire::kShared);
   }
   scratch_.clear();
-  if (flags == 0 && kind != wire::Kind::reply) {
-    peer.header.encode(seq, batch.count, scratch_);
-  } else {
-    wire::Header header{.kind = kind, .stream = peer.lane, .epoch = epoch_, .seq = seq, .options = {}};
-    header.options.count_v = batch.count;
-    header.options.mark(wire::Options::count);
-    header.options.flags_v = flags;
-    if (flags != 0) header.options.mark(wire::Options::flags);
-    wire::encode(header, scratch_);
-  }
+  const std::uint64_t processed = said_beside(peer, kind);
+  peer.header.encode(seq, batch.count, scratch_, 0, flags, processed);
   // A small body would pin a large pooled block for as long as it is on its way: copy it instead.
   const bool copy = batch.body.size() * 4 < batch.body.capacity();
   outgoing_.clear();
@@ -355,14 +364,22 @@ bool Hub::send_batch(Peer& peer, wire::Kind kind, std::uint64_t seq, wire::Batch
   }
   for (const Tensor& tensor : batch.tensors) outgoing_.emplace_back(tensor);
   const auto status = send(peer, outgoing_);
-  if (status == transport::SendStatus::sent) return true;
+  if (status == transport::SendStatus::sent) {
+    if (processed != 0) peer.ack.told();
+    return true;
+  }
   if (!copy) {
     batch.body = pool_->take(outgoing_[1].size());
     batch.body.append(outgoing_[1].view());
   }
   outgoing_.clear();  // it must not keep the tensors' owners
-  if (status == transport::SendStatus::would_block) plan_tick(loop_.now() + kRetrySendAfter);
+  if (status == transport::SendStatus::would_block) plan_tick(peer, loop_.now() + kRetrySendAfter);
   return false;
+}
+
+std::uint64_t Hub::said_beside(const Peer& peer, wire::Kind kind) const {
+  const bool both_ways = kind == wire::Kind::request || kind == wire::Kind::reply;
+  return both_ways && identity_.receives && peer.ack.untold() ? peer.settled : 0;
 }
 
 wire::Header Hub::header(wire::Kind kind, std::uint64_t seq) const {
@@ -372,7 +389,8 @@ wire::Header Hub::header(wire::Kind kind, std::uint64_t seq) const {
 void Hub::settled(Peer& peer, std::uint64_t epoch, std::uint64_t seq, std::uint64_t bytes) {
   if (epoch != peer.in.epoch()) return;  // of a sender that has been replaced since
   if (peer.settle(epoch, seq, bytes) || peer.finished) return acknowledge(peer);
-  plan_tick(loop_.now() + std::chrono::milliseconds(50));
+  const bool both_ways = identity_.sends && identity_.receives;
+  plan_tick(peer, loop_.now() + (both_ways ? kTellAfter : kAcknowledgeAfter));
 }
 
 void Hub::acknowledge(Peer& peer) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -57,8 +58,9 @@ struct Peer : protocol::PeerLanes {
   bool met = false;    // at least one HELLO was accepted
   bool gone = false;   // its connection is: to be reported in the next turn
   bool fresh = false;  // outbound: nothing was said yet on its present connection, which replaced another one
-  bool finished = false;  // it said BYE
-  bool draining = false;  // it wants nothing new
+  bool finished = false;                 // it said BYE
+  bool draining = false;                 // it wants nothing new
+  TimePoint tick_at = TimePoint::max();  // when the hub looks at it again
   unsigned bad_messages = 0;
   std::string lane;                // name of the outgoing stream
   std::uint32_t stream_index = 0;  // for a block that keeps its streams itself
@@ -177,6 +179,9 @@ class Hub {
   /// A batch with its header; false: it could not be sent now and `batch` is untouched.
   bool send_batch(Peer& peer, wire::Kind kind, std::uint64_t seq, wire::BatchBuilder::Batch& batch,
                   std::uint32_t flags = 0);
+  /// What a REQUEST or REPLY to the peer says of the other direction (option `processed`); 0: nothing new.
+  /// Once it is sent: peer.ack.told().
+  [[nodiscard]] std::uint64_t said_beside(const Peer& peer, wire::Kind kind) const;
   /// The block is done with everything up to (epoch, seq): acknowledges when it is time.
   void settled(Peer& peer, std::uint64_t epoch, std::uint64_t seq, std::uint64_t bytes);
   void acknowledge(Peer& peer);
@@ -185,8 +190,8 @@ class Hub {
   void ping(Peer& peer);
   /// A PING whose number the ACK repeats.
   void probe(Peer& peer, std::uint32_t number);
-  /// Calls the block's on_room for every peer again, not later than then.
-  void tick_at(TimePoint when) { plan_tick(when); }
+  /// Acknowledges what is settled by then, and calls the block's on_room for that peer again.
+  void tick_at(Peer& peer, TimePoint when) { plan_tick(peer, when); }
   void nack(Peer& peer, wire::Code code, std::string_view text);
   /// Says BYE to all peers that are up.
   void bye_all(std::uint32_t flags);
@@ -236,6 +241,7 @@ class Hub {
   void meet_receiver(Peer& peer, const wire::Header& header, bool fresh_lane);
   std::uint64_t meet_sender(Peer& peer, const wire::Header& header);
   void on_ack(Peer& peer, const wire::Header& header);
+  bool acknowledged(Peer& peer, std::uint64_t seq, protocol::Credit credit);
   void on_nack(Peer& peer, const wire::Header& header);
   void on_bye(Peer& peer, const wire::Header& header);
   void say_hello(Peer& peer);
@@ -246,8 +252,9 @@ class Hub {
   void report_gone(Peer& peer);
   bool make_room();
   void tick();
-  void plan_tick(TimePoint when);
-  void sweep();
+  bool tick(Peer& peer, TimePoint now, const std::weak_ptr<bool>& alive);
+  void plan_tick(Peer& peer, TimePoint when);
+  void plan_timer(TimePoint when);
 
   Loop& loop_;
   PortOptions options_;
@@ -265,6 +272,7 @@ class Hub {
   std::unordered_map<std::string, Peer*> by_routing_id_;
   std::map<std::string, Peer*, std::less<>> inbound_by_name_;
   std::unordered_map<std::uint64_t, Peer*> by_id_;
+  Peer* latest_ = nullptr;  // that find() has found: they come in runs
   std::unique_ptr<transport::Lender> lender_;
   std::vector<transport::Frame> frames_;  // of the batch that is being sent
   std::string offer_;                     // of the HELLO that is being said
@@ -275,6 +283,7 @@ class Hub {
   wire::Buffer scratch_;
   std::vector<transport::Frame> outgoing_;  // memory of send_batch(); what was sent is empty
   std::uint64_t next_id_ = 1;
+  std::set<std::pair<TimePoint, std::uint64_t>> ticks_;  // Peer::tick_at of those that have one, by id
   Loop::TimerId timer_ = 0;
   TimePoint timer_at_ = TimePoint::max();
   std::function<void(const PeerEvent&)> peer_handler_;

@@ -246,8 +246,10 @@ void Hub::rename(Peer& peer, const wire::Header& h) {
   peer.name_hash = protocol::name_hash(peer.node + "." + peer.port);
   peer.lane = format("{}>{}", stream_, peer.node);
   peer.stream_index = 0;
-  peer.header = wire::DataHeader(identity_.block == "dealer" ? wire::Kind::request : wire::Kind::data,
-                                 peer.lane, epoch_);
+  const wire::Kind kind = identity_.block == "dealer"   ? wire::Kind::request
+                          : identity_.block == "router" ? wire::Kind::reply
+                                                        : wire::Kind::data;
+  peer.header = wire::DataHeader(kind, peer.lane, epoch_);
 }
 
 void Hub::meet_receiver(Peer& peer, const wire::Header& h, bool fresh_lane) {
@@ -309,7 +311,7 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
     peer.answered(first_counts ? peer.hello_attempt : o.attempt_v);
   }
   auto action = peer.session.on_hello(loop_.now());
-  plan_tick(peer.session.next_tick());
+  plan_tick(peer, peer.session.next_tick());
   if (was_up && (restarted || new_connection)) action.became_up = true;
   if (action.became_up) apply(peer, {.became_up = true});
 }
@@ -326,7 +328,7 @@ void Hub::on_nack(Peer& peer, const wire::Header& h) {
                            peer.session.state() != protocol::PeerState::closed;
     if (leftovers) reconnect(peer);
     apply(peer, peer.session.on_stranger(loop_.now()));
-    plan_tick(peer.session.next_tick());
+    plan_tick(peer, peer.session.next_tick());
     return;
   }
   options_.log.warn(format("{}: refused by {}: {} ({})", stream_, peer.name(), text, wire::to_string(code)));

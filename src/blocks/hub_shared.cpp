@@ -60,16 +60,8 @@ void Hub::take_back(Peer& peer) {
 bool Hub::send_lent(Peer& peer, wire::Kind kind, std::uint64_t seq, wire::BatchBuilder::Batch& batch,
                     std::uint32_t flags) {
   scratch_.clear();
-  if (flags == wire::kShared && kind != wire::Kind::reply) {
-    peer.header.encode(seq, batch.count, scratch_, 0, flags);
-  } else {
-    wire::Header header{.kind = kind, .stream = peer.lane, .epoch = epoch_, .seq = seq, .options = {}};
-    header.options.count_v = batch.count;
-    header.options.mark(wire::Options::count);
-    header.options.flags_v = flags;
-    header.options.mark(wire::Options::flags);
-    wire::encode(header, scratch_);
-  }
+  const std::uint64_t processed = said_beside(peer, kind);
+  peer.header.encode(seq, batch.count, scratch_, 0, flags, processed);
   std::vector<transport::Frame>& frames = frames_;
   frames.clear();
   frames.emplace_back(scratch_.view());
@@ -80,9 +72,12 @@ bool Hub::send_lent(Peer& peer, wire::Kind kind, std::uint64_t seq, wire::BatchB
   }
   const auto status = send(peer, frames);
   frames.clear();
-  if (status == transport::SendStatus::sent) return true;
+  if (status == transport::SendStatus::sent) {
+    if (processed != 0) peer.ack.told();
+    return true;
+  }
   take_back(peer);
-  if (status == transport::SendStatus::would_block) plan_tick(loop_.now() + kRetrySendAfter);
+  if (status == transport::SendStatus::would_block) plan_tick(peer, loop_.now() + kRetrySendAfter);
   return false;
 }
 

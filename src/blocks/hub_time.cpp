@@ -17,7 +17,22 @@ Duration sweep_after(const PortOptions& options) {
 
 }  // namespace
 
-void Hub::plan_tick(TimePoint when) {
+// What a turn of the loop costs must not grow with the peers that have nothing to do: each has a time of its
+// own, and a tick looks only at those whose time has come.
+void Hub::plan_tick(Peer& peer, TimePoint when) {
+  if (closed_ || when >= peer.tick_at) return;
+  if (peer.tick_at == TimePoint::max()) {
+    ticks_.emplace(when, peer.id);
+  } else {
+    auto planned = ticks_.extract({peer.tick_at, peer.id});
+    planned.value().first = when;
+    ticks_.insert(std::move(planned));
+  }
+  peer.tick_at = when;
+  plan_timer(when);
+}
+
+void Hub::plan_timer(TimePoint when) {
   if (closed_ || when >= timer_at_) return;
   if (timer_ != 0) loop_.cancel(timer_);
   timer_at_ = when;
@@ -32,34 +47,58 @@ void Hub::tick() {
   const TimePoint now = loop_.now();
   if (busy_ == 0) graveyard_.clear();
   HubScope scope(busy_, alive_, inbox_);
-  for (std::size_t i = 0; i < peers_.size(); ++i) {
-    Peer& peer = *peers_[i];
-    if (peer.gone) report_gone(peer);
-    if (scope.alive.expired() || closed_) return;
-    apply(peer, peer.session.on_tick(now));
-    if (scope.alive.expired() || closed_) return;
-    if (peer.up() && peer.ack.pending()) {
-      client_.keeps_streams() ? acknowledge_stream(peer, std::nullopt) : acknowledge(peer);
+  // Also when a handler throws: the others want their heartbeats.
+  struct Next {
+    Hub& hub;
+    const std::weak_ptr<bool>& alive;
+    std::uint64_t looked_at = 0;
+    ~Next() {
+      if (alive.expired() || hub.closed_) return;
+      Peer* amid = looked_at != 0 ? hub.find(looked_at) : nullptr;
+      if (amid) hub.plan_tick(*amid, hub.loop_.now() + hub.options_.heartbeat);
+      if (!hub.ticks_.empty()) hub.plan_timer(hub.ticks_.begin()->first);
     }
-    if (peer.up() && identity_.sends) client_.on_room(peer);
-    if (scope.alive.expired() || closed_) return;
+  } next{*this, scope.alive};
+  // By count: one whose next time has come already is looked at in the next turn.
+  for (std::size_t left = ticks_.size(); left > 0 && !ticks_.empty(); --left) {
+    const auto [when, id] = *ticks_.begin();
+    if (when > now) break;
+    ticks_.erase(ticks_.begin());
+    Peer* peer = find(id);
+    if (!peer) continue;
+    peer->tick_at = TimePoint::max();
+    next.looked_at = id;
+    if (!tick(*peer, now, scope.alive)) return;
+    next.looked_at = 0;
   }
-  sweep();
-  TimePoint next = TimePoint::max();
-  for (const auto& peer : peers_) {
-    next = std::min(next, peer->session.next_tick());
-    if (is_over(*peer)) next = std::min(next, peer->session.last_heard() + sweep_after(options_));
-  }
-  if (next != TimePoint::max()) plan_tick(next);
 }
 
-// Forgets inbound peers that are long gone, so that strangers who come and go cannot fill the memory.
-void Hub::sweep() {
-  const TimePoint now = loop_.now();
-  for (std::size_t i = peers_.size(); i-- > 0;) {
-    Peer& peer = *peers_[i];
-    if (is_over(peer) && now - peer.session.last_heard() >= sweep_after(options_)) remove_peer(peer);
+// False: the hub is closed or gone.
+bool Hub::tick(Peer& peer, TimePoint now, const std::weak_ptr<bool>& alive) {
+  const std::uint64_t id = peer.id;
+  const auto ended = [&] { return alive.expired() || closed_; };
+  if (peer.gone) report_gone(peer);
+  if (ended()) return false;
+  apply(peer, peer.session.on_tick(now));
+  if (ended()) return false;
+  if (peer.up() && peer.ack.untold()) {
+    client_.keeps_streams() ? acknowledge_stream(peer, std::nullopt) : acknowledge(peer);
   }
+  if (peer.up() && identity_.sends) client_.on_room(peer);
+  if (ended()) return false;
+  if (find(id) != &peer) return true;  // removed meanwhile, and kept in the graveyard until all is done
+  // An inbound peer that is long gone is forgotten, so that strangers who come and go cannot fill the memory.
+  TimePoint next = peer.session.next_tick();
+  if (is_over(peer)) {
+    const TimePoint end = peer.session.last_heard() + sweep_after(options_);
+    if (now >= end) {
+      remove_peer(peer);
+      return true;
+    }
+    next = std::min(next, end);
+  }
+  if (next != TimePoint::max()) plan_tick(peer, next);
+  return true;
 }
 
 // A full port forgets who is dead before it turns a living peer away.
@@ -73,7 +112,10 @@ bool Hub::make_room() {
 
 void Hub::apply(Peer& peer, const protocol::Session::Action& action) {
   if (action.reconnect) reconnect(peer);
-  if (action.say_hello) say_hello(peer);
+  if (action.say_hello) {
+    say_hello(peer);
+    plan_tick(peer, peer.session.next_tick());  // to say it again
+  }
   if (action.ping) ping(peer);
   if (action.became_suspect) emit(peer, PeerEvent::What::suspect);
   if (action.became_dead) return lost(peer, PeerEvent::What::dead, "silent for too long");

@@ -341,7 +341,7 @@ void ReliablePull::acknowledge_soon(Stream& stream, std::uint64_t bytes) {
   Peer* peer = hub_.find(stream.peer);
   if (!peer || !peer->met) return;
   if (peer->ack.settled(bytes) || peer->finished) return hub_.acknowledge_stream(*peer, std::nullopt);
-  hub_.tick_at(hub_.loop().now() + kAckDelay);
+  hub_.tick_at(*peer, hub_.loop().now() + kAckDelay);
 }
 
 void ReliablePull::send_refusal(Peer& peer, std::uint64_t seq, const Refusal& refusal) {

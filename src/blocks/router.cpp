@@ -20,7 +20,7 @@ RouterBase::RouterBase(Loop& loop, PortOptions options, RecordType request, Reco
   Impl& impl = *impl_;
   for (const std::string& endpoint : impl.options.bind) impl.hub.bind(endpoint);
   for (const std::string& endpoint : impl.options.connect) impl.hub.connect(endpoint);
-  impl.hook = loop.on_idle([&impl] { impl.on_idle(); });
+  impl.hook = loop.on_demand([&impl] { impl.pump(); });
 }
 
 RouterBase::~RouterBase() {
@@ -78,6 +78,7 @@ void RouterBase::close() {
   impl.leave_journal();
   impl.hub.close();
   impl.waiting.clear();
+  impl.latest = nullptr;
   impl.askers.clear();
   impl.hub.loop().remove_hook(impl.hook);
 }
@@ -126,17 +127,13 @@ void RouterBase::Ticket::drop() noexcept {
 void RouterBase::Ticket::reply(const std::function<void(wire::BatchBuilder&)>& encode) {
   if (!open()) return;
   const std::uint64_t number = std::exchange(number_, 0);
-  if (const auto router = origin_->router.lock()) {
-    (*router)->reply(origin_->peer, origin_->generation, number, encode);
-  }
+  if (Impl* router = *origin_->router) router->reply(origin_->peer, origin_->generation, number, encode);
 }
 
 void RouterBase::Ticket::fail(wire::Code code, std::string_view text) {
   if (!open()) return;
   const std::uint64_t number = std::exchange(number_, 0);
-  if (const auto router = origin_->router.lock()) {
-    (*router)->fail(origin_->peer, origin_->generation, number, code, text);
-  }
+  if (Impl* router = *origin_->router) router->fail(origin_->peer, origin_->generation, number, code, text);
 }
 
 }  // namespace weft

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <deque>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -28,10 +28,11 @@ namespace blocks {
 inline constexpr std::size_t kMaxOpenRequests = 1 << 20;  // of one asker
 inline constexpr std::uint64_t kErrorBytes = 128;         // what an error reply counts against credit
 
-/// Replies to consecutive requests that leave together, or one error.
+/// Replies to consecutive requests that leave together, or one error to each of them.
 struct Replies {
   Batch batch;
   std::uint64_t first = 0;
+  std::uint64_t count = 0;
   wire::Code code = wire::Code::none;
   std::string text;
   [[nodiscard]] std::uint64_t bytes() const { return code == wire::Code::none ? batch.bytes : kErrorBytes; }
@@ -43,7 +44,10 @@ struct Asker {
   std::deque<Replies> ready;
   std::uint64_t unanswered = 0;
   std::uint64_t queued_bytes = 0;  // of `ready`
-  explicit Asker(const std::shared_ptr<wire::BufferPool>& pool) : open(pool, 16 * 1024) {}
+  Peer& peer;
+  bool listed = false;  // in Impl::changed
+  std::shared_ptr<const RouterBase::Ticket::Origin> origin;
+  Asker(Peer& who, const std::shared_ptr<wire::BufferPool>& pool) : open(pool, 16 * 1024), peer(who) {}
 };
 
 /// A batch of requests, held until the last of them has been handed out.
@@ -77,9 +81,13 @@ struct RouterBase::Impl final : blocks::HubClient {
   PortOptions options;
   Hub hub;
   Handler handler;
-  std::map<std::uint64_t, Asker> askers;
+  std::unordered_map<std::uint64_t, Asker> askers;  // by peer, as long as the hub has that
+  Asker* latest = nullptr;                          // that was looked up: replies come in runs
+  std::vector<std::uint64_t> changed;               // askers that have something to send since the last pump
+  std::vector<std::uint64_t> pumped;                // memory of pump()
   std::unique_ptr<blocks::ReplyWindow> window;  // null: best-effort, each request comes once or not at all
   std::deque<Waiting> waiting;                  // without a handler
+  std::shared_ptr<RequestHold> spare;           // memory of on_message()
   std::shared_ptr<void> shown;                  // what the record that was handed out last views
   std::uint64_t queued_bytes = 0;
   std::size_t open_requests = 0;
@@ -107,7 +115,10 @@ struct RouterBase::Impl final : blocks::HubClient {
     if (options.delivery != Delivery::best_effort) window = std::make_unique<blocks::ReplyWindow>(options);
     if (window && window->journal()) watch_journal();
   }
-  ~Impl() override { leave_journal(); }
+  ~Impl() override {
+    leave_journal();
+    *self = nullptr;
+  }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
@@ -116,7 +127,9 @@ struct RouterBase::Impl final : blocks::HubClient {
   void leave_journal();
   void on_durable();
 
-  Asker& asker_of(const Peer& peer);
+  Asker& asker_of(Peer& peer);
+  Asker* find(std::uint64_t peer);
+  std::shared_ptr<const Ticket::Origin> origin_of(Asker& asker) const;
 
   // ---- requests ----
 
@@ -144,7 +157,6 @@ struct RouterBase::Impl final : blocks::HubClient {
 
   // ---- replies ----
 
-  Asker* answering(std::uint64_t peer_id, std::uint64_t generation);
   /// Who asked, when a reply gets there; counted as late when not.
   Asker* reachable(std::uint64_t peer_id, std::uint64_t generation);
   /// Remembers a reply, then sends it.
@@ -154,26 +166,32 @@ struct RouterBase::Impl final : blocks::HubClient {
   void reply(std::uint64_t peer, std::uint64_t generation, std::uint64_t number,
              const std::function<void(wire::BatchBuilder&)>& encode);
 
+  /// The asker does not read: its reply goes, and a word on that comes in its place.
+  void drop_reply(Asker& asker, std::uint64_t number);
+  [[nodiscard]] bool full(const Asker& asker) const { return asker.queued_bytes >= options.capacity_bytes; }
   void queue_error(Asker& asker, std::uint64_t number, wire::Code code, std::string_view text);
+  /// It has something to send, in this turn.
+  void list(Asker& asker);
 
   void fail(std::uint64_t peer, std::uint64_t generation, std::uint64_t number, wire::Code code,
             std::string_view text);
 
   void close_batch(Asker& asker);
 
+  /// Sends what has changed; the others wait for credit, or for their connection.
   void pump();
+  void pump(Asker& asker);
 
-  bool send_one(Peer& peer, Asker& asker);
+  bool send_one(Asker& asker);
 
-  bool send_error(Peer& peer, const Replies& replies);
+  bool send_error(Peer& peer, const Replies& error);
 
   // ---- what the hub tells ----
 
   void on_up(Peer& peer) override;
-  void on_room(Peer&) override { pump(); }
+  void on_room(Peer& peer) override;
+  void on_removed(Peer& peer) override;
   void on_down(Peer& peer, PeerEvent::What what) override;
-
-  void on_idle();
 };
 
 }  // namespace weft

@@ -8,7 +8,7 @@ void RouterBase::Impl::watch_journal() {
   Loop& loop = hub.loop();
   journal_wake = window->journal()->subscribe([me, &loop] {
     loop.post([me] {
-      if (const auto router = me.lock()) (*router)->on_durable();
+      if (const auto router = me.lock(); router && *router) (*router)->on_durable();
     });
   });
   journal_watched = true;
@@ -23,36 +23,24 @@ void RouterBase::Impl::on_durable() {
   window->on_durable(
       [this](std::uint64_t peer, std::uint64_t epoch, std::uint64_t number, const blocks::KeptReply& reply) {
         Asker* asker = reachable(peer, epoch);
-        if (asker && asker->queued_bytes < options.capacity_bytes) deliver(*asker, number, reply);
+        if (asker && !full(*asker)) deliver(*asker, number, reply);
       });
   pump();
 }
 
-Asker* RouterBase::Impl::answering(std::uint64_t peer_id, std::uint64_t generation) {
-  --open_requests;
-  Asker* asker = reachable(peer_id, generation);
-  // An asker that does not read: what it waits for will time out. The others are not disturbed.
-  if (asker && asker->queued_bytes >= options.capacity_bytes) {
-    ++hub.counts().dropped_records;
-    return nullptr;
-  }
-  return asker;
-}
-
 Asker* RouterBase::Impl::reachable(std::uint64_t peer_id, std::uint64_t generation) {
-  Peer* peer = hub.find(peer_id);
-  const auto asker = askers.find(peer_id);
-  if (hub.closed() || !peer || peer->epoch != generation || asker == askers.end()) {
+  Asker* asker = hub.closed() ? nullptr : find(peer_id);
+  if (!asker || asker->peer.epoch != generation) {
     ++hub.counts().late_replies;
     return nullptr;
   }
-  if (asker->second.unanswered != 0) --asker->second.unanswered;
-  const auto state = peer->session.state();
+  if (asker->unanswered != 0) --asker->unanswered;
+  const auto state = asker->peer.session.state();
   if (state == protocol::PeerState::dead || state == protocol::PeerState::closed) {
     ++hub.counts().late_replies;
     return nullptr;
   }
-  return &asker->second;
+  return asker;
 }
 
 void RouterBase::Impl::keep(std::uint64_t peer, std::uint64_t generation, std::uint64_t number,
@@ -63,7 +51,7 @@ void RouterBase::Impl::keep(std::uint64_t peer, std::uint64_t generation, std::u
   if (!kept) return;
   Asker* asker = reachable(peer, generation);
   // An asker that is away, or does not read, gets it when it asks again.
-  if (asker && asker->queued_bytes < options.capacity_bytes) deliver(*asker, number, *kept);
+  if (asker && !full(*asker)) deliver(*asker, number, *kept);
 }
 
 void RouterBase::Impl::deliver(Asker& asker, std::uint64_t number, const blocks::KeptReply& reply) {
@@ -75,7 +63,10 @@ void RouterBase::Impl::deliver(Asker& asker, std::uint64_t number, const blocks:
       open.tensors().size() + reply.record.tensors.size() > wire::kMaxTensors / 2) {
     close_batch(asker);
   }
-  if (open.empty()) asker.first = number;
+  if (open.empty()) {
+    asker.first = number;
+    list(asker);
+  }
   reply.record.add_to(open);
 }
 
@@ -94,10 +85,15 @@ void RouterBase::Impl::reply(std::uint64_t peer, std::uint64_t generation, std::
     }
     return keep(peer, generation, number, std::move(kept));
   }
-  Asker* asker = answering(peer, generation);
+  --open_requests;
+  Asker* asker = reachable(peer, generation);
   if (!asker) return;
+  if (full(*asker)) return drop_reply(*asker, number);
   if (!asker->open.empty() && number != asker->first + asker->open.count()) close_batch(*asker);
-  if (asker->open.empty()) asker->first = number;
+  if (asker->open.empty()) {
+    asker->first = number;
+    list(*asker);
+  }
   const std::uint64_t batch_bytes = std::min(options.batch_bytes, options.max_frame_bytes / 2);
   const auto mark = asker->open.mark();
   encode(asker->open);
@@ -111,12 +107,31 @@ void RouterBase::Impl::reply(std::uint64_t peer, std::uint64_t generation, std::
   }
 }
 
+// The others are not disturbed by it.
+void RouterBase::Impl::drop_reply(Asker& asker, std::uint64_t number) {
+  ++hub.counts().dropped_records;
+  queue_error(asker, number, wire::Code::gone,
+              "the reply was dropped: too many bytes of replies wait for the asker");
+}
+
 void RouterBase::Impl::queue_error(Asker& asker, std::uint64_t number, wire::Code code,
                                    std::string_view text) {
   close_batch(asker);
-  asker.ready.push_back({{}, number, code, std::string(text)});
+  if (!asker.ready.empty()) {  // one of a run costs nothing more
+    Replies& last = asker.ready.back();
+    if (last.code == code && last.first + last.count == number && last.text == text) {
+      ++last.count;
+      return list(asker);
+    }
+  }
+  if (asker.queued_bytes >= 2 * options.capacity_bytes) {
+    ++hub.counts().dropped_records;
+    return;
+  }
+  asker.ready.push_back({{}, number, 1, code, std::string(text)});
   asker.queued_bytes += kErrorBytes;
   queued_bytes += kErrorBytes;
+  list(asker);
 }
 
 void RouterBase::Impl::fail(std::uint64_t peer, std::uint64_t generation, std::uint64_t number,
@@ -127,93 +142,117 @@ void RouterBase::Impl::fail(std::uint64_t peer, std::uint64_t generation, std::u
     return keep(peer, generation, number, {.record = {}, .code = code, .text = std::string(text)});
   }
   if (window) window->withdraw(peer, generation, number);
-  Asker* asker = answering(peer, generation);
+  --open_requests;
+  Asker* asker = reachable(peer, generation);
   if (asker) queue_error(*asker, number, code, text);
 }
 
 void RouterBase::Impl::close_batch(Asker& asker) {
   if (asker.open.empty()) return;
-  asker.ready.push_back({asker.open.take(), asker.first, wire::Code::none, {}});
+  Batch batch = asker.open.take();
+  const std::uint64_t count = batch.count;
+  asker.ready.push_back({std::move(batch), asker.first, count, wire::Code::none, {}});
   asker.queued_bytes += asker.ready.back().bytes();
   queued_bytes += asker.ready.back().bytes();
+}
+
+void RouterBase::Impl::list(Asker& asker) {
+  if (std::exchange(asker.listed, true)) return;
+  if (changed.empty()) hub.loop().ask_for(hook);
+  changed.push_back(asker.peer.id);
 }
 
 void RouterBase::Impl::pump() {
   if (pumping || hub.closed()) return;
   pumping = true;
-  for (auto& [id, asker] : askers) {
-    close_batch(asker);
-    Peer* peer = hub.find(id);
-    while (peer && peer->up() && !asker.ready.empty() && send_one(*peer, asker)) {
-    }
+  pumped.swap(changed);
+  for (const std::uint64_t id : pumped) {
+    if (Asker* asker = find(id)) pump(*asker);
   }
+  pumped.clear();
   pumping = false;
+  if (!changed.empty()) hub.loop().ask_for(hook);  // a tap has replied
   if (window) window->forget_peers(hub);
-  std::erase_if(askers, [this](auto& entry) {
-    if (hub.find(entry.first)) return false;
-    for (const Replies& replies : entry.second.ready) queued_bytes -= replies.bytes();
-    return true;
-  });
 }
 
-bool RouterBase::Impl::send_one(Peer& peer, Asker& asker) {
+void RouterBase::Impl::pump(Asker& asker) {
+  asker.listed = false;
+  close_batch(asker);
+  while (asker.peer.up() && !asker.ready.empty() && send_one(asker)) {
+  }
+}
+
+bool RouterBase::Impl::send_one(Asker& asker) {
+  Peer& peer = asker.peer;
   Replies& replies = asker.ready.front();
+  const bool error = replies.code != wire::Code::none;
   const std::uint64_t bytes = replies.bytes();
-  const std::uint64_t count = replies.code == wire::Code::none ? replies.batch.count : 1;
+  const std::uint64_t count = error ? 1 : replies.count;
   if (!peer.out.admits(bytes)) return false;
-  if (replies.code == wire::Code::none) {
+  if (error) {
+    if (!send_error(peer, replies)) return false;
+  } else {
     if (tap) tap(true, peer.node, replies.batch.body.view(), count);
     if (!hub.send_batch(peer, wire::Kind::reply, replies.first, replies.batch)) return false;
-  } else if (!send_error(peer, replies)) {
-    return false;
   }
   peer.out.send(bytes, count, count);
   hub.counts().sent_records += count;
   hub.counts().sent_bytes += bytes;
   ++hub.counts().sent_batches;
+  replies.first += count;
+  replies.count -= count;
+  if (replies.count != 0) return true;  // errors of a run leave one by one
   queued_bytes -= bytes;
   asker.queued_bytes -= bytes;
   asker.ready.pop_front();
   return true;
 }
 
-bool RouterBase::Impl::send_error(Peer& peer, const Replies& replies) {
+bool RouterBase::Impl::send_error(Peer& peer, const Replies& error) {
   wire::Header header{.kind = wire::Kind::reply,
                       .stream = peer.lane,
                       .epoch = hub.epoch(),
-                      .seq = replies.first,
+                      .seq = error.first,
                       .options = {}};
-  header.options.code_v = replies.code;
+  header.options.code_v = error.code;
   header.options.mark(wire::Options::code);
-  header.options.text_v = replies.text;
+  header.options.text_v = error.text;
   header.options.mark(wire::Options::text);
   return hub.send_header(peer, header) == transport::SendStatus::sent;
 }
 
 void RouterBase::Impl::on_up(Peer& peer) {
+  on_room(peer);
   pump();
   if (draining) hub.bye(peer, wire::kDraining);  // it was away when the others were told
 }
 
 void RouterBase::Impl::on_down(Peer& peer, PeerEvent::What what) {
   if (what == PeerEvent::What::finished) return;  // it may still read what it waits for
-  const auto found = askers.find(peer.id);
-  if (found == askers.end()) return;
-  Asker& asker = found->second;
+  Asker* const known = find(peer.id);
+  if (!known) return;
+  Asker& asker = *known;
   close_batch(asker);
   for (const Replies& replies : asker.ready) {
     queued_bytes -= replies.bytes();
-    hub.counts().late_replies += replies.code == wire::Code::none ? replies.batch.count : 1;
+    hub.counts().late_replies += replies.count;
   }
   asker.ready.clear();
   asker.queued_bytes = 0;
   if (what == PeerEvent::What::restarted) asker.unanswered = 0;
 }
 
-void RouterBase::Impl::on_idle() {
-  const bool anything = std::ranges::any_of(
-      askers, [](const auto& a) { return !a.second.open.empty() || !a.second.ready.empty(); });
-  if (anything) pump();
+void RouterBase::Impl::on_room(Peer& peer) {
+  Asker* asker = find(peer.id);
+  if (asker && !(asker->ready.empty() && asker->open.empty())) list(*asker);
+}
+
+void RouterBase::Impl::on_removed(Peer& peer) {
+  Asker* asker = find(peer.id);
+  if (!asker) return;
+  for (const Replies& replies : asker->ready) queued_bytes -= replies.bytes();
+  latest = nullptr;
+  askers.erase(peer.id);
 }
 
 }  // namespace weft

@@ -3,10 +3,28 @@
 
 namespace weft {
 
-Asker& RouterBase::Impl::asker_of(const Peer& peer) {
-  auto found = askers.find(peer.id);
-  if (found == askers.end()) found = askers.emplace(peer.id, Asker(hub.pool())).first;
-  return found->second;
+Asker& RouterBase::Impl::asker_of(Peer& peer) {
+  if (Asker* known = find(peer.id)) return *known;
+  latest = &askers.try_emplace(peer.id, peer, hub.pool()).first->second;
+  return *latest;
+}
+
+std::shared_ptr<const RouterBase::Ticket::Origin> RouterBase::Impl::origin_of(Asker& asker) const {
+  const Peer& peer = asker.peer;
+  const bool known =
+      asker.origin && asker.origin->generation == peer.epoch && asker.origin->node == peer.node;
+  if (!known) {
+    asker.origin =
+        std::make_shared<const Ticket::Origin>(Ticket::Origin{self, peer.id, peer.epoch, peer.node});
+  }
+  return asker.origin;
+}
+
+Asker* RouterBase::Impl::find(std::uint64_t peer) {
+  if (latest && latest->peer.id == peer) return latest;
+  const auto found = askers.find(peer);
+  if (found == askers.end()) return nullptr;
+  return latest = &found->second;
 }
 
 void RouterBase::Impl::on_message(Peer& peer, const wire::Header& header, transport::Message& message,
@@ -30,7 +48,7 @@ void RouterBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
     ++hub.counts().dropped_records;
     return;
   }
-  auto hold = std::make_shared<RequestHold>();
+  auto hold = spare ? std::exchange(spare, nullptr) : std::make_shared<RequestHold>();
   std::uint64_t bytes = 0;
   for (std::size_t i = at; i < message.size(); ++i) bytes += message[i].size();
   hold->tensors = blocks::take_tensors(message, at + 1);
@@ -45,7 +63,12 @@ void RouterBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   hold->count = count;
   hold->bytes = bytes;
   peer.held_bytes += bytes;
+  const std::weak_ptr<bool> alive = hub.alive();
   dispatch(peer, hold);
+  if (alive.expired() || hold.use_count() != 1) return;
+  hold->tensors.clear();
+  hold->body = transport::Frame();
+  spare = std::move(hold);
 }
 
 bool RouterBase::Impl::accept(Peer& peer, const wire::Header& header) {
@@ -82,7 +105,7 @@ bool RouterBase::Impl::fresh(Peer& peer, std::uint64_t number) {
   if (found.verdict == Verdict::fresh) return true;
   if (found.verdict != Verdict::full) ++hub.counts().repeated_requests;
   Asker& asker = asker_of(peer);
-  if (asker.queued_bytes >= options.capacity_bytes) return false;  // it does not read; it may ask again
+  if (full(asker)) return false;  // it does not read; it may ask again
   switch (found.verdict) {
     case Verdict::replied:
       deliver(asker, number, *found.reply);
@@ -119,7 +142,7 @@ void RouterBase::Impl::on_cancel(Peer& peer, std::uint64_t number) {
 void RouterBase::Impl::dispatch(Peer& peer, const std::shared_ptr<RequestHold>& hold) {
   const std::weak_ptr<bool> alive = hub.alive();
   const std::uint64_t id = peer.id;
-  const auto origin = std::make_shared<const Ticket::Origin>(Ticket::Origin{self, id, peer.epoch, peer.node});
+  const auto origin = origin_of(asker_of(peer));
   bool held = false;
   wire::BatchReader reader(hold->body.view());
   for (std::uint64_t i = 0; i < hold->count; ++i) {

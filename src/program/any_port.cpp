@@ -61,7 +61,7 @@ class AnyDealer : public DealerBase {
           const bool ok = raw.outcome == Outcome::ok;
           const std::string text =
               ok || !raw.text.empty() ? std::move(raw.text) : std::string(to_string(raw.outcome));
-          done({ok, code_of(raw), text, raw.peer, ok ? &raw.record : nullptr});
+          done({ok, code_of(raw), text, std::string(raw.peer), ok ? &raw.record : nullptr});
         });
   }
 

@@ -131,21 +131,35 @@ void Loop::Impl::handle(Watch& watch, bool readable, bool writable) {
   }
 }
 
+void Loop::Impl::run(Hook& hook) {
+  if (hook.removed || hook.running) return;
+  const Scoped running(hook.running, true);
+  hook.fn();
+}
+
 void Loop::Impl::run_hooks() {
   hooks_fresh = true;
-  for (std::size_t i = 0; i < hooks.size(); ++i) {
-    auto& hook = *hooks[i];
-    if (hook.removed || hook.running) continue;
-    const Scoped running(hook.running, true);
-    hook.fn();
+  for (std::size_t i = 0; i < hooks.size(); ++i) run(*hooks[i]);
+  // By count: what one of them asks for comes before the next wait. Taken off the front, so that an exception
+  // leaves the rest asked for.
+  for (std::size_t left = asked.size(); left > 0 && !asked.empty(); --left) {
+    Hook& hook = *asked.front();
+    asked.pop_front();
+    if (hook.running) {  // on the stack below this turn: after it
+      asked.push_back(&hook);
+      continue;
+    }
+    hook.asked = false;
+    run(hook);
   }
+  if (!asked.empty()) hooks_fresh = false;
 }
 
 void Loop::Impl::bury() {
   dead_watches.clear();
-  if (std::any_of(hooks.begin(), hooks.end(), [](const auto& hook) { return hook->removed; })) {
+  dead_hooks.clear();
+  if (std::exchange(hooks_removed, false))
     std::erase_if(hooks, [](const auto& hook) { return hook->removed; });
-  }
 }
 
 Loop::Impl::Watch* Loop::Impl::find(WatchId id) {
@@ -310,14 +324,40 @@ Loop::HookId Loop::on_idle(std::function<void()> fn) {
   return id;
 }
 
+Loop::HookId Loop::on_demand(std::function<void()> fn) {
+  impl_->check_thread();
+  auto hook = std::make_unique<Impl::Hook>();
+  const HookId id = hook->id = impl_->next_id++;
+  hook->fn = std::move(fn);
+  impl_->demand_hooks.emplace(id, std::move(hook));
+  return id;
+}
+
+void Loop::ask_for(HookId hook) {
+  impl_->check_thread();
+  const auto found = impl_->demand_hooks.find(hook);
+  if (found == impl_->demand_hooks.end() || std::exchange(found->second->asked, true)) return;
+  impl_->asked.push_back(found->second.get());
+  impl_->hooks_fresh = false;
+}
+
 void Loop::remove_hook(HookId hook) {
   impl_->check_thread();
+  if (const auto demand = impl_->demand_hooks.find(hook); demand != impl_->demand_hooks.end()) {
+    if (demand->second->asked) std::erase(impl_->asked, demand->second.get());
+    if (impl_->depth > 0) {  // it may be on the stack
+      demand->second->removed = true;
+      impl_->dead_hooks.push_back(std::move(demand->second));
+    }
+    impl_->demand_hooks.erase(demand);
+    return;
+  }
   auto& hooks = impl_->hooks;
   const auto found =
       std::find_if(hooks.begin(), hooks.end(), [&](const auto& one) { return one->id == hook; });
   if (found == hooks.end()) return;
   if (impl_->depth > 0) {
-    (*found)->removed = true;  // it may be on the stack
+    (*found)->removed = impl_->hooks_removed = true;  // it may be on the stack
   } else {
     hooks.erase(found);
   }

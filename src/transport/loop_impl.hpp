@@ -4,9 +4,11 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include <weft/transport/loop.hpp>
@@ -32,6 +34,7 @@ struct Loop::Impl {
     std::function<void()> fn;
     bool running = false;
     bool removed = false;
+    bool asked = false;  // of those on demand
   };
   using Ready = std::vector<transport::Poller::Ready>;
 
@@ -44,6 +47,7 @@ struct Loop::Impl {
   void handle(Watch& watch, bool readable, bool writable);
   WatchId add(std::unique_ptr<Watch> watch);
   void run_hooks();
+  static void run(Hook& hook);
   void bury();
   Watch* find(WatchId id);
   void remove(WatchId id);
@@ -59,6 +63,9 @@ struct Loop::Impl {
   std::vector<std::unique_ptr<Watch>> watches;
   std::vector<std::unique_ptr<Watch>> dead_watches;
   std::vector<std::unique_ptr<Hook>> hooks;
+  std::unordered_map<HookId, std::unique_ptr<Hook>> demand_hooks;
+  std::deque<Hook*> asked;  // of demand_hooks
+  std::vector<std::unique_ptr<Hook>> dead_hooks;
   std::array<Ready, kMaxDepth> ready;  // one for each turn on the stack
   std::uint64_t turns = 0;
   std::uint64_t next_id = 1;
@@ -66,6 +73,7 @@ struct Loop::Impl {
   int depth = 0;             // turns on the stack
   int run_depth = 0;         // run*() on the stack
   bool hooks_fresh = false;  // nothing happened since the hooks ran
+  bool hooks_removed = false;
   std::atomic<bool> stopped{false};
   std::atomic<std::thread::id> runner{};
 };

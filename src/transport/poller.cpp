@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -20,7 +21,10 @@
 namespace weft::transport {
 namespace {
 
-using Events = std::array<epoll_event, 64>;
+constexpr std::uint64_t kAlarm = UINT64_MAX;  // in the place of an Entry's id
+constexpr Duration kNear = std::chrono::milliseconds(5);
+
+using Events = std::array<epoll_event, 256>;
 
 #if defined(__GLIBC_PREREQ)
 #if __GLIBC_PREREQ(2, 35)
@@ -73,12 +77,42 @@ int wait_for_events(int epoll, Events& events, TimePoint until, bool& precise) {
 
 }  // namespace
 
-Poller::Poller() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
-  if (epoll_ < 0) throw Error(Errc::io, format("cannot set up a loop: epoll: {}", std::strerror(errno)));
+Poller::Poller()
+    : epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      alarm_(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = kAlarm;
+  if (epoll_ >= 0 && alarm_ >= 0 && ::epoll_ctl(epoll_, EPOLL_CTL_ADD, alarm_, &event) == 0) return;
+  const int why = errno;
+  close();
+  throw Error(Errc::io, format("cannot set up a loop: epoll: {}", std::strerror(why)));
 }
 
 Poller::~Poller() {
-  ::close(epoll_);
+  close();
+}
+
+void Poller::close() const {
+  if (epoll_ >= 0) ::close(epoll_);
+  if (alarm_ >= 0) ::close(alarm_);
+}
+
+// Makes the alarm ring at `until` or before. To give each wait its time would make the system set a timer and
+// take it back, twice in every round trip; what has been set once and is too early costs one idle turn.
+// False: `until` is so near that the wait has to have its time.
+bool Poller::alarm(TimePoint until) {
+  if (until >= alarm_at_) return true;
+  const auto left = until - Clock::now();
+  if (left < kNear) return false;
+  const auto since = until.time_since_epoch();
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
+  const itimerspec when{.it_interval = {},
+                        .it_value = {.tv_sec = static_cast<time_t>(seconds.count()),
+                                     .tv_nsec = static_cast<long>(Duration(since - seconds).count())}};
+  if (::timerfd_settime(alarm_, TFD_TIMER_ABSTIME, &when, nullptr) != 0) return false;
+  alarm_at_ = until;
+  return true;
 }
 
 void Poller::add(Entry& entry) {
@@ -147,10 +181,23 @@ bool Poller::ask_touched(std::vector<Ready>& ready) {
 bool Poller::wait(TimePoint until, std::vector<Ready>& ready) {
   if (!ask_touched(ready)) return false;
   Events events;
-  const int count = wait_for_events(epoll_, events, ready.empty() ? until : TimePoint::min(), precise_);
+  TimePoint end = until;
+  if (!ready.empty()) {
+    end = TimePoint::min();
+  } else if (until != TimePoint::min() && alarm(until)) {
+    end = TimePoint::max();
+  }
+  const int count = wait_for_events(epoll_, events, end, precise_);
   bool good = true;
   for (int i = 0; i < count; ++i) {
-    const auto found = entries_.find(events[static_cast<std::size_t>(i)].data.u64);
+    const std::uint64_t id = events[static_cast<std::size_t>(i)].data.u64;
+    if (id == kAlarm) {
+      std::uint64_t rings = 0;
+      [[maybe_unused]] const auto got = ::read(alarm_, &rings, sizeof rings);
+      alarm_at_ = TimePoint::max();
+      continue;
+    }
+    const auto found = entries_.find(id);
     if (found == entries_.end()) continue;
     Entry& entry = *found->second;
     if (entry.socket != nullptr) {

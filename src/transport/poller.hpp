@@ -56,9 +56,13 @@ class Poller {
   bool ask(Entry& entry, std::vector<Ready>& ready);
   bool ask_touched(std::vector<Ready>& ready);
   bool enlist(const Entry& entry) const;
+  bool alarm(TimePoint until);
+  void close() const;
 
   int epoll_;
-  bool precise_ = true;  // the system can wait to the nanosecond
+  int alarm_;                              // a timerfd, in epoll_
+  TimePoint alarm_at_ = TimePoint::max();  // when it rings
+  bool precise_ = true;                    // the system can wait to the nanosecond
   std::unordered_map<std::uint64_t, Entry*> entries_;
   std::vector<Entry*> touched_;
   std::vector<Entry*> asking_;  // memory of ask_touched()

@@ -114,22 +114,29 @@ DataHeader::DataHeader(Kind kind, std::string_view stream, std::uint64_t epoch) 
 }
 
 void DataHeader::encode(std::uint64_t seq, std::uint64_t count, Buffer& out, std::uint64_t fingerprint,
-                        std::uint32_t flags) const {
-  constexpr std::size_t longest_tail = 40;
+                        std::uint32_t flags, std::uint64_t processed) const {
+  constexpr std::size_t longest_tail = 50;
   out.reserve(out.size() + prefix_.size() + longest_tail);
   out.append(prefix_.view());
   Pack pack(out);
   pack.uint(seq);
-  pack.map(1U + (flags != 0 ? 1U : 0U) + (fingerprint != 0 ? 1U : 0U));
+  const bool more = (flags | fingerprint | processed) != 0;
+  pack.map(more ? 1U + (flags != 0 ? 1U : 0U) + (fingerprint != 0 ? 1U : 0U) + (processed != 0 ? 1U : 0U)
+                : 1U);
   pack.uint(Options::count);
   pack.uint(count);
+  if (!more) return;
   if (flags != 0) {
     pack.uint(Options::flags);
     pack.uint(flags);
   }
-  if (fingerprint == 0) return;
-  pack.uint(Options::fingerprint);
-  pack.uint(fingerprint);
+  if (fingerprint != 0) {
+    pack.uint(Options::fingerprint);
+    pack.uint(fingerprint);
+  }
+  if (processed == 0) return;
+  pack.uint(Options::processed);
+  pack.uint(processed);
 }
 
 }  // namespace weft::wire

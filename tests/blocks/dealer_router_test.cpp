@@ -40,6 +40,19 @@ TEST_CASE("a request gets its reply") {
   CHECK(reply.peer == "server/0");
 }
 
+TEST_CASE("requests and replies acknowledge each other beside what they say") {
+  Loop loop;
+  Router<> router(loop, {.name = "answers", .bind = {"inproc://beside"}});
+  Dealer<> dealer(loop, {.name = "ask", .connect = router.endpoints()});
+  router.on_request([](const RawRecord& q, Responder<Raw> respond) { respond.reply(q.bytes()); });
+  REQUIRE(dealer.ask(as_bytes("one"), soon()).ok());
+  CHECK(router.stats().outstanding_records == 1);  // the dealer has yet to say that it took the reply
+
+  REQUIRE(dealer.ask(as_bytes("two"), soon()).ok());
+
+  CHECK(router.stats().outstanding_records == 1);  // the second request said so
+}
+
 TEST_CASE("many requests in flight get each its own reply, also when they are answered out of order") {
   Loop loop;
   Router<Query, Answer> router(loop, {.name = "answers", .bind = {"inproc://many-requests"}});

@@ -188,6 +188,21 @@ TEST_CASE("a receiver acknowledges when a quarter of its window is used, by byte
   CHECK(by_batches.settled(1));
 }
 
+TEST_CASE(
+    "what was said beside something else is not said again after a while, but after a quarter of the "
+    "window") {
+  AckPolicy policy({.bytes = 400, .batches = 1000});
+
+  CHECK(!policy.untold());
+  CHECK(!policy.settled(50));
+  CHECK(policy.untold());
+  policy.told();
+  CHECK(!policy.untold());
+  CHECK(policy.pending());
+  CHECK(policy.settled(50));
+  CHECK(policy.untold());
+}
+
 TEST_CASE("a batch that is being filled takes a place of the credit beside it") {
   SendLane lane(1);
   (void)lane.acknowledge(0, {1000, 2});

@@ -84,15 +84,70 @@ TEST_CASE("the next life knows the replies and what is gone") {
     for (std::uint64_t number = 1; number <= 3; ++number) {
       (void)book.arrive("a", 1, number);
       (void)book.answer(5, "a", 1, number, {"yes"});
+      store.durable_to = store.commits;
+      book.on_durable([](auto&&...) {});
     }
   }
-  store.durable_to = 3;
 
   Book book({.max_entries = 2}, &store);
 
   CHECK(book.arrive("a", 1, 1).verdict == Book::Verdict::gone);
   CHECK(book.arrive("a", 1, 2).verdict == Book::Verdict::replied);
   CHECK(book.arrive("a", 1, 4).verdict == Book::Verdict::fresh);
+}
+
+TEST_CASE("what is not durable is not forgotten, and counts as a request in hand") {
+  Store store;
+  Book book({.max_bytes = 3, .max_entries = 2}, &store);
+  std::vector<std::uint64_t> left;
+  const auto deliver = [&](std::uint64_t, std::uint64_t, std::uint64_t number, const Reply&) {
+    left.push_back(number);
+  };
+  for (const std::uint64_t number : {1, 2}) {
+    REQUIRE(book.arrive("a", 1, number).verdict == Book::Verdict::fresh);
+    CHECK(book.answer(5, "a", 1, number, {"yes"}) == nullptr);
+  }
+  CHECK(book.arrive("a", 1, 3).verdict == Book::Verdict::full);
+  CHECK(store.replies.size() == 2);
+
+  store.durable_to = store.commits;
+  book.on_durable(deliver);
+
+  CHECK(left == std::vector<std::uint64_t>{1, 2});
+  CHECK(book.cache().entries() == 1);  // the bound of bytes holds again
+  CHECK(store.replies.size() == 1);
+  CHECK(book.arrive("a", 1, 3).verdict == Book::Verdict::fresh);
+}
+
+TEST_CASE("a reply that its asker settled before it was durable is not given, and leaves the store") {
+  Store store;
+  Book book({}, &store);
+  (void)book.arrive("a", 1, 1);
+  (void)book.answer(5, "a", 1, 1, {"yes"});
+  book.settled_below("a", 1, 2);
+  store.durable_to = store.commits;
+  int given = 0;
+
+  book.on_durable([&](auto&&...) { ++given; });
+
+  CHECK(given == 0);
+  CHECK(store.replies.empty());
+  CHECK(book.pending() == 0);
+  CHECK(book.cache().handling() == 0);
+}
+
+TEST_CASE("a later epoch takes what was not durable of the one before with it") {
+  Store store;
+  Book book({}, &store);
+  (void)book.arrive("a", 1, 1);
+  (void)book.answer(5, "a", 1, 1, {"yes"});
+
+  CHECK(book.arrive("a", 2, 1).verdict == Book::Verdict::fresh);
+
+  CHECK(store.replies.empty());
+  CHECK(book.cache().handling() == 1);
+  store.durable_to = store.commits;
+  book.on_durable([](auto&&...) { FAIL("nobody asks for it any more"); });
 }
 
 TEST_CASE("a reply to an epoch that is over is not kept") {

@@ -56,6 +56,13 @@ TEST_CASE("what a router drops for want of room costs its asker no credit") {
   for (const std::string& problem : report.problems) CHECK_MESSAGE(false, problem);
 }
 
+TEST_CASE("a reply that waits for the journal outlives those that a small window forgets") {
+  // The reply was forgotten before it was durable, and its asker heard nothing.
+  const RequestReport report = run_requests(request_options_of_seed(105532));
+
+  for (const std::string& problem : report.problems) CHECK_MESSAGE(false, problem);
+}
+
 TEST_CASE("without faults every request is sent once, done once and answered") {
   for (const bool journal : {false, true}) {
     for (const Delivery delivery : {Delivery::at_least_once, Delivery::exactly_once}) {

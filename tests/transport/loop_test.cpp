@@ -244,6 +244,89 @@ TEST_CASE("a removed hook is not called again, also when it removes itself") {
   CHECK(calls == 1);
 }
 
+TEST_CASE(
+    "a hook on demand runs once for each turn in which it was asked for, behind those that always run") {
+  Loop loop;
+  Link link(loop.context(), "a");
+  Strings log;
+  const Loop::HookId idle = loop.on_demand([&] { log.push_back("idle"); });
+  const Loop::HookId busy = loop.on_demand([&] { log.push_back("busy"); });
+  loop.on_idle([&] { log.push_back("hook"); });
+  loop.watch(link.pull, [&] {
+    link.take();
+    log.push_back("read");
+    loop.ask_for(busy);
+    loop.ask_for(busy);
+  });
+  link.send();
+
+  CHECK(loop.run_once(soon()));
+
+  CHECK(log == Strings{"hook", "read", "hook", "busy"});
+  loop.ask_for(idle);
+  CHECK_FALSE(loop.run_once(at_once()));
+  CHECK(log.back() == "idle");
+}
+
+TEST_CASE("a hook on demand that asks for itself runs again before the next wait, and not in between") {
+  Loop loop;
+  int calls = 0;
+  Loop::HookId hook = 0;
+  hook = loop.on_demand([&] {
+    if (++calls < 3) loop.ask_for(hook);
+  });
+  loop.ask_for(hook);
+
+  for (int turn = 1; turn <= 3; ++turn) {
+    loop.run_once(at_once());
+    CHECK(calls == turn);
+  }
+  loop.run_once(at_once());
+  CHECK(calls == 3);
+}
+
+TEST_CASE("a hook on demand is not entered again by a turn inside it, but runs once more after it") {
+  Loop loop;
+  int calls = 0;
+  int inside = 0;
+  Loop::HookId hook = 0;
+  hook = loop.on_demand([&] {
+    ++calls;
+    CHECK(inside == 0);
+    if (calls > 1) return;
+    ++inside;
+    loop.ask_for(hook);
+    loop.run_once(at_once());
+    --inside;
+  });
+  loop.ask_for(hook);
+
+  loop.run_once(at_once());
+  loop.run_once(at_once());
+
+  CHECK(calls == 2);
+}
+
+TEST_CASE("a removed hook on demand is not called, also when it was asked for or removes itself") {
+  Loop loop;
+  int calls = 0;
+  Loop::HookId own = 0;
+  own = loop.on_demand([&] {
+    ++calls;
+    loop.remove_hook(own);
+    loop.ask_for(own);
+  });
+  const Loop::HookId other = loop.on_demand([&] { calls += 100; });
+  loop.ask_for(own);
+  loop.ask_for(other);
+  loop.remove_hook(other);
+
+  loop.run_once(at_once());
+  loop.run_once(at_once());
+
+  CHECK(calls == 1);
+}
+
 TEST_CASE("a hundred idle sockets cost no turn") {
   Loop loop;
   std::vector<std::unique_ptr<Link>> links;

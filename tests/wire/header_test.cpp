@@ -267,13 +267,18 @@ TEST_CASE("a DATA header made from its fixed part is the one that the general en
   const DataHeader fixed(Kind::reply, header.stream, header.epoch);
   Buffer with;
   Buffer without;
+  Buffer beside;
 
   fixed.encode(header.seq, 1024, with, 0x123456789ABCDEF0);
   fixed.encode(header.seq, 1024, without);
+  fixed.encode(header.seq, 1024, beside, 0, kShared, UINT64_MAX);
 
   CHECK(as_text(with.view()) == bytes_of_header(header));
   header.options.present = std::uint64_t{1} << Options::count;
   CHECK(as_text(without.view()) == bytes_of_header(header));
+  header.options.mark(Options::flags), header.options.flags_v = kShared;
+  header.options.mark(Options::processed), header.options.processed_v = UINT64_MAX;
+  CHECK(as_text(beside.view()) == bytes_of_header(header));
 }
 
 TEST_CASE("a header is appended to what the buffer already holds") {

@@ -92,7 +92,7 @@ class DealerBase : public Block {
     Outcome outcome = Outcome::closed;
     wire::Code code = wire::Code::none;
     std::string text;
-    std::string peer;
+    std::string_view peer;             // valid while `done` runs
     wire::RecordView record;           // outcome ok
     std::shared_ptr<const void> hold;  // owns what `record` views
   };
@@ -168,8 +168,8 @@ class Dealer : public DealerBase {
     }
   }
   static Reply<Record> decode(RawReply& raw) {
-    Reply<Record> reply{raw.outcome,         raw.code,     std::move(raw.text),
-                        std::move(raw.peer), std::nullopt, std::move(raw.hold)};
+    Reply<Record> reply{raw.outcome,           raw.code,     std::move(raw.text),
+                        std::string(raw.peer), std::nullopt, std::move(raw.hold)};
     if (raw.outcome != Outcome::ok) return reply;
     if constexpr (std::is_same_v<R, Raw>) {
       reply.record.emplace(raw.record);

@@ -47,9 +47,9 @@ class RouterBase : public Block {
   /// The right to answer one request; move-only. Destroyed unused, it answers "failed". Of the loop's thread.
   class Ticket {
    public:
-    /// Who asked: shared by the tickets of a batch.
+    /// Who asked: shared by the tickets of an asker.
     struct Origin {
-      std::weak_ptr<Impl*> router;
+      std::shared_ptr<Impl*> router;  // holds null once that is gone
       std::uint64_t peer = 0;
       std::uint64_t generation = 0;
       std::string node;

@@ -107,7 +107,8 @@ class ReceiveLane {
   bool started_ = false;
 };
 
-/// When a receiver acknowledges: after a quarter of the window, or when asked (PING), or after a while.
+/// When a receiver acknowledges: after a quarter of the window, or when asked (PING), or after a while. What
+/// it has said beside something else, which an older peer passes over, is not said again after a while.
 class AckPolicy {
  public:
   explicit AckPolicy(Credit window) : window_(window) {}
@@ -115,9 +116,13 @@ class AckPolicy {
   bool settled(std::uint64_t bytes) {
     bytes_ += bytes;
     ++batches_;
+    told_ = false;
     return bytes_ * 4 >= window_.bytes || batches_ * 4 >= window_.batches;
   }
   [[nodiscard]] bool pending() const { return batches_ != 0; }
+  /// Something was settled of which the sender has heard in no way.
+  [[nodiscard]] bool untold() const { return batches_ != 0 && !told_; }
+  void told() { told_ = true; }
   void sent() { bytes_ = batches_ = 0; }
   [[nodiscard]] Credit window() const { return window_; }
 
@@ -125,6 +130,7 @@ class AckPolicy {
   Credit window_;
   std::uint64_t bytes_ = 0;
   std::uint64_t batches_ = 0;
+  bool told_ = false;
 };
 
 }  // namespace weft::protocol

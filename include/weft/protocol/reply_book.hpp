@@ -64,12 +64,7 @@ class ReplyBook {
 
   /// As ReplyCache; one whose reply is not durable yet counts as being handled.
   Found arrive(std::string_view client, std::uint64_t epoch, std::uint64_t number) {
-    const Found found = cache_.arrive(client, epoch, number);
-    // What is not durable may yet never have been: it leaves when the store says so.
-    if (found.verdict == Verdict::replied && store_ && !store_->durable(found.reply->commit)) {
-      return {Verdict::handling, nullptr};
-    }
-    return found;
+    return cache_.arrive(client, epoch, number);
   }
   void settled_below(std::string_view client, std::uint64_t epoch, std::uint64_t number) {
     cache_.settled_below(client, epoch, number);
@@ -82,8 +77,13 @@ class ReplyBook {
     if (store_ && cache_.handles(client, epoch, number)) store_->put(client, epoch, number, reply);
     const std::uint64_t bytes = reply.bytes();
     const std::uint64_t commit = reply.commit;
-    if (!cache_.answer(client, epoch, number, std::move(reply), bytes)) return nullptr;
-    if (!store_) return cache_.find(client, epoch, number);
+    if (!store_) {
+      if (!cache_.answer(client, epoch, number, std::move(reply), bytes)) return nullptr;
+      return cache_.find(client, epoch, number);
+    }
+    // What is not durable may yet never have been: it neither leaves nor is forgotten before the store says
+    // so.
+    if (!cache_.hold(client, epoch, number, std::move(reply), bytes)) return nullptr;
     write_floor();
     store_->commit();
     pending_.push_back({commit, owner, std::string(client), epoch, number});
@@ -103,10 +103,10 @@ class ReplyBook {
     while (!pending_.empty() && store_->durable(pending_.front().commit)) {
       const Pending next = std::move(pending_.front());
       pending_.pop_front();
-      if (const Reply* reply = cache_.find(next.client, next.epoch, next.number)) {
-        deliver(next.owner, next.epoch, next.number, *reply);
-      }
+      cache_.release(next.client, next.epoch, next.number,
+                     [&](const Reply& reply) { deliver(next.owner, next.epoch, next.number, reply); });
     }
+    write_floor();  // in one change with what was erased
   }
   /// Replies that wait for the store.
   [[nodiscard]] std::size_t pending() const { return pending_.size(); }

@@ -17,8 +17,8 @@ namespace weft::protocol {
 
 struct ReplyCacheOptions {
   std::uint64_t max_bytes = 64ULL << 20;  ///< of all kept replies
-  std::size_t max_entries = 65536;        ///< kept replies, and as many requests again that have none yet
-  std::size_t max_clients = 65536;        ///< remembered, one epoch each
+  std::size_t max_entries = 65536;  ///< kept replies, and as many requests again that have none to give yet
+  std::size_t max_clients = 65536;  ///< remembered, one epoch each
 };
 
 /// A request is (client, epoch, number). Numbers of a client rise; a client says from time to time below
@@ -29,7 +29,7 @@ class ReplyCache {
  public:
   enum class Verdict {
     fresh,     ///< never seen: do it, then answer(). It counts as being done from now on
-    handling,  ///< is being done: its reply will come
+    handling,  ///< is being done, or its reply is held: that will come
     replied,   ///< has been done: `reply` is its reply
     gone,      ///< below what is remembered: refuse it
     fenced,    ///< of an epoch before the client's present one
@@ -50,11 +50,12 @@ class ReplyCache {
     if (!c) return {Verdict::full, nullptr};
     if (epoch < c->epoch) return {Verdict::fenced, nullptr};
     if (const auto found = c->entries.find(number); found != c->entries.end()) {
-      if (!found->second.done) return {Verdict::handling, nullptr};
+      if (found->second.state != State::kept) return {Verdict::handling, nullptr};
       return {Verdict::replied, &found->second.reply};
     }
     if (number < c->floor) return {Verdict::gone, nullptr};
-    if (handling_ >= options_.max_entries) return {Verdict::full, nullptr};
+    if (handling_ >= options_.max_entries || held_bytes_ > options_.max_bytes)
+      return {Verdict::full, nullptr};
     c->entries.emplace(number, Entry{});
     ++c->handling;
     ++handling_;
@@ -65,19 +66,40 @@ class ReplyCache {
               std::uint64_t bytes) {
     Client* c = find(client, epoch);
     const auto found = c ? c->entries.find(number) : typename Entries::iterator{};
-    if (!c || found == c->entries.end() || found->second.done) return false;
-    --c->handling;
-    --handling_;
+    if (!c || found == c->entries.end() || found->second.state != State::handling) return false;
+    done(*c);
     keep(*c, found, std::move(reply), bytes);
     return true;
+  }
+  /// As answer(), but the reply may not be given yet, and is not forgotten either: it stays beside the
+  /// bounds, and its request counts among those without one, until release().
+  bool hold(std::string_view client, std::uint64_t epoch, std::uint64_t number, Reply reply,
+            std::uint64_t bytes) {
+    Client* c = find(client, epoch);
+    const auto found = c ? c->entries.find(number) : typename Entries::iterator{};
+    if (!c || found == c->entries.end() || found->second.state != State::handling) return false;
+    found->second = {State::held, bytes, std::move(reply)};
+    held_bytes_ += bytes;
+    return true;
+  }
+  /// Hands a held reply to `give`, unless the client waits for it no more, and keeps it like any other from
+  /// here on.
+  template <class Give>
+  void release(std::string_view client, std::uint64_t epoch, std::uint64_t number, Give&& give) {
+    Client* c = find(client, epoch);
+    const auto found = c ? c->entries.find(number) : typename Entries::iterator{};
+    if (!c || found == c->entries.end() || found->second.state != State::held) return;
+    if (number >= c->floor) give(found->second.reply);
+    held_bytes_ -= found->second.bytes;
+    done(*c);
+    keep(*c, found, std::move(found->second.reply), found->second.bytes);
   }
   /// The request was refused before anything was done: it is fresh when it comes again.
   void withdraw(std::string_view client, std::uint64_t epoch, std::uint64_t number) {
     Client* c = find(client, epoch);
     const auto found = c ? c->entries.find(number) : typename Entries::iterator{};
-    if (!c || found == c->entries.end() || found->second.done) return;
-    --c->handling;
-    --handling_;
+    if (!c || found == c->entries.end() || found->second.state != State::handling) return;
+    done(*c);
     c->entries.erase(found);
   }
   /// The client waits for nothing below `number`.
@@ -104,19 +126,21 @@ class ReplyCache {
   [[nodiscard]] bool handles(std::string_view client, std::uint64_t epoch, std::uint64_t number) {
     const Client* c = find(client, epoch);
     const auto found = c ? c->entries.find(number) : typename Entries::const_iterator{};
-    return c && found != c->entries.end() && !found->second.done;
+    return c && found != c->entries.end() && found->second.state == State::handling;
   }
   /// The kept reply; null: there is none. Valid until the next call that changes something.
   [[nodiscard]] const Reply* find(std::string_view client, std::uint64_t epoch, std::uint64_t number) {
     const Client* c = find(client, epoch);
     const auto found = c ? c->entries.find(number) : typename Entries::const_iterator{};
-    return c && found != c->entries.end() && found->second.done ? &found->second.reply : nullptr;
+    return c && found != c->entries.end() && found->second.state == State::kept ? &found->second.reply
+                                                                                : nullptr;
   }
   /// Below this number the requests of the client are gone, unless their reply is still here.
   [[nodiscard]] std::uint64_t floor(std::string_view client, std::uint64_t epoch) {
     const Client* c = find(client, epoch);
     return c ? c->floor : 0;
   }
+  /// Requests without a reply that may be given.
   [[nodiscard]] std::size_t handling() const { return handling_; }
   [[nodiscard]] std::size_t entries() const { return order_.size(); }
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
@@ -125,8 +149,9 @@ class ReplyCache {
  private:
   struct Client;
   using Order = std::list<std::pair<Client*, std::uint64_t>>;  // kept replies, oldest first
+  enum class State { handling, held, kept };
   struct Entry {
-    bool done = false;
+    State state = State::handling;
     std::uint64_t bytes = 0;
     Reply reply{};
   };
@@ -135,12 +160,16 @@ class ReplyCache {
     std::string name;
     std::uint64_t epoch = 0;
     std::uint64_t floor = 0;
-    std::size_t handling = 0;
+    std::size_t handling = 0;  // held ones included
     Entries entries;
     std::map<std::uint64_t, typename Order::iterator> kept;
     typename std::list<Client*>::iterator recent;
   };
 
+  void done(Client& client) {
+    --client.handling;
+    --handling_;
+  }
   Client* find(std::string_view name, std::uint64_t epoch) {
     const auto found = clients_.find(name);
     return found == clients_.end() || found->second.epoch != epoch ? nullptr : &found->second;
@@ -170,6 +199,11 @@ class ReplyCache {
     while (!client.kept.empty()) forget(client, client.kept.begin()->first);
     handling_ -= client.handling;
     client.handling = 0;
+    for (const auto& [number, entry] : client.entries) {
+      if (entry.state != State::held) continue;
+      held_bytes_ -= entry.bytes;
+      if (forget_) forget_(client.name, client.epoch, number);
+    }
     client.entries.clear();
   }
   /// The one that was silent for longest and for whom nothing is being done.
@@ -185,9 +219,7 @@ class ReplyCache {
   }
   void keep(Client& client, typename Entries::iterator at, Reply reply, std::uint64_t bytes) {
     const std::uint64_t number = at->first;
-    at->second.done = true;
-    at->second.bytes = bytes;
-    at->second.reply = std::move(reply);
+    at->second = {State::kept, bytes, std::move(reply)};
     bytes_ += bytes;
     client.kept[number] = order_.insert(order_.end(), {&client, number});
     // What the client has settled meanwhile is not kept at all; the newest one is kept, however large.
@@ -214,6 +246,7 @@ class ReplyCache {
   std::list<Client*> recent_;
   Order order_;
   std::uint64_t bytes_ = 0;
+  std::uint64_t held_bytes_ = 0;  // not in bytes_
   std::size_t handling_ = 0;
 };
 

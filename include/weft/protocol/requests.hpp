@@ -1,4 +1,4 @@
-// RequestBook: requests on their way, by number and by deadline.
+// RequestBook: requests on their way, by ticket and by deadline.
 #pragma once
 
 #include <algorithm>
@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -14,62 +13,59 @@
 
 namespace weft::protocol {
 
-/// Keeps a T for each open request. Every request leaves exactly once: answered, failed with its peer, or
-/// expired.
+/// Keeps a T for each open request. Every request leaves exactly once: answered, or expired.
 template <class T>
 class RequestBook {
  public:
-  void open(std::uint64_t number, std::uint64_t peer, Deadline deadline, T payload) {
-    Entry entry{peer, deadline.point(), std::move(payload)};
-    if (spare_.empty()) {
-      requests_.emplace(number, std::move(entry));
-    } else {
-      auto node = std::move(spare_.back());
-      spare_.pop_back();
-      node.key() = number;
-      node.mapped() = std::move(entry);
-      requests_.insert(std::move(node));
+  /// Names a request; never 0, and a later one is greater. One that has ended is not taken for another one.
+  using Ticket = std::uint64_t;
+
+  /// Open requests at once.
+  static constexpr std::size_t kMost = std::size_t{1} << 24;
+  [[nodiscard]] bool full() const { return size() == kMost; }
+
+  /// Not when it is full().
+  Ticket open(Deadline deadline, T payload) {
+    if (free_.empty()) {
+      free_.push_back(entries_.size());
+      entries_.emplace_back();
     }
-    by_deadline_.emplace_back(deadline.point(), number);
+    const std::size_t at = free_.back();
+    free_.pop_back();
+    const Ticket ticket = ++opened_ * kMost + at;
+    Entry& entry = entries_[at];
+    entry.ticket = ticket;
+    entry.payload = std::move(payload);
+    by_deadline_.emplace_back(deadline.point(), ticket);
     std::push_heap(by_deadline_.begin(), by_deadline_.end(), std::greater<>());
-    if (by_deadline_.size() > 2 * requests_.size() + kSpare) forget_ended();
+    if (by_deadline_.size() > 2 * size() + kSpare) forget_ended();
+    return ticket;
   }
-  /// The request's payload when it is still open and was sent to that peer; it is open no more.
-  std::optional<T> answer(std::uint64_t number, std::uint64_t peer) {
-    auto found = requests_.find(number);
-    if (found == requests_.end() || found->second.peer != peer) return std::nullopt;
-    return remove(found);
+  /// The request's payload when it is still open; it is open no more.
+  std::optional<T> answer(Ticket ticket) {
+    if (!contains(ticket)) return std::nullopt;
+    Entry& entry = entries_[ticket % kMost];
+    entry.ticket = 0;
+    free_.push_back(ticket % kMost);
+    return std::exchange(entry.payload, T());
   }
-  /// Takes out what is past its deadline at `now`.
-  std::vector<std::pair<std::uint64_t, T>> expire(TimePoint now) {
-    std::vector<std::pair<std::uint64_t, T>> out;
+  /// Takes out what is past its deadline at `now`, the earliest first, and of one deadline the oldest first.
+  std::vector<std::pair<Ticket, T>> expire(TimePoint now) {
+    std::vector<std::pair<Ticket, T>> out;
     for (auto next = next_deadline(); next && *next <= now; next = next_deadline()) {
-      const std::uint64_t number = by_deadline_.front().second;
-      out.emplace_back(number, *remove(requests_.find(number)));
+      const Ticket ticket = by_deadline_.front().second;
+      out.emplace_back(ticket, *answer(ticket));
     }
     return out;
   }
-  /// Takes out what was sent to a peer that is gone, oldest first.
-  std::vector<std::pair<std::uint64_t, T>> fail(std::uint64_t peer) {
-    std::vector<std::uint64_t> numbers;
-    for (const auto& [number, entry] : requests_) {
-      if (entry.peer == peer) numbers.push_back(number);
-    }
-    std::sort(numbers.begin(), numbers.end());
-    std::vector<std::pair<std::uint64_t, T>> out;
-    for (const std::uint64_t number : numbers) out.emplace_back(number, *remove(requests_.find(number)));
-    return out;
+  [[nodiscard]] bool contains(Ticket ticket) const {
+    const std::size_t at = ticket % kMost;
+    return ticket != 0 && at < entries_.size() && entries_[at].ticket == ticket;
   }
-  [[nodiscard]] bool contains(std::uint64_t number) const { return requests_.contains(number); }
-  [[nodiscard]] std::size_t size() const { return requests_.size(); }
-  [[nodiscard]] std::size_t size(std::uint64_t peer) const {
-    std::size_t n = 0;
-    for (const auto& [number, entry] : requests_) n += entry.peer == peer ? 1U : 0U;
-    return n;
-  }
+  [[nodiscard]] std::size_t size() const { return entries_.size() - free_.size(); }
   /// When the next one expires.
   [[nodiscard]] std::optional<TimePoint> next_deadline() {
-    while (!by_deadline_.empty() && !waits(by_deadline_.front())) {
+    while (!by_deadline_.empty() && !contains(by_deadline_.front().second)) {
       std::pop_heap(by_deadline_.begin(), by_deadline_.end(), std::greater<>());
       by_deadline_.pop_back();
     }
@@ -79,33 +75,19 @@ class RequestBook {
 
  private:
   static constexpr std::size_t kSpare = 1024;
-  using When = std::pair<TimePoint, std::uint64_t>;  // deadline, number
+  using When = std::pair<TimePoint, Ticket>;
   struct Entry {
-    std::uint64_t peer;
-    TimePoint deadline;
-    T payload;
+    Ticket ticket = 0;  // 0: free
+    T payload{};
   };
-  using Requests = std::unordered_map<std::uint64_t, Entry>;
-  std::optional<T> remove(typename Requests::iterator at) {
-    std::optional<T> out(std::move(at->second.payload));
-    if (spare_.size() < kSpare) {
-      spare_.push_back(requests_.extract(at));
-    } else {
-      requests_.erase(at);
-    }
-    return out;
-  }
-  [[nodiscard]] bool waits(const When& when) const {
-    const auto found = requests_.find(when.second);
-    return found != requests_.end() && found->second.deadline == when.first;
-  }
   void forget_ended() {
-    std::erase_if(by_deadline_, [this](const When& when) { return !waits(when); });
+    std::erase_if(by_deadline_, [this](const When& when) { return !contains(when.second); });
     std::make_heap(by_deadline_.begin(), by_deadline_.end(), std::greater<>());
   }
 
-  Requests requests_;
-  std::vector<typename Requests::node_type> spare_;  // of requests that have ended
+  std::uint64_t opened_ = 0;
+  std::vector<Entry> entries_;  // by the lower part of the ticket
+  std::vector<std::size_t> free_;
   // A heap, the earliest first. One that has ended stays until it comes to the top, or most of them have.
   std::vector<When> by_deadline_;
 };

@@ -80,6 +80,11 @@ class Loop {
   /// Called at the end of every turn in which anything happened, and before waiting: where open batches
   /// leave.
   HookId on_idle(std::function<void()> fn);
+  /// The same, but only in turns in which ask_for() named it: of any number of hooks, those that have nothing
+  /// to do cost nothing. Called behind those of on_idle(), in the order in which they were asked for.
+  HookId on_demand(std::function<void()> fn);
+  /// A hook of on_demand() runs once more: at the end of the present turn, or before the next wait.
+  void ask_for(HookId hook);
   void remove_hook(HookId hook);
 
   struct Impl;

@@ -167,9 +167,10 @@ class DataHeader {
   DataHeader() = default;
   /// Kind DATA, REQUEST or REPLY.
   DataHeader(Kind kind, std::string_view stream, std::uint64_t epoch);
-  /// Appends a whole header with sequence, record count and, when not 0, the flags and the fingerprint.
+  /// Appends a whole header with sequence, record count and, when not 0, the flags, the fingerprint and the
+  /// last sequence of the other direction that has been processed.
   void encode(std::uint64_t seq, std::uint64_t count, Buffer& out, std::uint64_t fingerprint = 0,
-              std::uint32_t flags = 0) const;
+              std::uint32_t flags = 0, std::uint64_t processed = 0) const;
 
  private:
   Buffer prefix_;
