@@ -34,7 +34,7 @@ bool Call::settle(std::uint32_t shard) {
   return --waiting_ == 0;
 }
 
-bool Call::on_reply(std::uint32_t shard, const Reply& reply, std::span<const float> values) {
+bool Call::on_reply(std::uint32_t shard, const Reply& reply, Bytes values) {
   if (!waits_for(shard)) return false;
   if (reply.status != Status::ok) {
     if (ok()) {
@@ -48,8 +48,9 @@ bool Call::on_reply(std::uint32_t shard, const Reply& reply, std::span<const flo
   infos_[shard] = reply.info;
   if (!out_.empty()) {
     const std::size_t expected = split_.keys(shard).size() * width_;
-    if (values.size() != expected) {
-      return on_failure(shard, format("sent {} values, expected {}", values.size(), expected));
+    if (values.size() != expected * sizeof(float)) {
+      return on_failure(shard,
+                        format("sent {} values, expected {}", values.size() / sizeof(float), expected));
     }
     split_.place_rows(shard, values, width_, out_);
   }

@@ -422,6 +422,19 @@ class AnyDealer : public DealerBase {
   Loop& loop_;
 };
 
+/// Seven numbers, then bins.
+std::function<void(wire::BatchBuilder&)> inside(std::vector<std::uint64_t> values,
+                                                std::vector<std::string> bins) {
+  return [values = std::move(values), bins = std::move(bins)](wire::BatchBuilder& batch) {
+    batch.add([&](wire::Buffer& out) {
+      wire::Pack pack(out);
+      pack.array(values.size() + bins.size());
+      for (const std::uint64_t value : values) pack.uint(value);
+      for (const std::string& bin : bins) pack.bin(as_bytes(bin));
+    });
+  };
+}
+
 std::function<void(wire::BatchBuilder&)> numbers(std::vector<std::uint64_t> values,
                                                  std::vector<Tensor> tensors) {
   return [values = std::move(values), tensors = std::move(tensors)](wire::BatchBuilder& batch) {
@@ -456,18 +469,82 @@ TEST_CASE("hostile requests get an error with a sentence, are counted, and leave
   CHECK(stranger.ask(numbers({2, 0, observer + 1, 0, 0, 0, 0}, {})) ==
         "remote error: item 2 of the request (worker) is 4294967296, expected at most 4294967295");
   CHECK(stranger.ask(numbers({2, 0, observer, 0, 0, 0, 0}, {floats})) ==
-        "remote error: item 7 of the request (keys) is no tensor of U64 that came with it");
+        "remote error: item 7 of the request (keys) is neither a bin of U64 nor a tensor of U64 that came "
+        "with it");
   CHECK(stranger.ask(numbers({2, 0, observer, 0, 0, 0, 0}, {keys, keys})) ==
-        "remote error: item 8 of the request (values) is no tensor of F32 that came with it");
+        "remote error: item 8 of the request (values) is neither a bin of F32 nor a tensor of F32 that came "
+        "with it");
   CHECK(stranger.ask(numbers({2, 0, observer, 0, 0, 0, 0, 5}, {})) ==
-        "remote error: item 7 of the request (keys) is no tensor of U64 that came with it");
+        "remote error: item 7 of the request (keys) is neither a bin of U64 nor a tensor of U64 that came "
+        "with it");
+  CHECK(stranger.ask(inside({2, 0, observer, 0, 0, 0, 0}, {"1234567"})) ==
+        "remote error: item 7 of the request (keys) is neither a bin of U64 nor a tensor of U64 that came "
+        "with it");
+  CHECK(stranger.ask(inside({3, 0, 0, 0, 1, 0, 0}, {"12345678", "12345"})) ==
+        "remote error: item 8 of the request (values) is neither a bin of F32 nor a tensor of F32 that came "
+        "with it");
+  CHECK(stranger.ask(inside({2, 0, observer, 0, 0, 0, 0}, {""})) == "ok");
+  CHECK(stranger.ask(inside({2, 0, observer, 0, 0, 0, 0}, {"12345678"})) == "ok");
   CHECK(stranger.ask(numbers({77, 0, observer, 0, 0, 0, 0}, {})) == "ok");  // a reply that refuses
   CHECK(stranger.ask(numbers({3, 0, 0, UINT64_MAX, 1, UINT64_MAX, UINT64_MAX}, {keys, floats})) == "ok");
   CHECK(stranger.ask(numbers({2, 0, observer, 0, 0, 0, 0}, {keys})) == "ok");
 
-  CHECK(cluster.server(0).router().malformed() == 8);
+  CHECK(cluster.server(0).router().malformed() == 10);
   CHECK(cluster.server(0).report().get("refused").as_uint() == 2);
   std::vector<float> out(1, 9);
   CHECK(client->pull(0, std::vector<std::uint64_t>{1}, out, soon()).ok());
   CHECK(out[0] == 0);
+}
+
+TEST_CASE("numbers arrive whether they are few, inside of the record, or many, as frames of their own") {
+  const std::uint64_t border = kFrameFrom / sizeof(float);
+  for (const std::uint64_t width : {std::uint64_t{1}, border - 1, border, border + 1}) {
+    CAPTURE(width);
+    LiveCluster cluster("tcp", {table_of(kSumSgd + R"(, "width": )" + std::to_string(width) + "}")}, 1, 2);
+    const auto client = cluster.client(0);
+    const std::vector<std::uint64_t> keys{7, 1ULL << 63U, 0};
+    std::vector<float> given(keys.size() * width);
+    std::iota(given.begin(), given.end(), 0.5F);
+    std::vector<float> out(given.size());
+
+    REQUIRE(client->assign(0, keys, given, soon()).ok());
+    REQUIRE(client->pull(0, keys, out, soon()).ok());
+
+    CHECK(out == given);
+  }
+  // Keys of their own size: many of them beside few values cannot be, so a pull of a wide row is not enough.
+  LiveCluster cluster("tcp", {table_of(kSumSgd + "}")}, 1, 1);
+  const auto client = cluster.client(0);
+  for (const std::uint64_t count : {kFrameFrom / 8 - 1, kFrameFrom / 8, kFrameFrom / 8 + 1}) {
+    CAPTURE(count);
+    std::vector<std::uint64_t> keys(count);
+    std::iota(keys.begin(), keys.end(), 1ULL << 40U);
+    std::vector<float> given(count);
+    std::iota(given.begin(), given.end(), 0.5F);
+    std::vector<float> out(count);
+
+    REQUIRE(client->assign(0, keys, given, soon()).ok());
+    REQUIRE(client->pull(0, keys, out, soon()).ok());
+
+    CHECK(out == given);
+  }
+}
+
+TEST_CASE("operations that are called together travel in few messages, and so do their replies") {
+  LiveCluster cluster("tcp", {table_of(kSumSgd + "}")}, 1, 1);
+  const auto client = cluster.client(0);
+  const std::vector<std::uint64_t> keys{1, 2, 3};
+  const std::vector<float> ones(3, 1);
+  const auto before = client->dealer().stats();
+  const auto before_replies = cluster.server(0).router().stats();
+
+  for (int i = 0; i < 60; ++i) client->push(0, keys, ones, nullptr);
+  REQUIRE(client->flush(soon()).ok());
+
+  const auto after = client->dealer().stats();
+  const auto replies = cluster.server(0).router().stats();
+  CHECK(after.sent_records - before.sent_records == 60);
+  CHECK(after.sent_batches - before.sent_batches == 1);
+  CHECK(replies.sent_records - before_replies.sent_records == 60);
+  CHECK(replies.sent_batches - before_replies.sent_batches == 1);
 }

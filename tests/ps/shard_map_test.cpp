@@ -97,7 +97,7 @@ TEST_CASE("splitting by shard keeps the order, and placing the parts gives the w
       }
       const std::span<const float> rows(grouped.data() + split.offset(shard) * table.width,
                                         part.size() * table.width);
-      split.place_rows(shard, rows, table.width, whole);
+      split.place_rows(shard, weft::bytes_of(rows), table.width, whole);
       total += part.size();
     }
     CHECK(total == keys.size());

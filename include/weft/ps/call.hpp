@@ -32,8 +32,11 @@ class Call {
   /// A reply of `shard`. Values are written to the caller's output at the places of their keys. A reply with
   /// the wrong number of values counts as a failure of that part. Replies that are not waited for are
   /// ignored. True when the call is done now.
-  bool on_reply(std::uint32_t shard, const Reply& reply, std::span<const float> values);
-  bool on_reply(std::uint32_t shard, const Reply& reply) { return on_reply(shard, reply, reply.values); }
+  /// `values` are float32 that may lie unaligned.
+  bool on_reply(std::uint32_t shard, const Reply& reply, Bytes values);
+  bool on_reply(std::uint32_t shard, const Reply& reply) {
+    return on_reply(shard, reply, bytes_of(std::span<const float>(reply.values)));
+  }
   /// The shard gave no answer (peer lost, deadline): the part is over, with status unreachable and this
   /// sentence.
   bool on_failure(std::uint32_t shard, const std::string& sentence);

@@ -18,8 +18,12 @@ namespace weft::ps {
 RecordType request_type();
 RecordType reply_type();
 
-/// A request out of a record that anybody may have sent. Reusable; `request` views the frames of the record
-/// (or the copies below, where a frame lies unaligned in memory) until the next decode.
+/// Keys or values of fewer bytes travel inside the record, as a bin, so that many requests share one message;
+/// others are frames of their own. Both ends take either at any size.
+inline constexpr std::size_t kFrameFrom = 16 * 1024;
+
+/// A request out of a record that anybody may have sent. Reusable; `request` views the record and its frames
+/// (or the copies below, where numbers lie unaligned in memory) until the next decode.
 struct DecodedRequest {
   Request request;
   Tensor keys, values;  ///< keep the frames
@@ -30,20 +34,18 @@ struct DecodedRequest {
   [[nodiscard]] bool decode(const wire::RecordView& record, std::string* why);
 };
 
-/// A reply out of a record. `values` lives until the next decode.
+/// A reply out of a record. `values` views the record or `frame`.
 struct DecodedReply {
-  Reply reply;  ///< its own `values` stay empty
-  std::span<const float> values;
+  Reply reply;   ///< its own `values` stay empty
+  Bytes values;  ///< float32, anywhere in memory
   Tensor frame;
-  std::vector<float> value_copy;
 
   [[nodiscard]] bool decode(const wire::RecordView& record, std::string* why);
 };
 
-/// Appends a request as a record: an array of seven numbers, then keys and values as tensors. The frames are
-/// copied into the message.
+/// Appends a request as a record: an array of seven numbers, then keys and values, which are copied.
 void encode(wire::BatchBuilder& batch, const Request& request);
-/// Appends a reply as a record. Its values travel without a copy.
+/// Appends a reply as a record. Values that are a frame of their own travel without a copy.
 void encode(wire::BatchBuilder& batch, Reply reply);
 
 /// The asking end. Owned and used by the loop's thread, as every block.

@@ -1,10 +1,10 @@
 // Request and Reply: what clients and shards say to each other.
 //
-// On the wire (protocol kinds REQUEST and REPLY of docs/reference/wire.md) a message is one record: an array
-// whose last items are tensors, which travel as raw frames. Request: `[op, table, worker, epoch, seq, clock,
-// number, keys, values]`, seven unsigned integers, a tensor of U64 and one of F32; an absent one is an empty
-// span, trailing ones are left out. Reply: `[status, text, clock, min_clock, info, values]` with info null or
-// a map and values F32, when there are any. Frames are borrowed while a request is handled.
+// On the wire (protocol kinds REQUEST and REPLY of docs/reference/wire.md) each is one record. Request: `[op,
+// table, worker, epoch, seq, clock, number, keys, values]`, seven unsigned integers, then keys (U64) and
+// values (F32), each a bin of little-endian numbers or a tensor, which is a raw frame; an absent one is an
+// empty span, trailing ones are left out. Reply: `[status, text, clock, min_clock, info, values]` with info
+// null or a map and values F32, when there are any. Frames are borrowed while a request is handled.
 #pragma once
 
 #include <cstdint>

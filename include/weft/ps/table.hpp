@@ -49,7 +49,8 @@ class Table {
 
  private:
   [[nodiscard]] RowArena arena();
-  std::uint32_t slot_for(std::uint64_t key);
+  /// Where the rows of `keys` lie; makes the missing ones. Valid until the next call.
+  std::span<const std::uint32_t> slots_of(std::span<const std::uint64_t> keys);
   void make_row(std::uint32_t slot, std::uint64_t key);
 
   TableSpec spec_;
