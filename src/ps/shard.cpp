@@ -2,7 +2,6 @@
 #include <weft/ps/shard.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include <weft/core/error.hpp>
@@ -16,16 +15,6 @@ using State = StalenessClock::State;
 bool writes(Op op) {
   return op == Op::push || op == Op::push_pull || op == Op::assign;
 }
-/// Without an early exit, so that compilers vectorise it: it runs over every value of every push.
-bool all_finite(std::span<const float> values) {
-  constexpr std::uint32_t kExponent = 0x7F800000U;
-  std::uint32_t bad = 0;
-  for (const float value : values) {
-    bad |= (std::bit_cast<std::uint32_t>(value) & kExponent) == kExponent ? 1U : 0U;
-  }
-  return bad == 0;
-}
-
 bool reads(Op op) {
   return op == Op::pull || op == Op::push_pull;
 }
