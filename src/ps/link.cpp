@@ -70,7 +70,7 @@ RecordType reply_type() {
   return {std::string(name), wire::type_fingerprint(name, "status,text,clock,min_clock,info,values")};
 }
 
-void encode(wire::BatchBuilder& batch, const Request& request) {
+void encode(wire::BatchBuilder& batch, const Request& request, const std::shared_ptr<const void>& owner) {
   const std::size_t arrays = !request.values.empty() ? 2 : !request.keys.empty() ? 1 : 0;
   batch.add([&](wire::Buffer& out) {
     wire::Pack pack(out);
@@ -80,13 +80,14 @@ void encode(wire::BatchBuilder& batch, const Request& request) {
                                        request.epoch, request.seq, request.clock, request.number}) {
       pack.uint(number);
     }
-    const auto add = [&](auto numbers) {
+    const auto add = [&](auto numbers, const std::shared_ptr<const void>& held) {
       if (goes_inside(bytes_of(numbers))) return pack.bin(bytes_of(numbers));
-      const Tensor tensor = Tensor::view(numbers);
+      Tensor tensor = Tensor::view(numbers);
+      tensor.owner = held;
       wire::pack_tensor_ref(out, batch.add_tensor(tensor), tensor);
     };
-    if (arrays > 0) add(request.keys);
-    if (arrays > 1) add(request.values);
+    if (arrays > 0) add(request.keys, nullptr);
+    if (arrays > 1) add(request.values, owner);
   });
 }
 
@@ -143,16 +144,16 @@ bool DecodedRequest::decode(const wire::RecordView& record, std::string* why) {
 void encode(wire::BatchBuilder& batch, Reply reply) {
   batch.add([&](wire::Buffer& out) {
     wire::Pack pack(out);
-    pack.array(kReplyFields + (reply.values.empty() ? 0 : 1));
+    const Bytes numbers = reply.numbers();
+    pack.array(kReplyFields + (numbers.empty() ? 0 : 1));
     pack.uint(static_cast<std::uint8_t>(reply.status));
     pack.str(reply.text);
     pack.uint(reply.clock);
     pack.uint(reply.min_clock);
     pack.value(reply.info);
-    if (reply.values.empty()) return;
-    const Bytes bytes = bytes_of(std::span<const float>(reply.values));
-    if (goes_inside(bytes)) return pack.bin(bytes);
-    const Tensor tensor = Tensor::own(std::move(reply.values));
+    if (numbers.empty()) return;
+    if (goes_inside(numbers)) return pack.bin(numbers);
+    const Tensor tensor = reply.frame.owner ? std::move(reply.frame) : Tensor::own(std::move(reply.values));
     wire::pack_tensor_ref(out, batch.add_tensor(tensor), tensor);
   });
 }
@@ -184,14 +185,16 @@ bool DecodedReply::decode(const wire::RecordView& record, std::string* why) {
 }
 
 ParamsDealer::ParamsDealer(Loop& loop, PortOptions options)
-    : DealerBase(loop, std::move(options), request_type(), reply_type()), loop_(loop) {}
+    : DealerBase(loop, options, request_type(), reply_type()),
+      loop_(loop),
+      capacity_(options.capacity_bytes) {}
 
-void ParamsDealer::send(const Request& request, std::string_view server, Deadline deadline,
-                        std::function<void(const End&)> done) {
+void ParamsDealer::send(const Request& request, const std::shared_ptr<const void>& owner,
+                        std::string_view server, Deadline deadline, std::function<void(const End&)> done) {
   RequestTo to;
   to.peer = server;
   submit(
-      to, deadline, [&](wire::BatchBuilder& batch) { encode(batch, request); },
+      to, deadline, [&](wire::BatchBuilder& batch) { encode(batch, request, owner); },
       [done = std::move(done)](RawReply& raw) {
         End end{raw.outcome, raw.code, std::move(raw.text), nullptr};
         DecodedReply decoded;

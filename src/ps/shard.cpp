@@ -318,8 +318,15 @@ void Shard::pull(std::uint64_t ticket, const Request& request, Replies& out) {
 void Shard::answer_pull(std::uint64_t ticket, std::uint32_t table, std::uint32_t worker, std::uint64_t clock,
                         std::span<const std::uint64_t> keys, Replies& out) {
   Reply reply = reply_to(ticket, worker);
-  reply.values.resize(keys.size() * tables_[table].spec().width);
-  tables_[table].read(keys, reply.values);
+  const std::size_t numbers = keys.size() * tables_[table].spec().width;
+  if (rooms_ && numbers * sizeof(float) >= kFrameFrom) {
+    const TensorRoom room = rooms_(numbers * sizeof(float));
+    tables_[table].read(keys, room.as<float>());
+    reply.frame = room.tensor<float>();
+  } else {
+    reply.values.resize(numbers);
+    tables_[table].read(keys, reply.values);
+  }
   TableStats& entry = stats_.tables[table];
   if (worker != kObserver && clock_.state(worker) == State::running && clock > clock_.min_clock()) {
     entry.max_gap = std::max(entry.max_gap, clock - clock_.min_clock());

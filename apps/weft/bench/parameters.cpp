@@ -10,8 +10,8 @@
 namespace weft::cli::bench {
 namespace {
 
-constexpr std::uint64_t kSparseBytes = 12;          // a key and its value
-constexpr std::uint64_t kDenseAhead = 64ULL << 20;  // bytes of dense operations outstanding, at most
+constexpr std::uint64_t kSparseBytes = 12;         // a key and its value
+constexpr std::uint64_t kDenseAhead = 8ULL << 20;  // bytes of dense operations outstanding, at most
 
 Value sparse(Stage& stage, std::uint64_t keys) {
   const Bench& options = stage.options();

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,10 +18,6 @@ namespace weft::ps {
 /// What the link carries, as its ends compare it when they meet.
 RecordType request_type();
 RecordType reply_type();
-
-/// Keys or values of fewer bytes travel inside the record, as a bin, so that many requests share one message;
-/// others are frames of their own. Both ends take either at any size.
-inline constexpr std::size_t kFrameFrom = 16 * 1024;
 
 /// A request out of a record that anybody may have sent. Reusable; `request` views the record and its frames
 /// (or the copies below, where numbers lie unaligned in memory) until the next decode.
@@ -43,8 +40,10 @@ struct DecodedReply {
   [[nodiscard]] bool decode(const wire::RecordView& record, std::string* why);
 };
 
-/// Appends a request as a record: an array of seven numbers, then keys and values, which are copied.
-void encode(wire::BatchBuilder& batch, const Request& request);
+/// Appends a request as a record: an array of seven numbers, then keys and values. They are copied, but for
+/// values that are a frame of their own and have an owner.
+void encode(wire::BatchBuilder& batch, const Request& request,
+            const std::shared_ptr<const void>& owner = nullptr);
 /// Appends a reply as a record. Values that are a frame of their own travel without a copy.
 void encode(wire::BatchBuilder& batch, Reply reply);
 
@@ -62,13 +61,17 @@ class ParamsDealer : public DealerBase {
   };
   /// Sends to the node `server` ("server/1") and no other. What `request` views is read before this returns.
   /// `done` is called exactly once, before this returns only when the request could not be taken at all.
-  void send(const Request& request, std::string_view server, Deadline deadline,
-            std::function<void(const End&)> done);
+  /// With an `owner`, values that are many are not copied: it is held until they are out.
+  void send(const Request& request, const std::shared_ptr<const void>& owner, std::string_view server,
+            Deadline deadline, std::function<void(const End&)> done);
+  /// False: too many bytes wait here for their servers; a further request would fail.
+  [[nodiscard]] bool has_room() const { return stats().queued_bytes < capacity_; }
   /// Runs the loop until `done()`; false: not by the deadline. Not for use inside handlers.
   bool wait(const std::function<bool()>& done, Deadline deadline);
 
  private:
   Loop& loop_;
+  std::uint64_t capacity_;
 };
 
 /// The answering end. Owned and used by the loop's thread, as every block.

@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <weft/ps/clock_buffer.hpp>
@@ -48,6 +50,11 @@ class Shard {
  public:
   /// Throws Error{invalid_argument} for options out of range.
   Shard(const ShardOptions& options, std::vector<TableSpec> tables);
+
+  /// Where the values of large replies are written, as the frames that they travel in: `rooms` makes room for
+  /// so many bytes. Without it they are in Reply::values as small ones are.
+  using Rooms = std::function<TensorRoom(std::size_t bytes)>;
+  void write_into(Rooms rooms) { rooms_ = std::move(rooms); }
 
   /// Appends to `out` the replies that this request answers: its own, unless it is parked, and those that it
   /// releases.
@@ -119,6 +126,7 @@ class Shard {
   std::size_t parked_bytes_ = 0;
   std::size_t buffered_bytes_ = 0;
   bool joined_ = false;
+  Rooms rooms_;
   ShardStats stats_;
 };
 
