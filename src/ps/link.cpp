@@ -167,7 +167,7 @@ bool DecodedReply::decode(const wire::RecordView& record, std::string* why) {
   const auto text = in.str();
   const auto clock = in.uint();
   const auto min_clock = in.uint();
-  auto info = in.value();
+  auto info = in.nil() ? std::optional<Value>(std::in_place) : in.value();  // as most replies have none
   if (!status || *status > kLastStatus || !text || !clock || !min_clock || !info)
     return no(why, "the reply is not [status, text, clock, min_clock, info]");
   reply.status = static_cast<Status>(*status);
@@ -189,24 +189,23 @@ ParamsDealer::ParamsDealer(Loop& loop, PortOptions options)
       loop_(loop),
       capacity_(options.capacity_bytes) {}
 
-void ParamsDealer::send(const Request& request, const std::shared_ptr<const void>& owner,
-                        std::string_view server, Deadline deadline, std::function<void(const End&)> done) {
+void ParamsDealer::send_raw(const Request& request, const std::shared_ptr<const void>& owner,
+                            std::string_view server, Deadline deadline, Done done) {
   RequestTo to;
   to.peer = server;
   submit(
-      to, deadline, [&](wire::BatchBuilder& batch) { encode(batch, request, owner); },
-      [done = std::move(done)](RawReply& raw) {
-        End end{raw.outcome, raw.code, std::move(raw.text), nullptr};
-        DecodedReply decoded;
-        if (raw.outcome == Outcome::ok) {
-          if (decoded.decode(raw.record, &end.text)) {
-            end.reply = &decoded;
-          } else {
-            end.outcome = Outcome::malformed;
-          }
-        }
-        done(end);
-      });
+      to, deadline, [&](wire::BatchBuilder& batch) { encode(batch, request, owner); }, std::move(done));
+}
+
+ParamsDealer::End ParamsDealer::end_of(RawReply& raw, DecodedReply& decoded) {
+  End end{raw.outcome, raw.code, std::move(raw.text), nullptr};
+  if (raw.outcome != Outcome::ok) return end;
+  if (decoded.decode(raw.record, &end.text)) {
+    end.reply = &decoded;
+  } else {
+    end.outcome = Outcome::malformed;
+  }
+  return end;
 }
 
 bool ParamsDealer::wait(const std::function<bool()>& done, Deadline deadline) {

@@ -1,12 +1,14 @@
 // ParamsDealer and ParamsRouter: the two ends of the link between clients and servers of parameters.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <weft/blocks/dealer.hpp>
@@ -62,14 +64,24 @@ class ParamsDealer : public DealerBase {
   /// Sends to the node `server` ("server/1") and no other. What `request` views is read before this returns.
   /// `done` is called exactly once, before this returns only when the request could not be taken at all.
   /// With an `owner`, values that are many are not copied: it is held until they are out.
+  template <std::invocable<const End&> F>
   void send(const Request& request, const std::shared_ptr<const void>& owner, std::string_view server,
-            Deadline deadline, std::function<void(const End&)> done);
+            Deadline deadline, F done) {
+    send_raw(request, owner, server, deadline, [done = std::move(done)](RawReply& raw) mutable {
+      DecodedReply decoded;
+      done(end_of(raw, decoded));
+    });
+  }
   /// False: too many bytes wait here for their servers; a further request would fail.
   [[nodiscard]] bool has_room() const { return stats().queued_bytes < capacity_; }
   /// Runs the loop until `done()`; false: not by the deadline. Not for use inside handlers.
   bool wait(const std::function<bool()>& done, Deadline deadline);
 
  private:
+  void send_raw(const Request& request, const std::shared_ptr<const void>& owner, std::string_view server,
+                Deadline deadline, Done done);
+  static End end_of(RawReply& raw, DecodedReply& decoded);
+
   Loop& loop_;
   std::uint64_t capacity_;
 };
