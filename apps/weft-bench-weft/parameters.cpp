@@ -104,6 +104,26 @@ class Worker {
     return figures;
   }
 
+  /// The rows are read where they arrived, as the plain program does it.
+  Figures dense_view() {
+    prepare_dense();
+    const std::uint32_t table = client_.table("dense");
+    outs_.assign(work_.window, {});
+    const Figures figures = measure([&](std::uint64_t, std::span<float>, const ps::Client::Done& done) {
+      client_.pull(
+          table, keys_,
+          [this](const ps::RowsView& rows) {
+            figures_.read += rows.values.size();
+            pulled_ += ::bench::sum(rows.values.data(), rows.values.size_bytes());
+          },
+          done);
+    });
+    ::bench::require(pulled_ == 0, "rows that nobody pushed are not zero");
+    ::bench::require(figures.read == work_.count * keys_.size() * client_.tables()[table].width,
+                     "not all rows were shown");
+    return figures;
+  }
+
  private:
   static PortOptions worker_port(const Work& work) {
     PortOptions options = with_room(connected_port(work, "params"), work);
@@ -155,6 +175,7 @@ void add_parameters(Roles& roles, Context& context) {
   roles["server"] = [&](const Work& work, const Say& say) { return serve(context, work, say); };
   roles["sparse-worker"] = [&](const Work& work, const Say&) { return Worker(context, work).sparse(); };
   roles["push-worker"] = [&](const Work& work, const Say&) { return Worker(context, work).dense_push(); };
+  roles["view-worker"] = [&](const Work& work, const Say&) { return Worker(context, work).dense_view(); };
   roles["pull-worker"] = [&](const Work& work, const Say&) { return Worker(context, work).dense_pull(); };
 }
 

@@ -1,12 +1,14 @@
 #include <weft/ps/call.hpp>
 
 #include <algorithm>
+#include <cstring>
+#include <utility>
 
 #include <weft/core/format.hpp>
 
 namespace weft::ps {
 
-void Call::begin(std::size_t width, std::span<float> out) {
+void Call::begin(std::size_t width, std::span<float> out, OnRows on_rows) {
   parts_.clear();
   open_.clear();
   infos_.clear();
@@ -14,6 +16,7 @@ void Call::begin(std::size_t width, std::span<float> out) {
   waiting_ = 0;
   width_ = width;
   out_ = out;
+  on_rows_ = std::move(on_rows);
   status_ = Status::ok;
   text_.clear();
   min_clock_ = UINT64_MAX;
@@ -67,15 +70,29 @@ bool Call::on_reply(std::size_t part, const Reply& reply, Bytes values) {
   min_clock_ = std::min(min_clock_, reply.min_clock);
   clock_ = std::max(clock_, reply.clock);
   if (!infos_.empty()) infos_[shard] = reply.info;
-  if (!out_.empty()) {
-    const std::size_t expected = parts_[part].reply_bytes;
+  if (const std::size_t expected = parts_[part].reply_bytes; expected != 0) {
     if (values.size() != expected) {
       return on_failure(part, format("sent {} values, expected {}", values.size() / sizeof(float),
                                      expected / sizeof(float)));
     }
-    split_.place_rows(shard, parts_[part].first, values, width_, out_);
+    if (on_rows_) {
+      show(parts_[part], values);
+    } else {
+      split_.place_rows(shard, parts_[part].first, values, width_, out_);
+    }
   }
   return settle(part);
+}
+
+void Call::show(const Part& part, Bytes values) {
+  const std::size_t count = values.size() / sizeof(float);
+  const auto* at = reinterpret_cast<const float*>(values.data());
+  if (reinterpret_cast<std::uintptr_t>(at) % alignof(float) != 0) {
+    row_copy_.resize(count);
+    std::memcpy(row_copy_.data(), values.data(), values.size());
+    at = row_copy_.data();
+  }
+  on_rows_({part.request.keys, {at, count}});
 }
 
 bool Call::on_failure(std::size_t part, const std::string& sentence) {

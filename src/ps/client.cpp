@@ -295,6 +295,16 @@ Result Client::pull(std::uint32_t table, std::span<const std::uint64_t> keys, st
       Kind::plain, [&](Call& call) { core_.pull(call, table, keys, out); }, deadline);
 }
 
+void Client::pull(std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows, Done done) {
+  begin(
+      Kind::plain, [&](Call& call) { core_.pull(call, table, keys, std::move(on_rows)); }, std::move(done));
+}
+Result Client::pull(std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows,
+                    Deadline deadline) {
+  return run(
+      Kind::plain, [&](Call& call) { core_.pull(call, table, keys, std::move(on_rows)); }, deadline);
+}
+
 void Client::push(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values, Done done) {
   begin(
       Kind::plain, [&](Call& call) { core_.push(call, table, keys, values); }, std::move(done));

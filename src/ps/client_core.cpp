@@ -1,6 +1,7 @@
 #include <weft/ps/client_core.hpp>
 
 #include <algorithm>
+#include <utility>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
@@ -23,7 +24,7 @@ Request ClientCore::request(Op op) const {
 }
 
 void ClientCore::to_all(Call& call, const Request& request) {
-  call.begin(1, {});
+  call.begin(1, {}, nullptr);
   call.infos_.resize(options_.shards);
   for (std::uint32_t shard = 0; shard < options_.shards; ++shard)
     call.add({.shard = shard, .first = 0, .request = request, .reply_bytes = 0});
@@ -97,12 +98,12 @@ const TableSpec& ClientCore::checked(std::uint32_t table, std::span<const std::u
 }
 
 void ClientCore::keyed(Call& call, Op op, std::uint32_t table, std::span<const std::uint64_t> keys,
-                       const Values& values, std::span<float> out) {
+                       const Values& values, std::span<float> out, OnRows on_rows) {
   const TableSpec& spec = checked(table, keys);
   const std::size_t expected = keys.size() * spec.width;
   const bool writes = op != Op::pull;
   const bool reads = op == Op::pull || op == Op::push_pull;
-  if ((writes && values.numbers.size() != expected) || (reads && out.size() != expected)) {
+  if ((writes && values.numbers.size() != expected) || (reads && !on_rows && out.size() != expected)) {
     throw Error(Errc::invalid_argument,
                 format("{} of {} keys of table {} (width {}) needs {} values, found {}", to_string(op),
                        keys.size(), spec.name, spec.width, expected,
@@ -110,7 +111,8 @@ void ClientCore::keyed(Call& call, Op op, std::uint32_t table, std::span<const s
   }
   Request whole = request(op);
   whole.table = table;
-  call.begin(spec.width, reads ? out : std::span<float>());
+  const bool shows = static_cast<bool>(on_rows);
+  call.begin(spec.width, reads ? out : std::span<float>(), std::move(on_rows));
   call.split_.split(spec, options_.shards, keys);
   std::span<const float> grouped = values.numbers;
   if (writes && options_.shards > 1) {
@@ -143,6 +145,11 @@ void ClientCore::keyed(Call& call, Op op, std::uint32_t table, std::span<const s
     most = std::max(most, pieces);
   }
   if (writes) seq_ += most;
+  if (shows) call.keep();  // the keys are shown beside their rows
+}
+
+void ClientCore::pull(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows) {
+  keyed(call, Op::pull, table, keys, {}, {}, std::move(on_rows));
 }
 
 void ClientCore::pull(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys,

@@ -11,6 +11,7 @@
 
 #include "ps/data_files.hpp"
 #include "ps/live_cluster.hpp"
+#include "ps/random.hpp"
 
 using namespace weft;
 using namespace weft::ps;
@@ -707,4 +708,47 @@ TEST_CASE("a deadline ends an operation whose pieces still wait for their turn")
   REQUIRE(slow->clock(soon()).ok());
   CHECK(fast->pull(0, keys, out, soon()).ok());
   CHECK(out[0] == 0);
+}
+
+TEST_CASE("a pull can be shown the rows where they arrive, each once, beside their keys") {
+  for (const std::uint64_t width : {1U, 3U, 65'536U}) {
+    for (const std::uint32_t servers : {1U, 3U}) {
+      CAPTURE(width);
+      CAPTURE(servers);
+      LiveCluster cluster("tcp", {table_of(kSumSgd + R"(, "width": )" + std::to_string(width) + "}")}, 1,
+                          servers);
+      const auto client = cluster.client(0);
+      const std::uint64_t count = width == 65'536 ? 20 : 200'000 / width;
+      std::vector<std::uint64_t> keys(count);
+      for (std::size_t i = 0; i < count; ++i) keys[i] = mix64(i);
+      std::vector<float> given(count * width);
+      for (std::size_t i = 0; i < given.size(); ++i)
+        given[i] = static_cast<float>(keys[i / width] % 4093 + i % width);
+      REQUIRE(client->assign(0, keys, given, soon()).ok());
+      std::vector<std::uint64_t> seen;
+      std::size_t wrong = 0;
+      bool ended = false;
+      {
+        const std::vector<std::uint64_t> own = keys;  // the caller's again when the call returns
+        client->pull(
+            0, own,
+            [&](const RowsView& rows) {
+              REQUIRE(rows.values.size() == rows.keys.size() * width);
+              seen.insert(seen.end(), rows.keys.begin(), rows.keys.end());
+              for (std::size_t i = 0; i < rows.values.size(); ++i) {
+                wrong +=
+                    rows.values[i] == static_cast<float>(rows.keys[i / width] % 4093 + i % width) ? 0 : 1;
+              }
+            },
+            [&](const Result& result) { ended = result.ok(); });
+      }
+
+      REQUIRE(cluster.run_until([&] { return ended; }));
+
+      CHECK(wrong == 0);
+      std::ranges::sort(seen);
+      std::ranges::sort(keys);
+      CHECK(seen == keys);
+    }
+  }
 }

@@ -77,6 +77,7 @@ Reports parameters(Stage& stage) {
   for (const std::uint64_t size : sizes) {
     reports.push_back(dense(stage, size, "ps-dense-push", "push-worker"));
     reports.push_back(dense(stage, size, "ps-dense-pull", "pull-worker"));
+    reports.push_back(dense(stage, size, "ps-dense-view", "view-worker"));
   }
   return reports;
 }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -13,6 +14,13 @@
 #include <weft/ps/shard_map.hpp>
 
 namespace weft::ps {
+
+/// Rows where they arrived: values[i * width + k] belongs to keys[i].
+struct RowsView {
+  std::span<const std::uint64_t> keys;
+  std::span<const float> values;
+};
+using OnRows = std::function<void(const RowsView&)>;
 
 /// A value that may be reused, so that its buffers are allocated once. The keys, values and output given to
 /// the client are borrowed until done(). One thread. Made ready by ClientCore; then the binding sends each
@@ -68,7 +76,8 @@ class Call {
  private:
   friend class ClientCore;
 
-  void begin(std::size_t width, std::span<float> out);
+  void begin(std::size_t width, std::span<float> out, OnRows on_rows);
+  void show(const Part& part, Bytes values);
   void add(const Part& part);
   bool settle(std::size_t part);
 
@@ -82,6 +91,8 @@ class Call {
   std::size_t waiting_ = 0;
   std::size_t width_ = 1;
   std::span<float> out_;
+  OnRows on_rows_;  ///< instead of `out_`
+  std::vector<float> row_copy_;
   Status status_ = Status::ok;
   std::string text_;
   std::uint64_t min_clock_ = UINT64_MAX;

@@ -102,6 +102,11 @@ class Client {
   void pull(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<float> out, Done done);
   Result pull(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<float> out,
               Deadline deadline);
+  /// Without a copy: `on_rows` is shown the rows where they arrived, in pieces of any size and order, each
+  /// key once, and may read them until it returns. Rows may have been shown when the operation fails. It must
+  /// not destroy the client.
+  void pull(std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows, Done done);
+  Result pull(std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows, Deadline deadline);
   /// Gradients, through the optimiser of the table.
   void push(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values, Done done);
   Result push(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values,

@@ -45,6 +45,8 @@ class ClientCore {
 
   /// out[i * width + k] becomes the value of keys[i]; out.size() == keys.size() * width.
   void pull(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys, std::span<float> out);
+  /// The rows are shown as they come, in any order; each key once.
+  void pull(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows);
   /// values[i * width + k] is the gradient of keys[i]. In a bsp table a key may repeat; its gradients are
   /// summed.
   void push(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values);
@@ -71,7 +73,7 @@ class ClientCore {
   [[nodiscard]] Request request(Op op) const;
   void to_all(Call& call, const Request& request);
   void keyed(Call& call, Op op, std::uint32_t table, std::span<const std::uint64_t> keys,
-             const Values& values, std::span<float> out);
+             const Values& values, std::span<float> out, OnRows on_rows = nullptr);
   const TableSpec& checked(std::uint32_t table, std::span<const std::uint64_t> keys) const;
 
   ClientOptions options_;
