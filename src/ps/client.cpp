@@ -91,7 +91,8 @@ ClientSettings Client::settings_for(const Node& node, std::string_view port) {
 
 // ---- operations on their way ----
 
-void Client::start(Kind kind, const Prepare& prepare, Deadline deadline, Done done, Borrow borrow) {
+template <class Prepare>
+std::shared_ptr<Client::Slot> Client::take(Kind kind, const Prepare& prepare, Done done) {
   std::shared_ptr<Slot> slot;
   if (free_.empty()) {
     slot = std::make_shared<Slot>();
@@ -107,9 +108,13 @@ void Client::start(Kind kind, const Prepare& prepare, Deadline deadline, Done do
   }
   slot->kind = kind;
   slot->done = std::move(done);
-  const std::uint64_t generation = ++slot->generation;
-  last_started_ = slot;
+  ++slot->generation;
   ++outstanding_;
+  return slot;
+}
+
+void Client::start(const std::shared_ptr<Slot>& slot, Deadline deadline, Borrow borrow) {
+  const std::uint64_t generation = slot->generation;
   const std::size_t parts = slot->call.parts().size();
   if (parts == 0) return conclude(slot);
   const std::weak_ptr<bool> alive = alive_;
@@ -221,10 +226,13 @@ void Client::abandon(const std::shared_ptr<Slot>& slot, const std::string& sente
   }
 }
 
+template <class Prepare>
 void Client::begin(Kind kind, const Prepare& prepare, Done done) {
-  if (has_room()) {
-    return start(kind, prepare, Deadline::after(settings_.timeout), std::move(done), Borrow::until_return);
-  }
+  if (!has_room()) return refuse(done);
+  start(take(kind, prepare, std::move(done)), Deadline::after(settings_.timeout), Borrow::until_return);
+}
+
+void Client::refuse(const Done& done) {
   Result result;
   result.status = Status::full;
   result.text = format(
@@ -233,6 +241,7 @@ void Client::begin(Kind kind, const Prepare& prepare, Done done) {
   if (first_failure_.ok()) first_failure_ = std::move(result);
 }
 
+template <class Prepare>
 Result Client::run(Kind kind, const Prepare& prepare, Deadline deadline) {
   struct Wait {
     bool over = false;
@@ -244,15 +253,12 @@ Result Client::run(Kind kind, const Prepare& prepare, Deadline deadline) {
     wait->result.text = format("{} operations have not ended by the deadline", outstanding_);
     return wait->result;
   }
-  start(
-      kind, prepare, deadline,
-      [wait](const Result& result) {
-        wait->result = result;
-        wait->over = true;
-      },
-      Borrow::until_end);
-  const std::shared_ptr<Slot> slot = last_started_;
+  const std::shared_ptr<Slot> slot = take(kind, prepare, [wait](const Result& result) {
+    wait->result = result;
+    wait->over = true;
+  });
   const std::uint64_t generation = slot->generation;
+  start(slot, deadline, Borrow::until_end);
   // The deadline itself ends the requests; the margin is for the loop to say so.
   const auto margin = std::chrono::seconds(1);
   const TimePoint point = deadline.point();

@@ -141,7 +141,7 @@ bool DecodedRequest::decode(const wire::RecordView& record, std::string* why) {
   return true;
 }
 
-void encode(wire::BatchBuilder& batch, Reply reply) {
+void encode(wire::BatchBuilder& batch, Reply&& reply) {
   batch.add([&](wire::Buffer& out) {
     wire::Pack pack(out);
     const Bytes numbers = reply.numbers();
@@ -229,7 +229,7 @@ void ParamsRouter::on_request(std::function<void(const Request&, Ticket)> handle
   });
 }
 
-void ParamsRouter::answer(Ticket& ticket, Reply reply) {
+void ParamsRouter::answer(Ticket& ticket, Reply&& reply) {
   ticket.reply([&](wire::BatchBuilder& batch) { encode(batch, std::move(reply)); });
 }
 

@@ -155,7 +155,6 @@ class Client {
 
  private:
   struct Slot;
-  using Prepare = std::function<void(Call&)>;
   enum class Kind { plain, join, stats };
   /// The part of an operation that waits for its turn at its server. Stale when the slot has gone on.
   struct Waiting {
@@ -172,12 +171,18 @@ class Client {
   /// Whose memory keys and values are while their operation is under way.
   enum class Borrow { until_return, until_end };
 
-  void start(Kind kind, const Prepare& prepare, Deadline deadline, Done done, Borrow borrow);
+  // `prepare` makes a call ready; it may throw.
+  template <class Prepare>
+  std::shared_ptr<Slot> take(Kind kind, const Prepare& prepare, Done done);
+  void start(const std::shared_ptr<Slot>& slot, Deadline deadline, Borrow borrow);
   [[nodiscard]] bool admits(const Lane& lane, std::size_t bytes) const;
   void send(const std::shared_ptr<Slot>& slot, std::size_t part, Deadline deadline);
   void pump();
+  template <class Prepare>
   void begin(Kind kind, const Prepare& prepare, Done done);
+  template <class Prepare>
   Result run(Kind kind, const Prepare& prepare, Deadline deadline);
+  void refuse(const Done& done);
   void on_end(const std::shared_ptr<Slot>& slot, std::uint64_t generation, std::size_t part,
               const ParamsDealer::End& end);
   bool drop_waiting(const std::shared_ptr<Slot>& slot);
@@ -196,7 +201,6 @@ class Client {
   std::vector<std::shared_ptr<Slot>> free_;
   std::size_t outstanding_ = 0;
   Result first_failure_;
-  std::shared_ptr<Slot> last_started_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

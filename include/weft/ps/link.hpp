@@ -47,7 +47,7 @@ struct DecodedReply {
 void encode(wire::BatchBuilder& batch, const Request& request,
             const std::shared_ptr<const void>& owner = nullptr);
 /// Appends a reply as a record. Values that are a frame of their own travel without a copy.
-void encode(wire::BatchBuilder& batch, Reply reply);
+void encode(wire::BatchBuilder& batch, Reply&& reply);
 
 /// The asking end. Owned and used by the loop's thread, as every block.
 class ParamsDealer : public DealerBase {
@@ -95,7 +95,7 @@ class ParamsRouter : public RouterBase {
   /// keep the ticket to answer later.
   void on_request(std::function<void(const Request&, Ticket)> handler);
   /// Answers a ticket.
-  static void answer(Ticket& ticket, Reply reply);
+  static void answer(Ticket& ticket, Reply&& reply);
   /// Requests whose bytes were no request. Each got an error reply with a sentence.
   [[nodiscard]] std::uint64_t malformed() const { return malformed_; }
 
