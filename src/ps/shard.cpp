@@ -267,6 +267,7 @@ void Shard::stop(std::uint64_t ticket, const Request& request, Replies& out) {
 
 void Shard::write(std::uint64_t ticket, const Request& request, Replies& out) {
   SequenceWindow& seen = workers_[request.worker].seen;
+  Slots slots;
   if (seen.seen(request.seq)) {
     ++stats_.duplicates;
   } else {
@@ -275,20 +276,19 @@ void Shard::write(std::uint64_t ticket, const Request& request, Replies& out) {
       ++stats_.assigns;
       tables_[request.table].assign(request.keys, request.values);
     } else {
-      apply_push(request);
+      slots = apply_push(request);
     }
   }
-  if (request.op == Op::push_pull) return pull(ticket, request, out);
+  if (request.op == Op::push_pull) return pull(ticket, request, out, slots);
   out.push_back(reply_to(ticket, request.worker));
 }
 
-void Shard::apply_push(const Request& request) {
+Shard::Slots Shard::apply_push(const Request& request) {
   Table& table = tables_[request.table];
   ++stats_.pushes;
   stats_.tables[request.table].keys_pushed += request.keys.size();
   if (table.spec().consistency != Consistency::bsp) {
-    table.update(request.keys, request.values, push_scale(table.spec()));
-    return;
+    return table.update(request.keys, request.values, push_scale(table.spec()));
   }
   const std::uint64_t clock = clock_.clock(request.worker);
   if (request.clock < clock) ++stats_.late_pushes;
@@ -298,6 +298,7 @@ void Shard::apply_push(const Request& request) {
   const std::size_t before = buffer.bytes();
   buffer.add(clock, request.worker, request.seq, request.keys, request.values);
   buffered_bytes_ += buffer.bytes() - before;
+  return {};
 }
 
 float Shard::push_scale(const TableSpec& spec) const {
@@ -306,26 +307,29 @@ float Shard::push_scale(const TableSpec& spec) const {
   return 1.0F / static_cast<float>(std::max(workers, 1U));
 }
 
-void Shard::pull(std::uint64_t ticket, const Request& request, Replies& out) {
+void Shard::pull(std::uint64_t ticket, const Request& request, Replies& out, Slots slots) {
   const bool observer = request.worker == kObserver;
   const std::uint64_t clock = observer ? 0 : clock_.clock(request.worker);
   const bool waits = !observer && clock_.state(request.worker) == State::running &&
                      !clock_.admits(clock, tables_[request.table].spec().bound());
   if (waits) return park(ticket, request, out);
-  answer_pull(ticket, request.table, request.worker, clock, request.keys, out);
+  answer_pull(ticket, request.table, request.worker, clock, request.keys, out, slots);
 }
 
 void Shard::answer_pull(std::uint64_t ticket, std::uint32_t table, std::uint32_t worker, std::uint64_t clock,
-                        std::span<const std::uint64_t> keys, Replies& out) {
+                        std::span<const std::uint64_t> keys, Replies& out, Slots slots) {
   Reply reply = reply_to(ticket, worker);
+  const auto read = [&](std::span<float> to) {
+    slots.empty() ? tables_[table].read(keys, to) : tables_[table].read_at(slots, to);
+  };
   const std::size_t numbers = keys.size() * tables_[table].spec().width;
   if (rooms_ && numbers * sizeof(float) >= kFrameFrom) {
     const TensorRoom room = rooms_(numbers * sizeof(float));
-    tables_[table].read(keys, room.as<float>());
+    read(room.as<float>().first(numbers));
     reply.frame = room.tensor<float>();
   } else {
     reply.values.resize(numbers);
-    tables_[table].read(keys, reply.values);
+    read(reply.values);
   }
   TableStats& entry = stats_.tables[table];
   if (worker != kObserver && clock_.state(worker) == State::running && clock > clock_.min_clock()) {

@@ -104,11 +104,20 @@ void Table::read(std::span<const std::uint64_t> keys, std::span<float> out) cons
   }
 }
 
-void Table::update(std::span<const std::uint64_t> keys, std::span<const float> gradients, float scale) {
+void Table::read_at(std::span<const std::uint32_t> slots, std::span<float> out) const {
+  assert(out.size() == slots.size() * width_);
+  const std::size_t stride = spec_.kind == TableKind::dense ? width_ : width_ + state_width_;
+  float* to = out.data();
+  for (const std::uint32_t slot : slots) to = std::copy_n(weights_.data() + slot * stride, width_, to);
+}
+
+std::span<const std::uint32_t> Table::update(std::span<const std::uint64_t> keys,
+                                             std::span<const float> gradients, float scale) {
   assert(gradients.size() == keys.size() * width_);
   const auto slots = slots_of(keys);
   apply_gradients(spec_.optimizer, arena(), slots, gradients.data(), scale);
   updates_ += keys.size();
+  return slots;
 }
 
 void Table::make_rows(std::span<const std::uint64_t> keys) {

@@ -36,7 +36,7 @@ class RowIndex {
   };
 
   /// Keys whose cells are asked for at once.
-  static constexpr std::size_t kAhead = 32;
+  static constexpr std::size_t kAhead = 128;
 
   [[nodiscard]] std::size_t place(std::uint64_t key) const;
   [[nodiscard]] std::size_t place_from(std::size_t at, std::uint64_t key) const;
