@@ -21,6 +21,9 @@ namespace {
 
 const std::string kSumSgd = R"({"aggregate": "sum", "optimizer": {"name": "sgd", "learning_rate": 1})";
 
+// For tests that keep their one thread busy.
+constexpr Duration kPatient = std::chrono::minutes(1);
+
 }  // namespace
 
 TEST_CASE("numbers arrive whether they are few, inside of the record, or many, as frames of their own") {
@@ -98,7 +101,7 @@ TEST_CASE("an operation of many MiB travels in pieces, in either style, whatever
       CAPTURE(servers);
       CAPTURE(width);
       const std::uint64_t rows = width == 1 ? 500'000 : (12ULL << 20) / sizeof(float) / width;
-      LiveCluster cluster("tcp", {table_of(large_table(rows, width))}, 1, servers);
+      LiveCluster cluster("tcp", {table_of(large_table(rows, width))}, 1, servers, kPatient);
       const auto client = cluster.client(0);
       const auto keys = all_rows(rows);
       std::vector<float> given(rows * width);
@@ -192,7 +195,7 @@ TEST_CASE("pieces of a bsp push are summed to the same bits as one request") {
   const std::uint64_t rows = 200'000;  // of one number: three pieces
   std::vector<std::vector<float>> seen;
   for (const bool at_once : {true, false}) {
-    LiveCluster cluster("tcp", {table_of(large_table(rows, 1, R"(, "consistency": "bsp")"))}, 2, 1);
+    LiveCluster cluster("tcp", {table_of(large_table(rows, 1, R"(, "consistency": "bsp")"))}, 2, 1, kPatient);
     const auto one = cluster.client(0);
     const auto two = cluster.client(1);
     const auto keys = all_rows(rows);
