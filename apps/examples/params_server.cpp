@@ -1,12 +1,14 @@
-// A parameter server inside any program, until its worker says goodbye. Usage: params_server ENDPOINT
+// A parameter server inside any program, until its worker says goodbye. Usage: params_server ENDPOINT [ROWS]
 #include <cstdio>
+#include <cstdlib>
 
 #include <weft/ps/server.hpp>
 
 int main(int argc, char** argv) {
-  if (argc != 2) return std::puts("usage: params_server ENDPOINT"), 2;
+  const auto rows = argc == 3 ? std::strtoull(argv[2], nullptr, 10) : 2;
+  if (argc < 2 || argc > 3 || rows == 0) return std::puts("usage: params_server ENDPOINT [ROWS]"), 2;
   weft::Loop loop;
-  weft::ps::TableSpec line{.name = "line", .kind = weft::ps::TableKind::dense, .rows = 2};
+  weft::ps::TableSpec line{.name = "line", .kind = weft::ps::TableKind::dense, .rows = rows};
   line.optimizer.learning_rate = 0.05F;
   weft::ps::Server server(loop, {.name = "params", .bind = {argv[1]}}, {.workers = 1}, {line});
 

@@ -71,22 +71,25 @@ class Worker {
     std::vector<std::uint64_t> keys(work_.keys);
     const std::vector<float> ones(work_.keys, 1.0F);
     outs_.assign(work_.window, std::vector<float>(work_.keys));
-    return measure([&](std::uint64_t i, std::span<float> out, const ps::Client::Done& done) {
+    const Figures figures = measure([&](std::uint64_t i, std::span<float> out, const ps::Client::Done& done) {
       for (std::size_t k = 0; k < keys.size(); ++k) keys[k] = (i * keys.size() + k) % kSparseRows;
       client_.push_pull(table, keys, ones, out, done);
       figures_.written += work_.keys;
     });
+    ::bench::require(pulled_ != 0, "the pulled rows hold nothing");
+    return figures;
   }
 
   Figures dense_push() {
     prepare_dense();
     const std::uint32_t table = client_.table("dense");
-    std::vector<float> ones(keys_.size() * client_.tables()[table].width);
+    const std::size_t floats = keys_.size() * client_.tables()[table].width;
     outs_.assign(work_.window, {});
     return measure([&](std::uint64_t, std::span<float>, const ps::Client::Done& done) {
-      std::ranges::fill(ones, 1.0F);
-      client_.push(table, keys_, ones, done);
-      figures_.written += ones.size();
+      const TensorRoom ones = client_.allocate(floats);
+      std::ranges::fill(ones.as<float>(), 1.0F);
+      client_.push(table, keys_, ones.tensor<float>({static_cast<std::int64_t>(floats)}), done);
+      figures_.written += floats;
     });
   }
 
@@ -94,9 +97,32 @@ class Worker {
     prepare_dense();
     const std::uint32_t table = client_.table("dense");
     outs_.assign(work_.window, std::vector<float>(keys_.size() * client_.tables()[table].width));
-    return measure([&](std::uint64_t, std::span<float> out, const ps::Client::Done& done) {
+    const Figures figures = measure([&](std::uint64_t, std::span<float> out, const ps::Client::Done& done) {
       client_.pull(table, keys_, out, done);
     });
+    ::bench::require(pulled_ == 0, "rows that nobody pushed are not zero");
+    return figures;
+  }
+
+  /// The rows are read where they arrived, as the plain program does it.
+  Figures dense_view() {
+    prepare_dense();
+    const std::uint32_t table = client_.table("dense");
+    outs_.assign(work_.window, {});
+    std::uint64_t shown = 0;
+    const Figures figures = measure([&](std::uint64_t, std::span<float>, const ps::Client::Done& done) {
+      client_.pull(
+          table, keys_,
+          [&](const ps::RowsView& rows) {
+            shown += rows.values.size();
+            pulled_ += ::bench::sum(rows.values.data(), rows.values.size_bytes());
+          },
+          done);
+    });
+    ::bench::require(pulled_ == 0, "rows that nobody pushed are not zero");
+    ::bench::require(shown == work_.count * keys_.size() * client_.tables()[table].width,
+                     "not all rows were shown");
+    return figures;
   }
 
  private:
@@ -121,7 +147,7 @@ class Worker {
       if (started == work_.count) return;
       start(started++, outs_[slot], [&, slot](const ps::Result& result) {
         ::bench::require(result.ok(), "an operation failed");
-        for (const float value : outs_[slot]) pulled_ += static_cast<double>(value);
+        pulled_ += ::bench::sum(outs_[slot].data(), outs_[slot].size() * sizeof(float));
         ++done;
         next(slot);
       });
@@ -130,7 +156,6 @@ class Worker {
     for (std::size_t slot = 0; slot < work_.window; ++slot) next(slot);
     run_to(loop_, done, work_.count, "the server fell silent");
     figures_.seconds = ::bench::seconds_since(begin);
-    ::bench::require(std::isfinite(pulled_), "the pulled values are no numbers");
     ::bench::require(client_.finish(patience()).ok(), "the server did not let go");
     drain(loop_, client_.dealer());
     return figures_;
@@ -142,7 +167,7 @@ class Worker {
   std::vector<std::uint64_t> keys_;
   std::vector<std::vector<float>> outs_;
   Figures figures_;
-  double pulled_ = 0;
+  std::uint64_t pulled_ = 0;  // sum of the words
 };
 
 }  // namespace
@@ -151,6 +176,7 @@ void add_parameters(Roles& roles, Context& context) {
   roles["server"] = [&](const Work& work, const Say& say) { return serve(context, work, say); };
   roles["sparse-worker"] = [&](const Work& work, const Say&) { return Worker(context, work).sparse(); };
   roles["push-worker"] = [&](const Work& work, const Say&) { return Worker(context, work).dense_push(); };
+  roles["view-worker"] = [&](const Work& work, const Say&) { return Worker(context, work).dense_view(); };
   roles["pull-worker"] = [&](const Work& work, const Say&) { return Worker(context, work).dense_pull(); };
 }
 

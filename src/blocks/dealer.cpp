@@ -181,6 +181,9 @@ std::size_t DealerBase::open_requests() const {
 void DealerBase::on_peer(std::function<void(const PeerEvent&)> handler) {
   impl_->hub.on_peer(std::move(handler));
 }
+TensorRoom DealerBase::allocate(std::size_t bytes) {
+  return impl_->hub.allocate(bytes);
+}
 void DealerBase::tap(Tap tap) {
   impl_->tap = std::move(tap);
 }

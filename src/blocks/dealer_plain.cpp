@@ -64,6 +64,11 @@ RequestId PlainDealer::add(const RequestTo& to, Deadline deadline, const Encode&
   }
   if (!peer) return add_unassigned({.key = key, .peer = to.peer}, deadline, encode, std::move(done));
   Outlet& outlet = outlet_of(*peer);
+  // Requests that name their router share batches, but not with those that may also go to another one.
+  if (outlet.only != to.peer) {
+    close_batch(outlet);
+    outlet.only = to.peer;
+  }
   const auto mark = outlet.open.mark();
   encode(outlet.open);
   if (!fits(outlet.open, mark)) {
@@ -75,8 +80,8 @@ RequestId PlainDealer::add(const RequestTo& to, Deadline deadline, const Encode&
   wake();
   outlet.open_tickets.push_back(id);
   if (outlet.open.bytes() >= batch_bytes() || outlet.open.count() >= options.batch_records ||
-      outlet.open.tensors().size() > wire::kMaxTensors / 2 || !to.peer.empty()) {
-    close_batch(outlet, to.peer);
+      outlet.open.tensors().size() > wire::kMaxTensors / 2) {
+    close_batch(outlet);
   }
   return id;
 }
@@ -101,9 +106,9 @@ std::uint64_t PlainDealer::open(Deadline deadline, Done done) {
   return ticket;
 }
 
-void PlainDealer::close_batch(Outlet& outlet, std::string_view only) {
+void PlainDealer::close_batch(Outlet& outlet) {
   if (outlet.open.empty()) return;
-  Requests requests{outlet.open.take(), std::move(outlet.open_tickets), std::nullopt, std::string(only)};
+  Requests requests{outlet.open.take(), std::move(outlet.open_tickets), std::nullopt, outlet.only};
   outlet.open_tickets.clear();
   queued_bytes += requests.batch.bytes;
   outlet.ready.push_back(std::move(requests));

@@ -26,6 +26,7 @@ struct Requests {
 struct Outlet {
   wire::BatchBuilder open;
   std::vector<std::uint64_t> open_tickets;
+  std::string only;  // of the open batch: not empty: this router and no other
   std::deque<Requests> ready;
   std::deque<std::uint64_t> sent;  // tickets by request number, from `first_sent` on; 0: ended
   std::uint64_t first_sent = 1;
@@ -84,7 +85,7 @@ struct PlainDealer final : DealerBase::Impl {
   };
   RequestId add_unassigned(const Where& where, Deadline deadline, const Encode& encode, Done done);
   std::uint64_t open(Deadline deadline, Done done);
-  void close_batch(Outlet& outlet, std::string_view only = {});
+  void close_batch(Outlet& outlet);
   void pump() override;
   void assign();
   bool send_one(Peer& peer, Outlet& outlet);

@@ -86,7 +86,7 @@ TensorRoom Hub::allocate(std::size_t bytes) {
     auto room = lender_->memory()->take(bytes);
     if (room.data) return {{room.data, bytes}, std::move(room.owner), true};
   }
-  auto held = std::make_shared<wire::Buffer>();
+  auto held = std::make_shared<wire::Buffer>(pool_->take(bytes));
   std::byte* data = held->extend(bytes);
   return {{data, bytes}, std::move(held), false};
 }

@@ -45,6 +45,9 @@ std::size_t RouterBase::open_requests() const {
 void RouterBase::on_peer(std::function<void(const PeerEvent&)> handler) {
   impl_->hub.on_peer(std::move(handler));
 }
+TensorRoom RouterBase::allocate(std::size_t bytes) {
+  return impl_->hub.allocate(bytes);
+}
 void RouterBase::tap(Tap tap) {
   impl_->tap = std::move(tap);
 }

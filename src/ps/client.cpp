@@ -16,6 +16,10 @@ void require_setting(bool holds, std::string_view field, std::uint64_t found, st
               format("client setting {}: expected {}, found {}", field, expected, found));
 }
 
+/// Requests and replies on their way to and from one server, in bytes. More would only wait at a port, which
+/// refuses what is beyond its capacity (8 MiB unless it is told otherwise).
+constexpr std::size_t kAhead = 4 << 20;
+
 ClientOptions core_options(const ClientSettings& settings) {
   settings.check();
   return {settings.shards, settings.worker, settings.epoch != 0 ? settings.epoch : wall_micros()};
@@ -50,14 +54,18 @@ Client::Client(Loop& loop, PortOptions port, ClientSettings settings)
     : own_(open_port(loop, std::move(port))),
       dealer_(own_.get()),
       settings_(std::move(settings)),
-      core_(core_options(settings_)) {
+      core_(core_options(settings_)),
+      lanes_(settings_.shards) {
   for (std::uint32_t i = 0; i < settings_.shards; ++i)
     servers_.push_back(format("{}/{}", settings_.server, i));
   first_failure_.status = Status::ok;
 }
 
 Client::Client(ParamsDealer& dealer, ClientSettings settings)
-    : dealer_(&dealer), settings_(std::move(settings)), core_(core_options(settings_)) {
+    : dealer_(&dealer),
+      settings_(std::move(settings)),
+      core_(core_options(settings_)),
+      lanes_(settings_.shards) {
   for (std::uint32_t i = 0; i < settings_.shards; ++i)
     servers_.push_back(format("{}/{}", settings_.server, i));
   first_failure_.status = Status::ok;
@@ -83,7 +91,8 @@ ClientSettings Client::settings_for(const Node& node, std::string_view port) {
 
 // ---- operations on their way ----
 
-void Client::start(Kind kind, const Prepare& prepare, Deadline deadline, Done done) {
+template <class Prepare>
+std::shared_ptr<Client::Slot> Client::take(Kind kind, const Prepare& prepare, Done done) {
   std::shared_ptr<Slot> slot;
   if (free_.empty()) {
     slot = std::make_shared<Slot>();
@@ -99,29 +108,96 @@ void Client::start(Kind kind, const Prepare& prepare, Deadline deadline, Done do
   }
   slot->kind = kind;
   slot->done = std::move(done);
-  const std::uint64_t generation = ++slot->generation;
-  last_started_ = slot;
+  ++slot->generation;
   ++outstanding_;
+  return slot;
+}
+
+void Client::start(const std::shared_ptr<Slot>& slot, Deadline deadline, Borrow borrow) {
+  const std::uint64_t generation = slot->generation;
   const std::size_t parts = slot->call.parts().size();
   if (parts == 0) return conclude(slot);
   const std::weak_ptr<bool> alive = alive_;
+  bool kept = borrow == Borrow::until_end;
   for (std::size_t i = 0; i < parts; ++i) {
     const Call::Part& part = slot->call.parts()[i];
-    dealer_->send(part.request, servers_[part.shard], deadline,
-                  [this, alive, slot, generation, shard = part.shard](const ParamsDealer::End& end) {
-                    if (!alive.expired()) on_end(slot, generation, shard, end);
-                  });
-    if (alive.expired()) return;
+    Lane& lane = lanes_[part.shard];
+    if (lane.waiting.empty() && admits(lane, part.bytes())) {
+      send(slot, i, deadline);
+      if (alive.expired() || slot->generation != generation) return;
+      continue;
+    }
+    if (!std::exchange(kept, true)) slot->call.keep();
+    lane.waiting.push_back({slot, generation, i, deadline});
+    ++waiting_;
   }
 }
 
-void Client::on_end(const std::shared_ptr<Slot>& slot, std::uint64_t generation, std::uint32_t shard,
+bool Client::admits(const Lane& lane, std::size_t bytes) const {
+  if (lane.bytes != 0 && lane.bytes + bytes > kAhead) return false;
+  return bytes < kFrameFrom || bytes_ == 0 || dealer_->has_room();
+}
+
+void Client::send(const std::shared_ptr<Slot>& slot, std::size_t index, Deadline deadline) {
+  const Call::Part& part = slot->call.parts()[index];
+  const std::uint32_t shard = part.shard;
+  const std::size_t bytes = part.bytes();
+  lanes_[shard].bytes += bytes;
+  bytes_ += bytes;
+  const std::weak_ptr<bool> alive = alive_;
+  dealer_->send(
+      part.request, slot->call.owner(), servers_[shard], deadline,
+      [this, alive, slot, generation = slot->generation, index, shard, bytes](const ParamsDealer::End& end) {
+        if (alive.expired()) return;
+        lanes_[shard].bytes -= bytes;
+        bytes_ -= bytes;
+        on_end(slot, generation, index, end);
+        if (!alive.expired() && waiting_ != 0) pump();
+      });
+}
+
+/// Sends what there is room for now. Whoever sends from inside of it is behind what waits.
+void Client::pump() {
+  if (std::exchange(pumping_, true)) return;
+  const std::weak_ptr<bool> alive = alive_;
+  for (std::size_t shard = 0; shard < lanes_.size() && waiting_ != 0; ++shard) {
+    Lane& lane = lanes_[shard];
+    while (!lane.waiting.empty()) {
+      const Waiting& front = lane.waiting.front();
+      const bool stale = front.slot->generation != front.generation;
+      if (!stale && !admits(lane, front.slot->call.parts()[front.part].bytes())) break;
+      const Waiting next = std::move(lane.waiting.front());
+      lane.waiting.pop_front();
+      --waiting_;
+      if (!stale) send(next.slot, next.part, next.deadline);
+      if (alive.expired()) return;
+    }
+  }
+  pumping_ = false;
+}
+
+void Client::on_end(const std::shared_ptr<Slot>& slot, std::uint64_t generation, std::size_t part,
                     const ParamsDealer::End& end) {
-  if (slot->generation != generation || !slot->call.waits_for(shard)) return;
-  const bool over = end.reply ? slot->call.on_reply(shard, end.reply->reply, end.reply->values)
-                              : slot->call.on_failure(
-                                    shard, end.text.empty() ? std::string(to_string(end.outcome)) : end.text);
+  if (slot->generation != generation || !slot->call.waits_for(part)) return;
+  bool over = end.reply ? slot->call.on_reply(part, end.reply->reply, end.reply->values)
+                        : slot->call.on_failure(
+                              part, end.text.empty() ? std::string(to_string(end.outcome)) : end.text);
+  // What has failed in part is not gone on with.
+  if (!over && !slot->call.ok() && waiting_ != 0) over = drop_waiting(slot);
   if (over) conclude(slot);
+}
+
+/// Ends the parts that were not sent yet; true: and with them the operation.
+bool Client::drop_waiting(const std::shared_ptr<Slot>& slot) {
+  bool over = false;
+  for (Lane& lane : lanes_) {
+    waiting_ -= std::erase_if(lane.waiting, [&](const Waiting& waiting) {
+      if (waiting.slot != slot || waiting.generation != slot->generation) return false;
+      over = slot->call.on_failure(waiting.part, "was not asked any more") || over;
+      return true;
+    });
+  }
+  return over;
 }
 
 void Client::conclude(const std::shared_ptr<Slot>& slot) {
@@ -145,13 +221,18 @@ void Client::conclude(const std::shared_ptr<Slot>& slot) {
 }
 
 void Client::abandon(const std::shared_ptr<Slot>& slot, const std::string& sentence) {
-  for (std::uint32_t shard = 0; shard < settings_.shards; ++shard) {
-    if (slot->call.on_failure(shard, sentence)) return conclude(slot);
+  for (std::size_t part = 0; part < slot->call.parts().size(); ++part) {
+    if (slot->call.on_failure(part, sentence)) return conclude(slot);
   }
 }
 
+template <class Prepare>
 void Client::begin(Kind kind, const Prepare& prepare, Done done) {
-  if (has_room()) return start(kind, prepare, Deadline::after(settings_.timeout), std::move(done));
+  if (!has_room()) return refuse(done);
+  start(take(kind, prepare, std::move(done)), Deadline::after(settings_.timeout), Borrow::until_return);
+}
+
+void Client::refuse(const Done& done) {
   Result result;
   result.status = Status::full;
   result.text = format(
@@ -160,6 +241,7 @@ void Client::begin(Kind kind, const Prepare& prepare, Done done) {
   if (first_failure_.ok()) first_failure_ = std::move(result);
 }
 
+template <class Prepare>
 Result Client::run(Kind kind, const Prepare& prepare, Deadline deadline) {
   struct Wait {
     bool over = false;
@@ -171,12 +253,12 @@ Result Client::run(Kind kind, const Prepare& prepare, Deadline deadline) {
     wait->result.text = format("{} operations have not ended by the deadline", outstanding_);
     return wait->result;
   }
-  start(kind, prepare, deadline, [wait](const Result& result) {
+  const std::shared_ptr<Slot> slot = take(kind, prepare, [wait](const Result& result) {
     wait->result = result;
     wait->over = true;
   });
-  const std::shared_ptr<Slot> slot = last_started_;
   const std::uint64_t generation = slot->generation;
+  start(slot, deadline, Borrow::until_end);
   // The deadline itself ends the requests; the margin is for the loop to say so.
   const auto margin = std::chrono::seconds(1);
   const TimePoint point = deadline.point();
@@ -219,34 +301,43 @@ Result Client::pull(std::uint32_t table, std::span<const std::uint64_t> keys, st
       Kind::plain, [&](Call& call) { core_.pull(call, table, keys, out); }, deadline);
 }
 
-void Client::push(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<const float> values,
-                  Done done) {
+void Client::pull(std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows, Done done) {
+  begin(
+      Kind::plain, [&](Call& call) { core_.pull(call, table, keys, std::move(on_rows)); }, std::move(done));
+}
+Result Client::pull(std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows,
+                    Deadline deadline) {
+  return run(
+      Kind::plain, [&](Call& call) { core_.pull(call, table, keys, std::move(on_rows)); }, deadline);
+}
+
+void Client::push(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values, Done done) {
   begin(
       Kind::plain, [&](Call& call) { core_.push(call, table, keys, values); }, std::move(done));
 }
-Result Client::push(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<const float> values,
+Result Client::push(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values,
                     Deadline deadline) {
   return run(
       Kind::plain, [&](Call& call) { core_.push(call, table, keys, values); }, deadline);
 }
 
-void Client::push_pull(std::uint32_t table, std::span<const std::uint64_t> keys,
-                       std::span<const float> values, std::span<float> out, Done done) {
+void Client::push_pull(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values,
+                       std::span<float> out, Done done) {
   begin(
       Kind::plain, [&](Call& call) { core_.push_pull(call, table, keys, values, out); }, std::move(done));
 }
-Result Client::push_pull(std::uint32_t table, std::span<const std::uint64_t> keys,
-                         std::span<const float> values, std::span<float> out, Deadline deadline) {
+Result Client::push_pull(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values,
+                         std::span<float> out, Deadline deadline) {
   return run(
       Kind::plain, [&](Call& call) { core_.push_pull(call, table, keys, values, out); }, deadline);
 }
 
-void Client::assign(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<const float> values,
+void Client::assign(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values,
                     Done done) {
   begin(
       Kind::plain, [&](Call& call) { core_.assign(call, table, keys, values); }, std::move(done));
 }
-Result Client::assign(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<const float> values,
+Result Client::assign(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values,
                       Deadline deadline) {
   return run(
       Kind::plain, [&](Call& call) { core_.assign(call, table, keys, values); }, deadline);

@@ -1,6 +1,7 @@
 #include <weft/ps/client_core.hpp>
 
 #include <algorithm>
+#include <utility>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
@@ -23,8 +24,10 @@ Request ClientCore::request(Op op) const {
 }
 
 void ClientCore::to_all(Call& call, const Request& request) {
-  call.begin(options_.shards, 1, {});
-  for (std::uint32_t shard = 0; shard < options_.shards; ++shard) call.add(shard, request);
+  call.begin(1, {}, nullptr);
+  call.infos_.resize(options_.shards);
+  for (std::uint32_t shard = 0; shard < options_.shards; ++shard)
+    call.add({.shard = shard, .first = 0, .request = request, .reply_bytes = 0});
 }
 
 void ClientCore::join(Call& call) {
@@ -95,36 +98,58 @@ const TableSpec& ClientCore::checked(std::uint32_t table, std::span<const std::u
 }
 
 void ClientCore::keyed(Call& call, Op op, std::uint32_t table, std::span<const std::uint64_t> keys,
-                       std::span<const float> values, std::span<float> out) {
+                       const Values& values, std::span<float> out, OnRows on_rows) {
   const TableSpec& spec = checked(table, keys);
   const std::size_t expected = keys.size() * spec.width;
   const bool writes = op != Op::pull;
   const bool reads = op == Op::pull || op == Op::push_pull;
-  if ((writes && values.size() != expected) || (reads && out.size() != expected)) {
+  if ((writes && values.numbers.size() != expected) || (reads && !on_rows && out.size() != expected)) {
     throw Error(Errc::invalid_argument,
                 format("{} of {} keys of table {} (width {}) needs {} values, found {}", to_string(op),
                        keys.size(), spec.name, spec.width, expected,
-                       writes && values.size() != expected ? values.size() : out.size()));
+                       writes && values.numbers.size() != expected ? values.numbers.size() : out.size()));
   }
   Request whole = request(op);
   whole.table = table;
-  if (writes) whole.seq = ++seq_;
-  call.begin(options_.shards, spec.width, reads ? out : std::span<float>());
+  const bool shows = static_cast<bool>(on_rows);
+  call.begin(spec.width, reads ? out : std::span<float>(), std::move(on_rows));
   call.split_.split(spec, options_.shards, keys);
-  std::span<const float> grouped = values;
+  std::span<const float> grouped = values.numbers;
   if (writes && options_.shards > 1) {
-    call.grouped_.resize(values.size());
-    call.split_.group_rows(values, spec.width, call.grouped_);
+    call.grouped_.resize(values.numbers.size());
+    call.split_.group_rows(values.numbers, spec.width, call.grouped_);
     grouped = call.grouped_;
+  } else if (writes) {
+    call.owner_ = values.owner;
   }
+  const std::size_t row_bytes = spec.width * sizeof(float);
+  // Rounded up, so that the keys do not make a piece of wide rows a row shorter.
+  const std::size_t rows = (Call::kPieceBytes + row_bytes) / (row_bytes + sizeof(std::uint64_t));
+  std::uint64_t most = 0;  // pieces of a shard
   for (std::uint32_t shard = 0; shard < options_.shards; ++shard) {
-    Request part = whole;
-    part.keys = call.split_.keys(shard);
-    if (part.keys.empty()) continue;
-    if (writes)
-      part.values = grouped.subspan(call.split_.offset(shard) * spec.width, part.keys.size() * spec.width);
-    call.add(shard, part);
+    const std::span<const std::uint64_t> all = call.split_.keys(shard);
+    std::uint64_t pieces = 0;
+    for (std::size_t first = 0; first < all.size(); first += rows) {
+      Call::Part part{.shard = shard, .first = first, .request = whole, .reply_bytes = 0};
+      part.request.keys = all.subspan(first, std::min(rows, all.size() - first));
+      const std::size_t count = part.request.keys.size();
+      ++pieces;
+      if (writes) {
+        part.request.seq = seq_ + pieces;
+        part.request.values =
+            grouped.subspan((call.split_.offset(shard) + first) * spec.width, count * spec.width);
+      }
+      if (reads) part.reply_bytes = count * row_bytes;
+      call.add(part);
+    }
+    most = std::max(most, pieces);
   }
+  if (writes) seq_ += most;
+  if (shows) call.keep();  // the keys are shown beside their rows
+}
+
+void ClientCore::pull(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows) {
+  keyed(call, Op::pull, table, keys, {}, {}, std::move(on_rows));
 }
 
 void ClientCore::pull(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys,
@@ -133,17 +158,17 @@ void ClientCore::pull(Call& call, std::uint32_t table, std::span<const std::uint
 }
 
 void ClientCore::push(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys,
-                      std::span<const float> values) {
+                      const Values& values) {
   keyed(call, Op::push, table, keys, values, {});
 }
 
 void ClientCore::push_pull(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys,
-                           std::span<const float> values, std::span<float> out) {
+                           const Values& values, std::span<float> out) {
   keyed(call, Op::push_pull, table, keys, values, out);
 }
 
 void ClientCore::assign(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys,
-                        std::span<const float> values) {
+                        const Values& values) {
   keyed(call, Op::assign, table, keys, values, {});
 }
 

@@ -13,24 +13,43 @@ namespace {
 constexpr std::array kRequestFields{"op", "table", "worker", "epoch", "seq", "clock", "number"};
 constexpr std::size_t kReplyFields = 5;
 
-/// The numbers of a tensor; copied into `copy` when the frame does not lie aligned, which the network alone
-/// decides. False: another element type.
-template <class T>
-bool numbers_of(const Tensor& tensor, std::vector<T>& copy, std::span<const T>& out) {
-  if (tensor.dtype != dtype_of<T>()) return false;
-  out = tensor.as<T>();
-  if (!out.empty() || tensor.data.empty()) return true;
-  copy.resize(tensor.data.size() / sizeof(T));
-  std::memcpy(copy.data(), tensor.data.data(), copy.size() * sizeof(T));
-  out = copy;
-  return true;
-}
-
 std::optional<Tensor> next_tensor(wire::Unpack& in, std::span<const Tensor> frames) {
   const auto ext = in.ext();
   if (!ext || ext->type != wire::kTensorExt) return std::nullopt;
   const auto reference = wire::unpack_tensor_ref(ext->payload);
   return reference ? wire::resolve(*reference, frames) : std::nullopt;
+}
+
+/// The numbers of the next item, a bin or a tensor: `frame` is kept for a tensor. nullopt: it is neither, or
+/// of another element type or length.
+template <class T>
+std::optional<Bytes> next_numbers(wire::Unpack& in, std::span<const Tensor> frames, Tensor& frame) {
+  if (const auto inside = in.bin()) {
+    if (inside->size() % sizeof(T) != 0) return std::nullopt;
+    return *inside;
+  }
+  auto tensor = next_tensor(in, frames);
+  if (!tensor || tensor->dtype != dtype_of<T>()) return std::nullopt;
+  frame = std::move(*tensor);
+  return frame.data;
+}
+
+/// The bytes as numbers, copied when they do not lie aligned: always so inside of a record, and where the
+/// network put a frame so.
+template <class T>
+std::span<const T> aligned(Bytes bytes, std::vector<T>& copy) {
+  const std::size_t count = bytes.size() / sizeof(T);
+  if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(T) == 0)
+    return {reinterpret_cast<const T*>(bytes.data()), count};
+  copy.resize(count);
+  std::memcpy(copy.data(), bytes.data(), bytes.size());
+  return copy;
+}
+
+/// Few numbers go into the record itself, where many requests share one message; many are a frame of their
+/// own.
+bool goes_inside(Bytes numbers) {
+  return numbers.size() < kFrameFrom;
 }
 
 bool no(std::string* why, std::string sentence) {
@@ -51,21 +70,24 @@ RecordType reply_type() {
   return {std::string(name), wire::type_fingerprint(name, "status,text,clock,min_clock,info,values")};
 }
 
-void encode(wire::BatchBuilder& batch, const Request& request) {
-  const std::size_t frames = !request.values.empty() ? 2 : !request.keys.empty() ? 1 : 0;
+void encode(wire::BatchBuilder& batch, const Request& request, const std::shared_ptr<const void>& owner) {
+  const std::size_t arrays = !request.values.empty() ? 2 : !request.keys.empty() ? 1 : 0;
   batch.add([&](wire::Buffer& out) {
     wire::Pack pack(out);
-    pack.array(kRequestFields.size() + frames);
+    pack.array(kRequestFields.size() + arrays);
     pack.uint(static_cast<std::uint8_t>(request.op));
     for (const std::uint64_t number : {std::uint64_t{request.table}, std::uint64_t{request.worker},
                                        request.epoch, request.seq, request.clock, request.number}) {
       pack.uint(number);
     }
-    const auto add = [&](const Tensor& tensor) {
+    const auto add = [&](auto numbers, const std::shared_ptr<const void>& held) {
+      if (goes_inside(bytes_of(numbers))) return pack.bin(bytes_of(numbers));
+      Tensor tensor = Tensor::view(numbers);
+      tensor.owner = held;
       wire::pack_tensor_ref(out, batch.add_tensor(tensor), tensor);
     };
-    if (frames > 0) add(Tensor::view(request.keys));
-    if (frames > 1) add(Tensor::view(request.values));
+    if (arrays > 0) add(request.keys, nullptr);
+    if (arrays > 1) add(request.values, owner);
   });
 }
 
@@ -98,31 +120,40 @@ bool DecodedRequest::decode(const wire::RecordView& record, std::string* why) {
              numbers[6],
              {},
              {}};
-  for (std::size_t i = numbers.size(); i < *items; ++i) {
-    const bool first = i == numbers.size();
-    auto tensor = next_tensor(in, record.tensors);
-    (first ? keys : values) = tensor ? std::move(*tensor) : Tensor{};
-    const bool good = tensor && (first ? numbers_of(keys, key_copy, request.keys)
-                                       : numbers_of(values, value_copy, request.values));
-    if (!good) {
-      return no(why, first ? "item 7 of the request (keys) is no tensor of U64 that came with it"
-                           : "item 8 of the request (values) is no tensor of F32 that came with it");
-    }
+  if (*items > numbers.size()) {
+    const auto bytes = next_numbers<std::uint64_t>(in, record.tensors, keys);
+    if (!bytes)
+      return no(why,
+                "item 7 of the request (keys) is neither a bin of U64 nor a tensor of U64 that came with it");
+    // Copied wherever they lie: a peer that lends its memory could change them after they were checked.
+    key_copy.resize(bytes->size() / sizeof(std::uint64_t));
+    if (!bytes->empty()) std::memcpy(key_copy.data(), bytes->data(), bytes->size());
+    request.keys = key_copy;
+  }
+  if (*items > numbers.size() + 1) {
+    const auto bytes = next_numbers<float>(in, record.tensors, values);
+    if (!bytes)
+      return no(
+          why,
+          "item 8 of the request (values) is neither a bin of F32 nor a tensor of F32 that came with it");
+    request.values = aligned(*bytes, value_copy);
   }
   return true;
 }
 
-void encode(wire::BatchBuilder& batch, Reply reply) {
+void encode(wire::BatchBuilder& batch, Reply&& reply) {
   batch.add([&](wire::Buffer& out) {
     wire::Pack pack(out);
-    pack.array(kReplyFields + (reply.values.empty() ? 0 : 1));
+    const Bytes numbers = reply.numbers();
+    pack.array(kReplyFields + (numbers.empty() ? 0 : 1));
     pack.uint(static_cast<std::uint8_t>(reply.status));
     pack.str(reply.text);
     pack.uint(reply.clock);
     pack.uint(reply.min_clock);
     pack.value(reply.info);
-    if (reply.values.empty()) return;
-    const Tensor tensor = Tensor::own(std::move(reply.values));
+    if (numbers.empty()) return;
+    if (goes_inside(numbers)) return pack.bin(numbers);
+    const Tensor tensor = reply.frame.owner ? std::move(reply.frame) : Tensor::own(std::move(reply.values));
     wire::pack_tensor_ref(out, batch.add_tensor(tensor), tensor);
   });
 }
@@ -136,7 +167,7 @@ bool DecodedReply::decode(const wire::RecordView& record, std::string* why) {
   const auto text = in.str();
   const auto clock = in.uint();
   const auto min_clock = in.uint();
-  auto info = in.value();
+  auto info = in.nil() ? std::optional<Value>(std::in_place) : in.value();  // as most replies have none
   if (!status || *status > kLastStatus || !text || !clock || !min_clock || !info)
     return no(why, "the reply is not [status, text, clock, min_clock, info]");
   reply.status = static_cast<Status>(*status);
@@ -146,34 +177,35 @@ bool DecodedReply::decode(const wire::RecordView& record, std::string* why) {
   reply.info = std::move(*info);
   values = {};
   if (*items == kReplyFields) return true;
-  auto tensor = next_tensor(in, record.tensors);
-  if (!tensor || !numbers_of(*tensor, value_copy, values))
-    return no(why, "the values of the reply are no tensor of F32 that came with it");
-  frame = std::move(*tensor);
+  const auto bytes = next_numbers<float>(in, record.tensors, frame);
+  if (!bytes)
+    return no(why, "the values of the reply are neither a bin of F32 nor a tensor of F32 that came with it");
+  values = *bytes;
   return true;
 }
 
 ParamsDealer::ParamsDealer(Loop& loop, PortOptions options)
-    : DealerBase(loop, std::move(options), request_type(), reply_type()), loop_(loop) {}
+    : DealerBase(loop, options, request_type(), reply_type()),
+      loop_(loop),
+      capacity_(options.capacity_bytes) {}
 
-void ParamsDealer::send(const Request& request, std::string_view server, Deadline deadline,
-                        std::function<void(const End&)> done) {
+void ParamsDealer::send_raw(const Request& request, const std::shared_ptr<const void>& owner,
+                            std::string_view server, Deadline deadline, Done done) {
   RequestTo to;
   to.peer = server;
   submit(
-      to, deadline, [&](wire::BatchBuilder& batch) { encode(batch, request); },
-      [done = std::move(done)](RawReply& raw) {
-        End end{raw.outcome, raw.code, std::move(raw.text), nullptr};
-        DecodedReply decoded;
-        if (raw.outcome == Outcome::ok) {
-          if (decoded.decode(raw.record, &end.text)) {
-            end.reply = &decoded;
-          } else {
-            end.outcome = Outcome::malformed;
-          }
-        }
-        done(end);
-      });
+      to, deadline, [&](wire::BatchBuilder& batch) { encode(batch, request, owner); }, std::move(done));
+}
+
+ParamsDealer::End ParamsDealer::end_of(RawReply& raw, DecodedReply& decoded) {
+  End end{raw.outcome, raw.code, std::move(raw.text), nullptr};
+  if (raw.outcome != Outcome::ok) return end;
+  if (decoded.decode(raw.record, &end.text)) {
+    end.reply = &decoded;
+  } else {
+    end.outcome = Outcome::malformed;
+  }
+  return end;
 }
 
 bool ParamsDealer::wait(const std::function<bool()>& done, Deadline deadline) {
@@ -197,7 +229,7 @@ void ParamsRouter::on_request(std::function<void(const Request&, Ticket)> handle
   });
 }
 
-void ParamsRouter::answer(Ticket& ticket, Reply reply) {
+void ParamsRouter::answer(Ticket& ticket, Reply&& reply) {
   ticket.reply([&](wire::BatchBuilder& batch) { encode(batch, std::move(reply)); });
 }
 

@@ -1,25 +1,34 @@
+// The build compiles this file without contraction of products and sums, so that the results are the same
+// bits on every processor and in every vector width.
 #include <weft/ps/optimizer.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+
+#include "ps/vectorised.hpp"
 
 namespace weft::ps {
 namespace {
 
 // Each rule is a small struct whose call updates one row. The switch over kinds is outside the loop over
-// rows.
+// rows. kElementwise: state k belongs to element k, so that rows which lie behind each other are as good as
+// one long row.
 
 struct Sgd {
+  static constexpr bool kElementwise = true;
   float rate, l2, scale;
-  void operator()(float* __restrict w, float*, const float* __restrict gradient, std::size_t n) const {
+  WEFT_INLINED void operator()(float* __restrict w, float*, const float* __restrict gradient,
+                               std::size_t n) const {
     for (std::size_t k = 0; k < n; ++k) w[k] -= rate * (scale * gradient[k] + l2 * w[k]);
   }
 };
 
 struct Momentum {
+  static constexpr bool kElementwise = true;
   float rate, l2, momentum, scale;
-  void operator()(float* __restrict w, float* __restrict v, const float* __restrict gradient,
-                  std::size_t n) const {
+  WEFT_INLINED void operator()(float* __restrict w, float* __restrict v, const float* __restrict gradient,
+                               std::size_t n) const {
     for (std::size_t k = 0; k < n; ++k) {
       v[k] = momentum * v[k] + (scale * gradient[k] + l2 * w[k]);
       w[k] -= rate * v[k];
@@ -28,9 +37,10 @@ struct Momentum {
 };
 
 struct AdaGrad {
+  static constexpr bool kElementwise = true;
   float rate, l2, epsilon, scale;
-  void operator()(float* __restrict w, float* __restrict sum, const float* __restrict gradient,
-                  std::size_t n) const {
+  WEFT_INLINED void operator()(float* __restrict w, float* __restrict sum, const float* __restrict gradient,
+                               std::size_t n) const {
     for (std::size_t k = 0; k < n; ++k) {
       const float g = scale * gradient[k] + l2 * w[k];
       sum[k] += g * g;
@@ -40,9 +50,10 @@ struct AdaGrad {
 };
 
 struct RmsProp {
+  static constexpr bool kElementwise = true;
   float rate, l2, decay, epsilon, scale;
-  void operator()(float* __restrict w, float* __restrict mean, const float* __restrict gradient,
-                  std::size_t n) const {
+  WEFT_INLINED void operator()(float* __restrict w, float* __restrict mean, const float* __restrict gradient,
+                               std::size_t n) const {
     for (std::size_t k = 0; k < n; ++k) {
       const float g = scale * gradient[k] + l2 * w[k];
       mean[k] = decay * mean[k] + (1 - decay) * g * g;
@@ -52,9 +63,10 @@ struct RmsProp {
 };
 
 struct Adam {
+  static constexpr bool kElementwise = false;
   float rate, l2, beta1, beta2, epsilon, scale;
-  void operator()(float* __restrict w, float* __restrict state, const float* __restrict gradient,
-                  std::size_t n) const {
+  WEFT_INLINED void operator()(float* __restrict w, float* __restrict state, const float* __restrict gradient,
+                               std::size_t n) const {
     float* m = state;
     float* v = state + n;
     // A float counts exactly to 2^24; both corrections are 1 long before.
@@ -72,9 +84,10 @@ struct Adam {
 };
 
 struct Ftrl {
+  static constexpr bool kElementwise = false;
   float rate, beta, l1, l2, scale;
-  void operator()(float* __restrict w, float* __restrict state, const float* __restrict gradient,
-                  std::size_t n) const {
+  WEFT_INLINED void operator()(float* __restrict w, float* __restrict state, const float* __restrict gradient,
+                               std::size_t n) const {
     float* root = state;
     float* z = state + n;
     for (std::size_t k = 0; k < n; ++k) {
@@ -83,22 +96,70 @@ struct Ftrl {
       z[k] -= g - (next - root[k]) / rate * w[k];
       root[k] = next;
       const float excess = std::fabs(z[k]) - l1;
-      w[k] = excess <= 0 ? 0.0F : std::copysign(excess, z[k]) / ((beta + next) / rate);
+      const float weight = std::copysign(excess, z[k]) / ((beta + next) / rate);
+      w[k] = excess <= 0 ? 0.0F : weight;
     }
   }
 };
 
+struct Rows {
+  RowArena arena;
+  std::span<const std::uint32_t> slots;
+  const float* gradients;
+};
+
 template <class Rule>
-void each_row(const Rule& rule, const RowArena& arena, std::span<const std::uint32_t> slots,
-              const float* gradients) {
-  for (const std::uint32_t slot : slots) {
+WEFT_INLINED void each_row(const Rule& rule, const Rows& rows) {
+  const RowArena& arena = rows.arena;
+  const std::size_t width = arena.width;
+  const bool joined = Rule::kElementwise && arena.weight_stride == width &&
+                      (arena.state_stride == width || arena.state_stride == 0);
+  const float* gradients = rows.gradients;
+  for (std::size_t i = 0; i < rows.slots.size();) {
+    const std::size_t slot = rows.slots[i];
+    std::size_t count = 1;
+    while (joined && i + count < rows.slots.size() && rows.slots[i + count] == slot + count) ++count;
     rule(arena.weights + slot * arena.weight_stride, arena.state + slot * arena.state_stride, gradients,
-         arena.width);
-    gradients += arena.width;
+         count * width);
+    gradients += count * width;
+    i += count;
   }
 }
 
+WEFT_VECTORISED void update(const Sgd& rule, const Rows& rows) {
+  each_row(rule, rows);
+}
+WEFT_VECTORISED void update(const Momentum& rule, const Rows& rows) {
+  each_row(rule, rows);
+}
+WEFT_VECTORISED void update(const AdaGrad& rule, const Rows& rows) {
+  each_row(rule, rows);
+}
+WEFT_VECTORISED void update(const RmsProp& rule, const Rows& rows) {
+  each_row(rule, rows);
+}
+WEFT_VECTORISED void update(const Adam& rule, const Rows& rows) {
+  each_row(rule, rows);
+}
+WEFT_VECTORISED void update(const Ftrl& rule, const Rows& rows) {
+  each_row(rule, rows);
+}
+
+// Without an early exit: it runs over every value of every push.
+WEFT_VECTORISED std::uint32_t any_not_finite(const float* values, std::size_t count) {
+  constexpr std::uint32_t kExponent = 0x7F800000U;
+  std::uint32_t bad = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    bad |= (std::bit_cast<std::uint32_t>(values[i]) & kExponent) == kExponent ? 1U : 0U;
+  }
+  return bad;
+}
+
 }  // namespace
+
+bool all_finite(std::span<const float> values) {
+  return any_not_finite(values.data(), values.size()) == 0;
+}
 
 std::size_t OptimizerSpec::state_width(std::size_t width) const {
   switch (kind) {
@@ -118,7 +179,7 @@ std::size_t OptimizerSpec::state_width(std::size_t width) const {
 
 void apply_gradients(const OptimizerSpec& spec, const RowArena& arena, std::span<const std::uint32_t> slots,
                      const float* gradients, float scale) {
-  const auto run = [&](const auto& rule) { each_row(rule, arena, slots, gradients); };
+  const auto run = [&](const auto& rule) { update(rule, {arena, slots, gradients}); };
   const float rate = spec.learning_rate;
   const float l2 = spec.l2;
   switch (spec.kind) {

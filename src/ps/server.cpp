@@ -26,12 +26,16 @@ Server::Server(Loop& loop, const PortOptions& port, ShardOptions shard, std::vec
       shard_(incarnate(shard), std::move(tables)),
       log_(port.log) {
   router_->on_peer([this](const PeerEvent& event) { on_peer(event); });
-  router_->on_request(
-      [this](const Request& request, RouterBase::Ticket ticket) { on_request(request, std::move(ticket)); });
+  listen();
 }
 
 Server::Server(ParamsRouter& router, ShardOptions shard, std::vector<TableSpec> tables, Logger log)
     : router_(&router), shard_(incarnate(shard), std::move(tables)), log_(std::move(log)) {
+  listen();
+}
+
+void Server::listen() {
+  shard_.write_into([router = router_](std::size_t bytes) { return router->allocate(bytes); });
   router_->on_request(
       [this](const Request& request, RouterBase::Ticket ticket) { on_request(request, std::move(ticket)); });
 }

@@ -2,7 +2,6 @@
 #include <weft/ps/shard.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include <weft/core/error.hpp>
@@ -16,16 +15,6 @@ using State = StalenessClock::State;
 bool writes(Op op) {
   return op == Op::push || op == Op::push_pull || op == Op::assign;
 }
-/// Without an early exit, so that compilers vectorise it: it runs over every value of every push.
-bool all_finite(std::span<const float> values) {
-  constexpr std::uint32_t kExponent = 0x7F800000U;
-  std::uint32_t bad = 0;
-  for (const float value : values) {
-    bad |= (std::bit_cast<std::uint32_t>(value) & kExponent) == kExponent ? 1U : 0U;
-  }
-  return bad == 0;
-}
-
 bool reads(Op op) {
   return op == Op::pull || op == Op::push_pull;
 }
@@ -278,6 +267,7 @@ void Shard::stop(std::uint64_t ticket, const Request& request, Replies& out) {
 
 void Shard::write(std::uint64_t ticket, const Request& request, Replies& out) {
   SequenceWindow& seen = workers_[request.worker].seen;
+  Slots slots;
   if (seen.seen(request.seq)) {
     ++stats_.duplicates;
   } else {
@@ -286,20 +276,19 @@ void Shard::write(std::uint64_t ticket, const Request& request, Replies& out) {
       ++stats_.assigns;
       tables_[request.table].assign(request.keys, request.values);
     } else {
-      apply_push(request);
+      slots = apply_push(request);
     }
   }
-  if (request.op == Op::push_pull) return pull(ticket, request, out);
+  if (request.op == Op::push_pull) return pull(ticket, request, out, slots);
   out.push_back(reply_to(ticket, request.worker));
 }
 
-void Shard::apply_push(const Request& request) {
+Shard::Slots Shard::apply_push(const Request& request) {
   Table& table = tables_[request.table];
   ++stats_.pushes;
   stats_.tables[request.table].keys_pushed += request.keys.size();
   if (table.spec().consistency != Consistency::bsp) {
-    table.update(request.keys, request.values, push_scale(table.spec()));
-    return;
+    return table.update(request.keys, request.values, push_scale(table.spec()));
   }
   const std::uint64_t clock = clock_.clock(request.worker);
   if (request.clock < clock) ++stats_.late_pushes;
@@ -309,6 +298,7 @@ void Shard::apply_push(const Request& request) {
   const std::size_t before = buffer.bytes();
   buffer.add(clock, request.worker, request.seq, request.keys, request.values);
   buffered_bytes_ += buffer.bytes() - before;
+  return {};
 }
 
 float Shard::push_scale(const TableSpec& spec) const {
@@ -317,20 +307,30 @@ float Shard::push_scale(const TableSpec& spec) const {
   return 1.0F / static_cast<float>(std::max(workers, 1U));
 }
 
-void Shard::pull(std::uint64_t ticket, const Request& request, Replies& out) {
+void Shard::pull(std::uint64_t ticket, const Request& request, Replies& out, Slots slots) {
   const bool observer = request.worker == kObserver;
   const std::uint64_t clock = observer ? 0 : clock_.clock(request.worker);
   const bool waits = !observer && clock_.state(request.worker) == State::running &&
                      !clock_.admits(clock, tables_[request.table].spec().bound());
   if (waits) return park(ticket, request, out);
-  answer_pull(ticket, request.table, request.worker, clock, request.keys, out);
+  answer_pull(ticket, request.table, request.worker, clock, request.keys, out, slots);
 }
 
 void Shard::answer_pull(std::uint64_t ticket, std::uint32_t table, std::uint32_t worker, std::uint64_t clock,
-                        std::span<const std::uint64_t> keys, Replies& out) {
+                        std::span<const std::uint64_t> keys, Replies& out, Slots slots) {
   Reply reply = reply_to(ticket, worker);
-  reply.values.resize(keys.size() * tables_[table].spec().width);
-  tables_[table].read(keys, reply.values);
+  const auto read = [&](std::span<float> to) {
+    slots.empty() ? tables_[table].read(keys, to) : tables_[table].read_at(slots, to);
+  };
+  const std::size_t numbers = keys.size() * tables_[table].spec().width;
+  if (rooms_ && numbers * sizeof(float) >= kFrameFrom) {
+    const TensorRoom room = rooms_(numbers * sizeof(float));
+    read(room.as<float>().first(numbers));
+    reply.frame = room.tensor<float>();
+  } else {
+    reply.values.resize(numbers);
+    read(reply.values);
+  }
   TableStats& entry = stats_.tables[table];
   if (worker != kObserver && clock_.state(worker) == State::running && clock > clock_.min_clock()) {
     entry.max_gap = std::max(entry.max_gap, clock - clock_.min_clock());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstring>
 #include <utility>
 
 namespace weft::ps {
@@ -78,16 +79,19 @@ void KeySplit::group_rows(std::span<const float> rows, std::size_t width, std::s
   }
 }
 
-void KeySplit::place_rows(std::uint32_t shard, std::span<const float> rows, std::size_t width,
+void KeySplit::place_rows(std::uint32_t shard, std::size_t first, Bytes rows, std::size_t width,
                           std::span<float> out) const {
-  assert(rows.size() == keys(shard).size() * width && out.size() == size() * width);
+  const std::size_t row_bytes = width * sizeof(float);
+  assert(rows.size() % row_bytes == 0 && first + rows.size() / row_bytes <= keys(shard).size());
+  assert(out.size() == size() * width);
+  if (rows.empty()) return;
   if (shards_ == 1) {
-    std::copy(rows.begin(), rows.end(), out.begin());
+    std::memcpy(out.data() + first * width, rows.data(), rows.size());
     return;
   }
-  const std::size_t* positions = positions_.data() + offsets_[shard];
-  for (std::size_t j = 0; j < rows.size() / width; ++j) {
-    std::copy_n(rows.data() + j * width, width, out.data() + positions[j] * width);
+  const std::size_t* positions = positions_.data() + offsets_[shard] + first;
+  for (std::size_t j = 0; j < rows.size() / row_bytes; ++j) {
+    std::memcpy(out.data() + positions[j] * width, rows.data() + j * row_bytes, row_bytes);
   }
 }
 

@@ -1,6 +1,7 @@
 #include <weft/ps/table.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <exception>
 
@@ -44,15 +45,21 @@ void Table::make_row(std::uint32_t slot, std::uint64_t key) {
   reset_state(spec_.optimizer, rows, slot);
 }
 
-std::uint32_t Table::slot_for(std::uint64_t key) {
-  if (spec_.kind == TableKind::dense) return static_cast<std::uint32_t>(key - range_.begin);
-  const std::size_t before = index_.size();
-  const std::uint32_t slot = index_.find_or_add(key);
-  if (index_.size() != before) {
-    weights_.resize(weights_.size() + width_ + state_width_);
-    make_row(slot, key);
+std::span<const std::uint32_t> Table::slots_of(std::span<const std::uint64_t> keys) {
+  slots_.resize(keys.size());
+  if (spec_.kind == TableKind::dense) {
+    for (std::size_t i = 0; i < keys.size(); ++i)
+      slots_[i] = static_cast<std::uint32_t>(keys[i] - range_.begin);
+    return slots_;
   }
-  return slot;
+  const std::size_t before = index_.size();
+  index_.find_or_add(keys, slots_.data());
+  if (index_.size() != before) {
+    weights_.resize(index_.size() * (width_ + state_width_));
+    for (std::size_t row = before; row < index_.size(); ++row)
+      make_row(static_cast<std::uint32_t>(row), index_.keys()[row]);
+  }
+  return slots_;
 }
 
 std::optional<std::string> Table::key_fault(std::span<const std::uint64_t> keys) const {
@@ -82,36 +89,48 @@ void Table::read(std::span<const std::uint64_t> keys, std::span<float> out) cons
     return;
   }
   const std::size_t stride = width_ + state_width_;
-  for (const std::uint64_t key : keys) {
-    const std::uint32_t slot = index_.find(key);
-    if (slot == RowIndex::kNone) {
-      spec_.initializer.fill(key, {to, width_});
-      to += width_;
-    } else {
-      to = std::copy_n(weights_.data() + slot * stride, width_, to);
+  std::array<std::uint32_t, 256> slots;
+  for (; !keys.empty(); keys = keys.subspan(std::min(keys.size(), slots.size()))) {
+    const auto some = keys.first(std::min(keys.size(), slots.size()));
+    index_.find(some, slots.data());
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      if (slots[i] == RowIndex::kNone) {
+        spec_.initializer.fill(some[i], {to, width_});
+        to += width_;
+      } else {
+        to = std::copy_n(weights_.data() + slots[i] * stride, width_, to);
+      }
     }
   }
 }
 
-void Table::update(std::span<const std::uint64_t> keys, std::span<const float> gradients, float scale) {
+void Table::read_at(std::span<const std::uint32_t> slots, std::span<float> out) const {
+  assert(out.size() == slots.size() * width_);
+  const std::size_t stride = spec_.kind == TableKind::dense ? width_ : width_ + state_width_;
+  float* to = out.data();
+  for (const std::uint32_t slot : slots) to = std::copy_n(weights_.data() + slot * stride, width_, to);
+}
+
+std::span<const std::uint32_t> Table::update(std::span<const std::uint64_t> keys,
+                                             std::span<const float> gradients, float scale) {
   assert(gradients.size() == keys.size() * width_);
-  slots_.clear();
-  for (const std::uint64_t key : keys) slots_.push_back(slot_for(key));
-  apply_gradients(spec_.optimizer, arena(), slots_, gradients.data(), scale);
+  const auto slots = slots_of(keys);
+  apply_gradients(spec_.optimizer, arena(), slots, gradients.data(), scale);
   updates_ += keys.size();
+  return slots;
 }
 
 void Table::make_rows(std::span<const std::uint64_t> keys) {
   if (spec_.kind == TableKind::dense) return;
-  for (const std::uint64_t key : keys) slot_for(key);
+  (void)slots_of(keys);
 }
 
 void Table::assign(std::span<const std::uint64_t> keys, std::span<const float> values) {
   assert(values.size() == keys.size() * width_);
   const float* from = values.data();
-  for (const std::uint64_t key : keys) {
-    const std::uint32_t slot = slot_for(key);
-    const RowArena rows = arena();
+  const auto slots = slots_of(keys);
+  const RowArena rows = arena();
+  for (const std::uint32_t slot : slots) {
     std::copy_n(from, width_, rows.weights + slot * rows.weight_stride);
     reset_state(spec_.optimizer, rows, slot);
     from += width_;

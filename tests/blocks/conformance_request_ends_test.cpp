@@ -136,6 +136,48 @@ WEFT_CONFORMS("requests: least outstanding: a router that is busy gets no more w
   CHECK(eventually(loop, [&] { return stuck.times == 1; }));
 }
 
+WEFT_CONFORMS(
+    "requests: those for a named router arrive there in order, whatever was asked of others between them") {
+  Loop loop;
+  Router<> named(loop, answers(kLeast, "server/0", place.endpoints()));
+  const Place other(place.kind());
+  Router<> any(loop, answers(kLeast, "server/1", other.endpoints()));
+  std::string seen;
+  named.on_request([&](const RawRecord& query, Responder<Raw> respond) {
+    seen += as_text(query.bytes());
+    respond.reply(query.bytes());
+  });
+  any.on_request([&](const RawRecord& query, Responder<Raw> respond) { respond.reply(query.bytes()); });
+  PortOptions there = asks(kLeast, {named.endpoints()[0], any.endpoints()[0]});
+  there.distribute = Distribute::round_robin;  // what names nobody goes to both
+  Dealer<> dealer(loop, there);
+  REQUIRE(dealer.wait_for_peers(2, soon()));
+  std::string asked;
+  std::size_t by_others = 0;
+  std::size_t ended = 0;
+
+  for (char c = 'a'; c <= 'z'; ++c) {
+    const std::string text(1, c);
+    asked += text;
+    dealer.request(as_bytes(text), soon(),
+                   [&, text](Reply<RawRecord>& r) {
+                     CHECK((r.ok() && r.peer == "server/0" && as_text(r.record->bytes()) == text));
+                     ++ended;
+                   },
+                   {.key = {}, .peer = "server/0"});
+    if (c % 3 != 0) continue;
+    dealer.request(as_bytes("-"), soon(), [&](Reply<RawRecord>& r) {
+      by_others += r.ok() && r.peer == "server/1" ? 1 : 0;
+      ++ended;
+    });
+  }
+
+  REQUIRE(eventually(loop, [&] { return ended == 26 + 8; }));
+  std::erase(seen, '-');
+  CHECK(seen == asked);
+  CHECK(by_others > 0);
+}
+
 WEFT_CONFORMS("requests: tensors come along however often a request is sent") {
   Loop loop;
   Router<> router(loop, answers(kLeast, "server/0", place.endpoints()));

@@ -16,6 +16,8 @@
 #include <weft/blocks/push.hpp>
 #include <weft/blocks/router.hpp>
 #include <weft/protocol/lane.hpp>
+#include <weft/ps/client.hpp>
+#include <weft/ps/server.hpp>
 #include <weft/wire/codec.hpp>
 #include <weft/wire/header.hpp>
 
@@ -330,6 +332,42 @@ void many_askers() {
   counted.records(2 * dealers.size());
 }
 
+/// Worker and server together: a push and pull of so many keys, of a window of 64.
+void sparse(const char* name, std::size_t count) {
+  Loop loop;
+  auto in = port("params", Delivery::best_effort);
+  in.node = "server/0";
+  in.bind = {std::string("inproc://") + name};
+  ps::TableSpec table{.name = "weights"};
+  ps::Server server(loop, in, {.workers = 1}, {table});
+  auto out = port("params", Delivery::best_effort);
+  out.node = "worker/0";
+  out.connect = server.router().endpoints();
+  ps::Client client(loop, out, {.worker = 0});
+  client.join(soon());
+  std::vector<std::uint64_t> keys(count);
+  const std::vector<float> gradient(count, 1.0F);
+  std::vector<float> values(count);
+  std::size_t done = 0;
+  std::uint64_t next = 0;
+  const auto windows = [&](std::size_t rounds) {
+    for (std::size_t i = 0; i < rounds; ++i) {
+      const std::size_t before = done;
+      for (int j = 0; j < 64; ++j) {
+        for (std::uint64_t& key : keys) key = next++ % 1000;
+        client.push_pull(0, keys, gradient, values,
+                         [&](const ps::Result& result) { done += result.ok() ? 1 : 0; });
+      }
+      require(loop.run_until([&] { return done == before + 64; }, soon()), "an operation failed");
+    }
+  };
+  windows(20);
+  Counted counted(name);
+  constexpr std::size_t rounds = 40;
+  windows(rounds);
+  counted.records(rounds * 64);
+}
+
 }  // namespace
 
 int main() {
@@ -346,4 +384,6 @@ int main() {
   lone_record();
   requests();
   many_askers();
+  sparse("sparse_1", 1);
+  sparse("sparse_100", 100);
 }

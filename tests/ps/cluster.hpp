@@ -53,8 +53,9 @@ class Cluster {
 
   /// The call must stay where it is until it is done.
   void post(std::uint32_t worker, Call& call) {
-    for (const Call::Part& part : call.parts()) {
-      queues_[{worker, part.shard}].push_back({order_++, &call, part.shard, part.request});
+    for (std::size_t i = 0; i < call.parts().size(); ++i) {
+      const Call::Part& part = call.parts()[i];
+      queues_[{worker, part.shard}].push_back({order_++, &call, i, part.shard, part.request});
     }
   }
 
@@ -73,7 +74,7 @@ class Cluster {
       at->second.pop_front();
       if (at->second.empty()) queues_.erase(at);
       const std::uint64_t ticket = ++tickets_;
-      asked_[ticket] = {item.call, item.shard};
+      asked_[ticket] = {item.call, item.part};
       std::vector<Reply> replies;
       shards_[item.shard]->on_request(ticket, item.request, replies);
       hand_out(replies);
@@ -105,6 +106,7 @@ class Cluster {
   struct Item {
     std::uint64_t order;
     Call* call;
+    std::size_t part;
     std::uint32_t shard;
     Request request;
   };
@@ -113,16 +115,16 @@ class Cluster {
     for (const Reply& reply : replies) {
       const auto found = asked_.find(reply.ticket);
       if (found == asked_.end()) throw std::logic_error("a reply to no request");
-      const auto [call, shard] = found->second;
+      const auto [call, part] = found->second;
       asked_.erase(found);
-      call->on_reply(shard, reply);
+      call->on_reply(part, reply);
     }
   }
 
   std::vector<TableSpec> tables_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::deque<Item>> queues_;
-  std::map<std::uint64_t, std::pair<Call*, std::uint32_t>> asked_;
+  std::map<std::uint64_t, std::pair<Call*, std::size_t>> asked_;
   std::uint64_t order_ = 0;
   std::uint64_t tickets_ = 0;
   Random random_;

@@ -30,10 +30,11 @@ inline TableSpec table_of(const std::string& json) {
 
 class LiveCluster {
  public:
-  /// `transport` is "tcp" or "inproc".
+  /// `transport` is "tcp" or "inproc". All of it runs on one thread: who is busy for `dead_after` is taken
+  /// for dead.
   LiveCluster(const std::string& transport, std::vector<TableSpec> tables, std::uint32_t workers,
-              std::uint32_t servers)
-      : tables_(std::move(tables)) {
+              std::uint32_t servers, Duration dead_after = 2s)
+      : tables_(std::move(tables)), dead_after_(dead_after) {
     static int clusters = 0;
     ++clusters;
     for (std::uint32_t i = 0; i < servers; ++i) {
@@ -75,15 +76,16 @@ class LiveCluster {
   Loop loop;
 
  private:
-  static PortOptions fast(const std::string& name, const std::string& node) {
+  [[nodiscard]] PortOptions fast(const std::string& name, const std::string& node) const {
     PortOptions port;
     port.name = name;
     port.node = node;
     port.heartbeat = 50ms;
-    port.dead_after = 2s;
+    port.dead_after = dead_after_;
     return port;
   }
   std::vector<TableSpec> tables_;
+  Duration dead_after_;
   std::vector<std::unique_ptr<Server>> servers_;
   std::vector<std::string> endpoints_;
 };

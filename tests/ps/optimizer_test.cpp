@@ -1,4 +1,6 @@
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -7,6 +9,8 @@
 #include <weft/core/error.hpp>
 #include <weft/core/json.hpp>
 #include <weft/ps/optimizer.hpp>
+
+#include "ps/random.hpp"
 
 using namespace weft;
 using namespace weft::ps;
@@ -125,4 +129,118 @@ TEST_CASE("a wrong optimiser is refused with field, value and bound") {
   refuse(R"({"name": "sgd", "l1": 0.1})", "tables.w.optimizer.l1: optimizer sgd has no such field");
   refuse(R"({"l2": -1})", "tables.w.optimizer.l2: expected a number from 0, found -1");
   refuse(R"("adam")", "tables.w.optimizer: expected a map of fields, found text");
+}
+
+namespace {
+
+/// One row, element by element, as the rules stand in the header. Compiled without contraction, as they are.
+void update_row(const OptimizerSpec& o, float* w, float* state, const float* gradient, std::size_t n,
+                float scale) {
+  float correct1 = 1;
+  float correct2 = 1;
+  if (o.kind == OptimizerKind::adam) {
+    state[2 * n] += 1;
+    correct1 = 1 / (1 - std::pow(o.beta1, state[2 * n]));
+    correct2 = 1 / (1 - std::pow(o.beta2, state[2 * n]));
+  }
+  for (std::size_t k = 0; k < n; ++k) {
+    const float g = scale * gradient[k] + o.l2 * w[k];
+    switch (o.kind) {
+      case OptimizerKind::sgd:
+        w[k] -= o.learning_rate * g;
+        break;
+      case OptimizerKind::momentum:
+        state[k] = o.momentum * state[k] + g;
+        w[k] -= o.learning_rate * state[k];
+        break;
+      case OptimizerKind::adagrad:
+        state[k] += g * g;
+        w[k] -= o.learning_rate * g / (std::sqrt(state[k]) + o.epsilon);
+        break;
+      case OptimizerKind::rmsprop:
+        state[k] = o.decay * state[k] + (1 - o.decay) * g * g;
+        w[k] -= o.learning_rate * g / (std::sqrt(state[k]) + o.epsilon);
+        break;
+      case OptimizerKind::adam: {
+        float& m = state[k];
+        float& v = state[n + k];
+        m = o.beta1 * m + (1 - o.beta1) * g;
+        v = o.beta2 * v + (1 - o.beta2) * g * g;
+        w[k] -= o.learning_rate * (m * correct1) / (std::sqrt(v * correct2) + o.epsilon);
+        break;
+      }
+      case OptimizerKind::ftrl: {
+        float& root = state[k];
+        float& z = state[n + k];
+        const float next = std::sqrt(root * root + g * g);
+        z -= g - (next - root) / o.learning_rate * w[k];
+        root = next;
+        const float excess = std::fabs(z) - o.l1;
+        w[k] = excess <= 0 ? 0.0F : std::copysign(excess, z) / ((o.beta + next) / o.learning_rate);
+        break;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE(
+    "every optimiser gives the bits of a loop over single elements, at any width and place of the rows") {
+  Random random(11);
+  const auto draw = [&] { return static_cast<float>(random.normal()); };
+  for (const char* name : {"sgd", "momentum", "adagrad", "rmsprop", "adam", "ftrl"}) {
+    for (const std::size_t width : {1U, 2U, 3U, 7U, 8U, 9U, 15U, 16U, 17U, 31U, 33U, 100U, 1023U}) {
+      for (const bool beside : {false, true}) {  // state beside its row, as in sparse tables
+        CAPTURE(std::string(name));
+        CAPTURE(width);
+        CAPTURE(beside);
+        const OptimizerSpec spec = OptimizerSpec::parse(
+            parse_json(std::string(R"({"name": ")") + name + R"(", "l2": 0.125})"), "optimizer");
+        const std::size_t rows = 9;
+        const std::size_t state_width = spec.state_width(width);
+        std::vector<float> slab(rows * (width + state_width));
+        for (float& value : slab) value = draw();
+        float* state = slab.data() + (beside ? width : rows * width);
+        const RowArena arena{slab.data(), beside ? width + state_width : width, state,
+                             beside ? width + state_width : state_width, width};
+        for (std::uint32_t slot = 0; slot < rows; ++slot) reset_state(spec, arena, slot);
+        std::vector<float> expected = slab;
+        float* const expected_state = expected.data() + (state - slab.data());
+        // Runs of neighbours, gaps, one twice, and one backwards.
+        const std::vector<std::uint32_t> slots{0, 1, 2, 5, 6, 6, 8, 4, 3, 4};
+        std::vector<float> gradients(slots.size() * width);
+
+        for (int step = 0; step < 3; ++step) {
+          for (float& gradient : gradients) gradient = draw();
+          gradients.back() = -0.0F;
+          apply_gradients(spec, arena, slots, gradients.data(), 0.25F);
+          for (std::size_t i = 0; i < slots.size(); ++i) {
+            update_row(spec, expected.data() + slots[i] * arena.weight_stride,
+                       expected_state + slots[i] * arena.state_stride, gradients.data() + i * width, width,
+                       0.25F);
+          }
+        }
+
+        CHECK(std::memcmp(slab.data(), expected.data(), slab.size() * sizeof(float)) == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("one number that is not finite is found wherever it is") {
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const std::size_t size : {1U, 7U, 8U, 9U, 33U, 100U}) {
+    std::vector<float> values(size, std::numeric_limits<float>::max());
+    CHECK(all_finite(values));
+    for (std::size_t i = 0; i < size; ++i) {
+      for (const float bad : {inf, -inf, std::numeric_limits<float>::quiet_NaN()}) {
+        values[i] = bad;
+        CHECK_FALSE(all_finite(values));
+      }
+      values[i] = -0.0F;
+    }
+    CHECK(all_finite(values));
+  }
+  CHECK(all_finite({}));
 }

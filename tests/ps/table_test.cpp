@@ -9,6 +9,8 @@
 #include <weft/core/json.hpp>
 #include <weft/ps/table.hpp>
 
+#include "ps/random.hpp"
+
 using namespace weft;
 using namespace weft::ps;
 
@@ -163,4 +165,31 @@ TEST_CASE("the row index finds what was added, among a hundred thousand keys") {
 
   CHECK(index.find(key(0)) == RowIndex::kNone);
   CHECK(index.size() == 0);
+}
+
+TEST_CASE("the row index finds and adds many keys at once as it does one by one") {
+  RowIndex index;
+  RowIndex one_by_one;
+  const std::uint64_t taken = mix64(1);
+  for (const std::size_t count : {0U, 1U, 127U, 128U, 129U, 1000U}) {
+    CAPTURE(count);
+    std::vector<std::uint64_t> keys(count);
+    // Half of them are known by the next round, and some come twice.
+    for (std::size_t i = 0; i < count; ++i) keys[i] = (i % 7 == 0 ? taken : mix64(i * 2 / 3)) + count % 2;
+    std::vector<std::uint32_t> before(count, 9);
+    std::vector<std::uint32_t> rows(count, 9);
+    std::vector<std::uint32_t> expected(count);
+    std::vector<std::uint32_t> missing(count);
+    for (std::size_t i = 0; i < count; ++i) missing[i] = one_by_one.find(keys[i]);
+    for (std::size_t i = 0; i < count; ++i) expected[i] = one_by_one.find_or_add(keys[i]);
+
+    index.find(keys, before.data());
+    index.find_or_add(keys, rows.data());
+
+    CHECK(before == missing);
+    CHECK(rows == expected);
+    index.find(keys, rows.data());
+    CHECK(rows == expected);
+  }
+  CHECK(index.keys() == one_by_one.keys());
 }

@@ -100,7 +100,7 @@ def publishing_is_measured_without_a_loss():
 
 
 def a_parameter_server_is_measured_sparse_and_dense():
-    cases = ["ps-sparse", "ps-sparse"] + ["ps-dense-push", "ps-dense-pull"] * 2
+    cases = ["ps-sparse", "ps-sparse"] + ["ps-dense-push", "ps-dense-pull", "ps-dense-view"] * 2
     for transport in ("tcp", "ipc"):
         reports = _bench("ps", "--transport", transport, "--count", "40", "--keys", "1,100", "--dense", "64KiB,1MiB")
         equal([report["case"] for report in reports], cases, "cases")
@@ -149,7 +149,8 @@ def all_writes_a_table_results_and_a_plot():
     for report in reports:
         _sound(report, report["case"], "ipc")
     equal({report["case"] for report in results["cases"]},
-          {"throughput", "latency", "requests", "pubsub", "ps-sparse", "ps-dense-push", "ps-dense-pull", "journal"},
+          {"throughput", "latency", "requests", "pubsub", "ps-sparse", "ps-dense-push", "ps-dense-pull",
+           "ps-dense-view", "journal"},
           "cases")
     equal((results["sizes"][0]["size"], results["sizes"][-1]["size"]), (16, 16 << 20), "sizes")
     with open(os.path.join(folder, "table.md")) as opened:

@@ -6,11 +6,14 @@
     python_peer.py sub   ENDPOINT PREFIX    takes kept values and live records from a Pub until its BYE
     python_peer.py ask   ENDPOINT TEXT...   asks a bound Router all at once
     python_peer.py serve ENDPOINT COUNT     answers COUNT requests of a bound Dealer
+    python_peer.py train ENDPOINT ROWS      pushes to the first table of a parameter server and pulls it: ROWS rows
+                                            of one number, the numbers inside of the record and then beside it
 
 It prints one JSON value a line for everything that it got, and exits with 0 when all went well.
 """
 
 import json
+import struct
 import sys
 import time
 
@@ -180,6 +183,74 @@ def ask(endpoint, *texts):
     session.bye()
 
 
+class Worker:
+    """Worker 0 of a parameter server (docs/reference/parameter-server.md): one request at a time."""
+
+    JOIN, PULL, PUSH, FINISH = 1, 2, 3, 9
+
+    def __init__(self, endpoint):
+        self.session = Session(endpoint, "dealer", sends=True, receives=True)
+        self.pushes = 0
+        self.ask(self.JOIN)
+
+    @staticmethod
+    def inside(kind, numbers):
+        return struct.pack("<%d%s" % (len(numbers), kind), *numbers), None
+
+    @staticmethod
+    def beside(kind, numbers):
+        frame = struct.pack("<%d%s" % (len(numbers), kind), *numbers)
+        return {"Q": "U64", "f": "F32"}[kind], frame
+
+    def ask(self, op, *arrays):
+        """Of each array the way that it travels, the kind of its numbers, and the numbers; the values of the reply."""
+        session = self.session
+        session.sent += 1
+        self.pushes += op == self.PUSH
+        record = [op, 0, 0, session.epoch, self.pushes, 0, 0]
+        frames = []
+        for way, kind, numbers in arrays:
+            packed, frame = way(kind, numbers)
+            if frame is not None:
+                reference = msgpack.packb([len(frames), packed, [len(numbers)]])
+                packed = msgpack.ExtType(1, reference)
+                frames.append(frame)
+            record.append(packed)
+        session.send(REQUEST, session.sent, {COUNT: 1}, msgpack.packb(record), *frames, lane=">peer")
+        while True:
+            kind, _, _, seq, options, answer = session.receive()
+            if kind == REPLY:
+                break
+        if seq != session.sent or options.get(CODE):
+            raise SystemExit("an error instead of a reply: %s" % options)
+        session.got += 1
+        session.acknowledge()
+        status, sentence, _, _, _, *values = unpack_body(answer[0])[0]
+        if status != 0:
+            raise SystemExit(sentence)
+        if not values:
+            return None, []
+        if isinstance(values[0], bytes):
+            way, numbers = "inside", values[0]
+        else:
+            frame, dtype, shape = msgpack.unpackb(values[0].data)
+            way, numbers = "beside", answer[1 + frame]
+            if values[0].code != 1 or dtype != "F32" or 4 * shape[0] != len(numbers):
+                raise SystemExit("values of %s %s in %d bytes" % (dtype, shape, len(numbers)))
+        return way, struct.unpack("<%df" % (len(numbers) // 4), numbers)
+
+
+def train(endpoint, rows):
+    worker = Worker(endpoint)
+    keys = list(range(rows))
+    for way in (Worker.inside, Worker.beside):
+        worker.ask(Worker.PUSH, (way, "Q", keys), (way, "f", [float(key) for key in keys]))
+        where, values = worker.ask(Worker.PULL, (way, "Q", keys))
+        show({"pulled": where, "sum": round(sum(values), 6)})
+    worker.ask(Worker.FINISH)
+    worker.session.bye()
+
+
 def serve(endpoint, count):
     session = Session(endpoint, "router", sends=True, receives=True)
     served = 0
@@ -251,11 +322,11 @@ def sub(endpoint, prefix):
 
 
 def main():
-    roles = {"push": push, "pull": pull, "sub": sub, "ask": ask, "serve": serve}
+    roles = {"push": push, "pull": pull, "sub": sub, "ask": ask, "serve": serve, "train": train}
     if len(sys.argv) < 3 or sys.argv[1] not in roles:
         raise SystemExit(__doc__)
     arguments = sys.argv[3:]
-    if sys.argv[1] in ("push", "serve"):
+    if sys.argv[1] in ("push", "serve", "train"):
         arguments = [int(arguments[0])]
     roles[sys.argv[1]](sys.argv[2], *arguments)
     context.term()

@@ -10,8 +10,8 @@
 namespace weft::cli::bench {
 namespace {
 
-constexpr std::uint64_t kSparseBytes = 12;          // a key and its value
-constexpr std::uint64_t kDenseAhead = 64ULL << 20;  // bytes of dense operations outstanding, at most
+constexpr std::uint64_t kSparseBytes = 12;         // a key and its value
+constexpr std::uint64_t kDenseAhead = 8ULL << 20;  // bytes of dense operations outstanding, at most
 
 Value sparse(Stage& stage, std::uint64_t keys) {
   const Bench& options = stage.options();
@@ -77,6 +77,7 @@ Reports parameters(Stage& stage) {
   for (const std::uint64_t size : sizes) {
     reports.push_back(dense(stage, size, "ps-dense-push", "push-worker"));
     reports.push_back(dense(stage, size, "ps-dense-pull", "pull-worker"));
+    reports.push_back(dense(stage, size, "ps-dense-view", "view-worker"));
   }
   return reports;
 }

@@ -82,6 +82,8 @@ class DealerBase : public Block {
   /// Requests that have not ended yet.
   [[nodiscard]] std::size_t open_requests() const;
   [[nodiscard]] bool wait_for_peers(std::size_t count, Deadline deadline);
+  /// Memory for a tensor that will be sent here; see PushBase::allocate().
+  [[nodiscard]] TensorRoom allocate(std::size_t bytes);
   /// Names of the routers that are up: "server/0", ...
   [[nodiscard]] std::vector<std::string> peer_names() const;
 

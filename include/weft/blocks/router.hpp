@@ -42,6 +42,8 @@ class RouterBase : public Block {
   /// Requests that were handed out and have no answer yet.
   [[nodiscard]] std::size_t open_requests() const;
   [[nodiscard]] bool wait_for_peers(std::size_t count, Deadline deadline);
+  /// Memory for a tensor that will be sent here; see PushBase::allocate().
+  [[nodiscard]] TensorRoom allocate(std::size_t bytes);
 
   struct Impl;
   /// The right to answer one request; move-only. Destroyed unused, it answers "failed". Of the loop's thread.

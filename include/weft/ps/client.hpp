@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <span>
@@ -59,9 +60,17 @@ struct [[nodiscard]] Result {
 /// pull sees every push that was called before it, answered or not: pushes need not be waited for. An empty
 /// Done keeps the first failure for flush().
 ///
-/// Keys, and values that are pushed, are read before the call returns; `out` is written until the operation
-/// has ended. values[i * width + k] belongs to keys[i]. What cannot be asked (an unknown table, lengths that
-/// do not match, a key outside of a dense table) throws Error{invalid_argument}; everything else is a Result.
+/// Keys, and values that are pushed, are read before the call returns, and are the caller's again; but a
+/// tensor with an owner is sent without a copy where it can be, and must not be written any more until its
+/// owner is released. `out` is written until the operation has ended. values[i * width + k] belongs to
+/// keys[i].
+///
+/// An operation of more than a MiB for one server is sent in pieces, each a request that is handled by
+/// itself: one that fails ends the operation, and those before it have been done. At most 4 MiB of each
+/// server's requests and replies are on their way; what is called beyond that waits here, in its order.
+///
+/// What cannot be asked (an unknown table, lengths that do not match, a key outside of a dense table) throws
+/// Error{invalid_argument}; everything else is a Result.
 ///
 /// Owned and used by the loop's thread. After the Client is gone no Done is called any more.
 class Client {
@@ -93,20 +102,26 @@ class Client {
   void pull(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<float> out, Done done);
   Result pull(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<float> out,
               Deadline deadline);
+  /// Without a copy: `on_rows` is shown the rows where they arrived, in pieces of any size and order, each
+  /// key once, and may read them until it returns. Rows may have been shown when the operation fails. It must
+  /// not destroy the client.
+  void pull(std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows, Done done);
+  Result pull(std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows, Deadline deadline);
   /// Gradients, through the optimiser of the table.
-  void push(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<const float> values,
-            Done done);
-  Result push(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<const float> values,
+  void push(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values, Done done);
+  Result push(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values,
               Deadline deadline);
-  void push_pull(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<const float> values,
+  void push_pull(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values,
                  std::span<float> out, Done done);
-  Result push_pull(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<const float> values,
+  Result push_pull(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values,
                    std::span<float> out, Deadline deadline);
   /// Sets rows, in every consistency at once.
-  void assign(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<const float> values,
-              Done done);
-  Result assign(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<const float> values,
+  void assign(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values, Done done);
+  Result assign(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values,
                 Deadline deadline);
+  /// Memory for so many values, to be written and then given to push, push_pull or assign as a tensor, which
+  /// are not copied then; servers on this host that share memory read them where they are.
+  [[nodiscard]] TensorRoom allocate(std::size_t values) { return dealer_->allocate(values * sizeof(float)); }
   /// Ends this worker's present clock.
   void clock(Done done);
   Result clock(Deadline deadline);
@@ -140,14 +155,37 @@ class Client {
 
  private:
   struct Slot;
-  using Prepare = std::function<void(Call&)>;
   enum class Kind { plain, join, stats };
+  /// The part of an operation that waits for its turn at its server. Stale when the slot has gone on.
+  struct Waiting {
+    std::shared_ptr<Slot> slot;
+    std::uint64_t generation = 0;
+    std::size_t part = 0;
+    Deadline deadline;
+  };
+  /// What is on its way to and from one server, and what waits behind it.
+  struct Lane {
+    std::size_t bytes = 0;
+    std::deque<Waiting> waiting;
+  };
+  /// Whose memory keys and values are while their operation is under way.
+  enum class Borrow { until_return, until_end };
 
-  void start(Kind kind, const Prepare& prepare, Deadline deadline, Done done);
+  // `prepare` makes a call ready; it may throw.
+  template <class Prepare>
+  std::shared_ptr<Slot> take(Kind kind, const Prepare& prepare, Done done);
+  void start(const std::shared_ptr<Slot>& slot, Deadline deadline, Borrow borrow);
+  [[nodiscard]] bool admits(const Lane& lane, std::size_t bytes) const;
+  void send(const std::shared_ptr<Slot>& slot, std::size_t part, Deadline deadline);
+  void pump();
+  template <class Prepare>
   void begin(Kind kind, const Prepare& prepare, Done done);
+  template <class Prepare>
   Result run(Kind kind, const Prepare& prepare, Deadline deadline);
-  void on_end(const std::shared_ptr<Slot>& slot, std::uint64_t generation, std::uint32_t shard,
+  void refuse(const Done& done);
+  void on_end(const std::shared_ptr<Slot>& slot, std::uint64_t generation, std::size_t part,
               const ParamsDealer::End& end);
+  bool drop_waiting(const std::shared_ptr<Slot>& slot);
   void conclude(const std::shared_ptr<Slot>& slot);
   void abandon(const std::shared_ptr<Slot>& slot, const std::string& sentence);
 
@@ -156,10 +194,13 @@ class Client {
   ClientSettings settings_;
   ClientCore core_;
   std::vector<std::string> servers_;  ///< node names, by shard
+  std::vector<Lane> lanes_;           ///< by shard
+  std::size_t waiting_ = 0;           ///< in all lanes
+  std::size_t bytes_ = 0;             ///< in all lanes
+  bool pumping_ = false;
   std::vector<std::shared_ptr<Slot>> free_;
   std::size_t outstanding_ = 0;
   Result first_failure_;
-  std::shared_ptr<Slot> last_started_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

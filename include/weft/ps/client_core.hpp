@@ -45,17 +45,17 @@ class ClientCore {
 
   /// out[i * width + k] becomes the value of keys[i]; out.size() == keys.size() * width.
   void pull(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys, std::span<float> out);
+  /// The rows are shown as they come, in any order; each key once.
+  void pull(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows);
   /// values[i * width + k] is the gradient of keys[i]. In a bsp table a key may repeat; its gradients are
   /// summed.
-  void push(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys,
-            std::span<const float> values);
+  void push(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values);
   /// push, then pull of the same keys, in one round trip. (In a bsp table the pull does not see this push,
   /// which counts when the clock is over.)
-  void push_pull(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys,
-                 std::span<const float> values, std::span<float> out);
+  void push_pull(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values,
+                 std::span<float> out);
   /// Sets rows. In every consistency it holds at once.
-  void assign(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys,
-              std::span<const float> values);
+  void assign(Call& call, std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values);
   /// Ends the present clock: clock() is one more when this returns.
   void clock(Call& call);
   void barrier(Call& call);
@@ -73,7 +73,7 @@ class ClientCore {
   [[nodiscard]] Request request(Op op) const;
   void to_all(Call& call, const Request& request);
   void keyed(Call& call, Op op, std::uint32_t table, std::span<const std::uint64_t> keys,
-             std::span<const float> values, std::span<float> out);
+             const Values& values, std::span<float> out, OnRows on_rows = nullptr);
   const TableSpec& checked(std::uint32_t table, std::span<const std::uint64_t> keys) const;
 
   ClientOptions options_;

@@ -1,19 +1,24 @@
 // Request and Reply: what clients and shards say to each other.
 //
-// On the wire (protocol kinds REQUEST and REPLY of docs/reference/wire.md) a message is one record: an array
-// whose last items are tensors, which travel as raw frames. Request: `[op, table, worker, epoch, seq, clock,
-// number, keys, values]`, seven unsigned integers, a tensor of U64 and one of F32; an absent one is an empty
-// span, trailing ones are left out. Reply: `[status, text, clock, min_clock, info, values]` with info null or
-// a map and values F32, when there are any. Frames are borrowed while a request is handled.
+// On the wire (protocol kinds REQUEST and REPLY of docs/reference/wire.md) each is one record. Request: `[op,
+// table, worker, epoch, seq, clock, number, keys, values]`, seven unsigned integers, then keys (U64) and
+// values (F32), each a bin of little-endian numbers or a tensor, which is a raw frame; an absent one is an
+// empty span, trailing ones are left out. Reply: `[status, text, clock, min_clock, info, values]` with info
+// null or a map and values F32, when there are any. Frames are borrowed while a request is handled.
 #pragma once
 
+#include <concepts>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <weft/core/bytes.hpp>
 #include <weft/core/value.hpp>
+#include <weft/wire/tensor.hpp>
 
 namespace weft::ps {
 
@@ -51,6 +56,19 @@ std::string_view to_string(Status status);
 /// Asks without being a worker (an inference node, a tool): may pull and ask for stats, never waits.
 inline constexpr std::uint32_t kObserver = UINT32_MAX;
 
+/// Values that a client is given to send: borrowed numbers, or those of a tensor, whose owner it shares until
+/// they are out. A tensor of another type than F32 has none.
+struct Values {
+  std::span<const float> numbers = {};
+  std::shared_ptr<const void> owner = {};
+
+  Values() = default;
+  template <class Range>
+  requires std::convertible_to<const Range&, std::span<const float>> Values(const Range& range)
+      : numbers(range) {}
+  Values(const Tensor& tensor) : numbers(tensor.as<float>()), owner(tensor.owner) {}
+};
+
 /// Borrows keys and values. values[i * width + k] belongs to keys[i].
 struct Request {
   Op op = Op::pull;
@@ -64,7 +82,11 @@ struct Request {
   std::span<const float> values = {};
 };
 
-/// The answer to one request. Owns its values.
+/// Keys or values of fewer bytes travel inside the record, as a bin, so that many requests share one message;
+/// others are frames of their own. Both ends take either at any size.
+inline constexpr std::size_t kFrameFrom = 16 * 1024;
+
+/// The answer to one request. Owns its values, which are in `values`, or in `frame` where they are many.
 struct Reply {
   std::uint64_t ticket = 0;  ///< what on_request() was given; not on the wire
   Status status = Status::ok;
@@ -72,7 +94,12 @@ struct Reply {
   std::uint64_t clock = 0;      ///< the worker's clock as the shard knows it
   std::uint64_t min_clock = 0;  ///< the lowest clock of the workers that have not stopped
   std::vector<float> values = {};
+  Tensor frame = {};  ///< F32; without an owner: none
   Value info = {};
+
+  [[nodiscard]] Bytes numbers() const {
+    return frame.owner ? frame.data : bytes_of(std::span<const float>(values));
+  }
 };
 
 }  // namespace weft::ps

@@ -69,6 +69,9 @@ struct RowArena {
 void apply_gradients(const OptimizerSpec& spec, const RowArena& arena, std::span<const std::uint32_t> slots,
                      const float* gradients, float scale);
 
+/// False: a NaN or an infinity is among them.
+[[nodiscard]] bool all_finite(std::span<const float> values);
+
 /// Sets the state of a row whose weights were just given (by an initialiser or by assign): zeros, except that
 /// ftrl chooses z so that the rule holds for these weights.
 void reset_state(const OptimizerSpec& spec, const RowArena& arena, std::uint32_t slot);

@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <weft/ps/clock_buffer.hpp>
@@ -49,6 +51,11 @@ class Shard {
   /// Throws Error{invalid_argument} for options out of range.
   Shard(const ShardOptions& options, std::vector<TableSpec> tables);
 
+  /// Where the values of large replies are written, as the frames that they travel in: `rooms` makes room for
+  /// so many bytes. Without it they are in Reply::values as small ones are.
+  using Rooms = std::function<TensorRoom(std::size_t bytes)>;
+  void write_into(Rooms rooms) { rooms_ = std::move(rooms); }
+
   /// Appends to `out` the replies that this request answers: its own, unless it is parked, and those that it
   /// releases.
   void on_request(std::uint64_t ticket, const Request& request, std::vector<Reply>& out);
@@ -80,11 +87,13 @@ class Shard {
     std::vector<std::uint64_t> keys;
   };
   using Replies = std::vector<Reply>;
+  /// Where the rows of a request lie, when that is known already; else empty.
+  using Slots = std::span<const std::uint32_t>;
 
   void join(std::uint64_t ticket, const Request& request, Replies& out);
   void stop(std::uint64_t ticket, const Request& request, Replies& out);
   void write(std::uint64_t ticket, const Request& request, Replies& out);
-  void pull(std::uint64_t ticket, const Request& request, Replies& out);
+  void pull(std::uint64_t ticket, const Request& request, Replies& out, Slots slots = {});
   void barrier(std::uint64_t ticket, const Request& request, Replies& out);
 
   bool refuse_asker(std::uint64_t ticket, const Request& request, Replies& out);
@@ -95,11 +104,11 @@ class Shard {
   [[nodiscard]] Reply reply_to(std::uint64_t ticket, std::uint32_t worker) const;
   [[nodiscard]] Value join_info() const;
 
-  void apply_push(const Request& request);
+  Slots apply_push(const Request& request);
   [[nodiscard]] float push_scale(const TableSpec& spec) const;
   void park(std::uint64_t ticket, const Request& request, Replies& out);
   void answer_pull(std::uint64_t ticket, std::uint32_t table, std::uint32_t worker, std::uint64_t clock,
-                   std::span<const std::uint64_t> keys, Replies& out);
+                   std::span<const std::uint64_t> keys, Replies& out, Slots slots = {});
   [[nodiscard]] bool barrier_open(std::uint64_t number) const;
   void forget_parked(std::uint32_t worker, Replies* out);
   void drop_unfinished(std::uint32_t worker);
@@ -119,6 +128,7 @@ class Shard {
   std::size_t parked_bytes_ = 0;
   std::size_t buffered_bytes_ = 0;
   bool joined_ = false;
+  Rooms rooms_;
   ShardStats stats_;
 };
 

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include <weft/core/bytes.hpp>
 #include <weft/ps/table_spec.hpp>
 
 namespace weft::ps {
@@ -47,8 +48,9 @@ class KeySplit {
   /// Rows in the order of the input, `width` floats each, to the order of the shards: out[offset(s) * width
   /// ...] is what belongs to shard s. out.size() == rows.size() == size() * width.
   void group_rows(std::span<const float> rows, std::size_t width, std::span<float> out) const;
-  /// The other way, for the rows of one shard: rows[j * width + k] goes to out[positions(s)[j] * width + k].
-  void place_rows(std::uint32_t shard, std::span<const float> rows, std::size_t width,
+  /// The other way, for rows of one shard from its key `first` on: number j * width + k of `rows`, which may
+  /// lie unaligned, goes to out[positions(s)[first + j] * width + k].
+  void place_rows(std::uint32_t shard, std::size_t first, Bytes rows, std::size_t width,
                   std::span<float> out) const;
 
  private:

@@ -40,8 +40,12 @@ class Table {
 
   /// out[i * width + k], out.size() == keys.size() * width.
   void read(std::span<const std::uint64_t> keys, std::span<float> out) const;
-  /// Runs the optimiser once for each key with `scale * gradients[i * width + k]`.
-  void update(std::span<const std::uint64_t> keys, std::span<const float> gradients, float scale);
+  /// Runs the optimiser once for each key with `scale * gradients[i * width + k]`. Returns where the rows
+  /// lie, for a read of the same keys; valid until the next call that writes.
+  std::span<const std::uint32_t> update(std::span<const std::uint64_t> keys, std::span<const float> gradients,
+                                        float scale);
+  /// As read(), of rows that an update has found.
+  void read_at(std::span<const std::uint32_t> slots, std::span<float> out) const;
   /// Makes the missing rows with their initial values.
   void make_rows(std::span<const std::uint64_t> keys);
   /// Sets rows and resets their state, as if they had just been made with these values.
@@ -49,7 +53,8 @@ class Table {
 
  private:
   [[nodiscard]] RowArena arena();
-  std::uint32_t slot_for(std::uint64_t key);
+  /// Where the rows of `keys` lie; makes the missing ones. Valid until the next call.
+  std::span<const std::uint32_t> slots_of(std::span<const std::uint64_t> keys);
   void make_row(std::uint32_t slot, std::uint64_t key);
 
   TableSpec spec_;
