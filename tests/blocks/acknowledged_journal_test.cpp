@@ -406,3 +406,28 @@ WEFT_CONFORMS("acknowledged: a journaled sender is drained, and told of fates, o
   CHECK(got.texts.size() == 100);
   CHECK(fates.told == 100);
 }
+
+WEFT_CONFORMS(
+    "exactly-once: a receiver whose disk is slow is sent more than its window, and tells nothing early") {
+  Loop loop;
+  PortOptions out = sender(at(place), Delivery::exactly_once);
+  Push<> push(loop, out);
+  Life<Pull<>> pull;
+  PortOptions in = receiver(push.endpoints(), Delivery::exactly_once);
+  in.window_bytes = 4096;
+  pull.begin(loop, in);
+  std::size_t handled = 0;
+  pull.block->on_record([&](const RawRecord&, const Meta&) { ++handled; });
+  REQUIRE(push.wait_for_peers(1, soon()));
+  const std::string record(200, 'r');
+
+  pull.disk->stall(true);
+  for (int i = 0; i < 200; ++i) REQUIRE(push.send(as_bytes(record), soon()) == SendStatus::ok);
+  CHECK(eventually(loop, [&] { return handled == 200; }));
+  CHECK(push.stats().processed_records == 0);
+  pull.disk->stall(false);
+
+  REQUIRE(push.settle(soon()));
+  CHECK(push.stats().processed_records == 200);
+  CHECK(pull.block->stats().rejected_messages == 0);
+}
