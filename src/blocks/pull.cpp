@@ -115,7 +115,7 @@ struct PullBase::Impl final : blocks::HubClient {
 
   /// The most that the peer may have on its way.
   [[nodiscard]] std::uint64_t granted(const Peer& peer) const {
-    if (reliable) return reliable->window(peer);
+    if (reliable) return reliable->most_held(peer);
     const auto found = wide.find(peer.id);
     return found == wide.end() ? options.window_bytes : found->second;
   }

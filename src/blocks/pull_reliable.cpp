@@ -12,8 +12,8 @@ namespace weft::blocks {
 namespace {
 
 constexpr Duration kAckDelay = std::chrono::milliseconds(50);
-// The most that is given on top of a window: a crash makes all of it come again.
-constexpr std::uint64_t kMostUndurable = 64ULL << 20;
+// The most that is given on top of a window: a crash makes all of it come again, and at once.
+constexpr std::uint64_t kMostUndurable = 16ULL << 20;
 
 void pack_refusal(const std::vector<std::pair<std::uint32_t, bool>>& records, wire::Buffer& out) {
   wire::Pack pack(out);
@@ -103,9 +103,10 @@ void ReliablePull::describe(Peer& peer, wire::Header& header) {
   if (stream.in.started()) name_epoch(stream.in.epoch(), header);
 }
 
-std::uint64_t ReliablePull::window(const Peer& peer) const {
+std::uint64_t ReliablePull::most_held(const Peer& peer) const {
   const auto found = streams_.find(stream_name(peer));
-  return std::max(options_.window_bytes, found == streams_.end() ? 0 : found->second.window);
+  const std::uint64_t window = found == streams_.end() ? 0 : found->second.window;
+  return std::max(options_.window_bytes, window) + (journal_.on() ? kMostUndurable : 0);
 }
 
 // False: the stream belongs to a later life of its sender.
@@ -357,7 +358,7 @@ void ReliablePull::acknowledge(Stream& stream, Peer& peer) {
   wire::Header ack = hub_.header(wire::Kind::ack, 0);
   describe(peer, ack);
   stream.granted = std::min(stream.undurable, kMostUndurable);
-  ack.options.credit_bytes = window(peer) + stream.granted;
+  ack.options.credit_bytes = std::max(options_.window_bytes, stream.window) + stream.granted;
   ack.options.credit_batches = options_.window_batches;
   ack.options.mark(wire::Options::credit);
   head_.clear();

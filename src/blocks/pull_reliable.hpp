@@ -31,8 +31,8 @@ class ReliablePull {
   // ---- what the hub tells ----
 
   void describe(Peer& peer, wire::Header& header);
-  /// Bytes that the peer may have on its way and unhandled here.
-  [[nodiscard]] std::uint64_t window(const Peer& peer) const;
+  /// Bytes that an honest peer may have on its way and unhandled here.
+  [[nodiscard]] std::uint64_t most_held(const Peer& peer) const;
   void on_met(Peer& peer, const wire::Header& header);
   /// `item` has the checked frames of the message; empty for a place in which nothing comes.
   void on_batch(Peer& peer, const wire::Header& header, InboxItem item);
