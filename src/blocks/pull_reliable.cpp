@@ -401,10 +401,19 @@ void ReliablePull::send_refusal(Peer& peer, std::uint64_t seq, const Refusal& re
 void ReliablePull::on_news() {
   if (refused_ && !journal_->held()) refused_ = journal_->submit() != CommitStatus::ok;
   const std::uint64_t durable = journal_->durable();
+  std::vector<std::string> published;
   while (!pending_.empty() && pending_.front().commit <= durable) {
     const Pending news = std::move(pending_.front());
     pending_.pop_front();
     publish(news);
+    if (published.empty() || published.back() != news.stream) published.push_back(news.stream);
+  }
+  if (!pending_.empty()) return;
+  // No further sync follows that would bring more to tell: whoever waits for the end hears it now.
+  for (const std::string& name : published) {
+    const auto at = streams_.find(name);
+    Peer* peer = at == streams_.end() ? nullptr : hub_.find(at->second.peer);
+    if (peer && peer->met && peer->up() && peer->ack.pending()) acknowledge(at->second, *peer);
   }
 }
 
