@@ -9,10 +9,7 @@ PortOptions port(const Work& work, const char* name) {
   PortOptions options{.name = name};
   if (work.delivery == "at-least-once") options.delivery = Delivery::at_least_once;
   if (work.delivery == "exactly-once") options.delivery = Delivery::exactly_once;
-  if (work.transport == "shm") {
-    options.shared_memory = SharedMemory::on;
-    options.batch_bytes = 256 * 1024;  // what a batch costs beside its bytes is more than over a socket
-  }
+  if (work.transport == "shm") options.shared_memory = SharedMemory::on;
   return options;
 }
 

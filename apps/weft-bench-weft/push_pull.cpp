@@ -26,7 +26,11 @@ struct Order {
 };
 
 void set_commit(PortOptions& options, const Work& work, const std::string& journal) {
-  if (!journal.empty()) options.journal = Journal::open({.path = journal});
+  if (!journal.empty()) {
+    options.journal = Journal::open({.path = journal});
+    options.capacity_bytes = 16ULL << 20;
+    options.window_bytes = 8ULL << 20;  // what comes while two disks sync
+  }
   if (work.commit == 0) return;
   options.batch_records = static_cast<std::uint32_t>(work.commit);
   options.batch_bytes = std::max(options.batch_bytes, work.commit * (work.size + 16));
@@ -74,41 +78,42 @@ class Sender {
   Sender(Push<T>& push, const Work& work) : push_(push), work_(work), record_(work.size) {}
 
   std::uint64_t send(std::uint64_t number, SendStatus& status) {
-    const Deadline deadline = long_patience();
     if constexpr (std::is_same_v<T, Order>) {
       const std::uint64_t written = ::bench::fill_order(order_, number);
-      status = push_.send(order_, deadline);
+      status = push_.send(order_, deadline_);
       return written;
     } else if (work_.size < ::bench::kLarge) {
       const std::uint64_t written = ::bench::fill(record_.data(), work_.size, number);
-      status = push_.send(record_, deadline);
+      status = push_.send(record_, deadline_);
       return written;
     } else {
-      return send_large(number, deadline, status);
+      return send_large(number, status);
     }
   }
 
  private:
-  std::uint64_t send_large(std::uint64_t number, Deadline deadline, SendStatus& status) {
-    if (work_.transport == "shm") return send_shared(number, deadline, status);
+  std::uint64_t send_large(std::uint64_t number, SendStatus& status) {
+    if (work_.transport == "shm") return send_shared(number, status);
     unsigned char* bytes = pool_->take();
     const std::uint64_t written = ::bench::fill(bytes, work_.size, number);
     Tensor tensor = Tensor::view(std::span<const std::uint8_t>(bytes, work_.size));
     tensor.owner =
         std::shared_ptr<const void>(bytes, [pool = pool_](unsigned char* back) { pool->give(back); });
-    if constexpr (!std::is_same_v<T, Order>) status = push_.send(Bytes{}, {&tensor, 1}, deadline);
+    if constexpr (!std::is_same_v<T, Order>) status = push_.send(Bytes{}, {&tensor, 1}, deadline_);
     return written;
   }
 
-  std::uint64_t send_shared(std::uint64_t number, Deadline deadline, SendStatus& status) {
+  std::uint64_t send_shared(std::uint64_t number, SendStatus& status) {
     const TensorRoom room = push_.allocate(work_.size);
     const std::uint64_t written = ::bench::fill(room.as<unsigned char>().data(), work_.size, number);
     const Tensor tensor = room.tensor<std::uint8_t>({static_cast<std::int64_t>(work_.size)});
-    if constexpr (!std::is_same_v<T, Order>) status = push_.send(Bytes{}, {&tensor, 1}, deadline);
+    if constexpr (!std::is_same_v<T, Order>) status = push_.send(Bytes{}, {&tensor, 1}, deadline_);
     return written;
   }
 
   Push<T>& push_;
+  // Of the whole run: to read the clock for each record would cost a third of a small one's time.
+  const Deadline deadline_ = long_patience();
   const Work& work_;
   // Shared with what is on its way: a thread of the context lets go of it last.
   std::shared_ptr<::bench::BufferPool> pool_ = std::make_shared<::bench::BufferPool>(work_.size);

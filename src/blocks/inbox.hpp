@@ -27,6 +27,7 @@ struct InboxItem {
   std::uint32_t count = 0;  // records
   bool snapshot = false;
   bool reset = false;  // Sub: does not continue what came before
+  bool lent = false;   // lies in its sender's memory
   // Acknowledged deliveries.
   std::string stream;
   std::uint32_t attempt = 1;

@@ -37,6 +37,9 @@ struct PullBase::Impl final : blocks::HubClient {
   std::function<void()> batch_end;
   Tap tap;
   bool draining = false;
+  std::unordered_map<std::uint64_t, std::uint64_t>
+      wide;  // by peer: credit beyond the window, for large batches
+  wire::Buffer head;
   std::unique_ptr<blocks::ReliablePull> reliable;  // acknowledged deliveries
 
   Impl(Loop& loop, PortOptions given, RecordType record)
@@ -71,6 +74,8 @@ struct PullBase::Impl final : blocks::HubClient {
     if (draining) hub.bye(peer, wire::kDraining);  // it was away when the others were told
   }
 
+  void on_removed(Peer& peer) override { wide.erase(peer.id); }
+
   [[nodiscard]] bool keeps_streams() const override { return reliable != nullptr; }
   void describe(Peer& peer, wire::Header& header) override { reliable->describe(peer, header); }
   void on_met(Peer& peer, const wire::Header& header, bool) override { reliable->on_met(peer, header); }
@@ -82,9 +87,37 @@ struct PullBase::Impl final : blocks::HubClient {
     }
     if (Peer* peer = hub.find(item.peer_id)) {
       peer->held_bytes -= std::min(peer->held_bytes, item.bytes);
-      hub.settled(*peer, item.epoch, item.seq, item.bytes);
+      const std::uint64_t credit = protocol::window_for(options.window_bytes, item.bytes, item.lent);
+      if (credit == options.window_bytes) {
+        hub.settled(*peer, item.epoch, item.seq, item.bytes);
+      } else {
+        settled_large(*peer, item, credit);
+      }
     }
     if (batch_end) batch_end();
+  }
+
+  // More than a quarter of the window is acknowledged at once, here with more credit than others get.
+  void settled_large(Peer& peer, const InboxItem& item, std::uint64_t credit) {
+    if (item.epoch != peer.in.epoch()) return;  // of a sender that has been replaced since
+    (void)peer.settle(item.epoch, item.seq, item.bytes);
+    std::uint64_t& most = wide[peer.id];
+    most = std::max(most, credit);
+    wire::Header ack = hub.header(wire::Kind::ack, peer.settled);
+    ack.options.credit_bytes = credit;
+    ack.options.credit_batches = options.window_batches;
+    ack.options.mark(wire::Options::credit);
+    head.clear();
+    wire::encode(ack, head);
+    transport::Frame frame(head.view());
+    if (hub.send(peer, {&frame, 1}) == transport::SendStatus::sent) peer.ack.sent();
+  }
+
+  /// The most that the peer may have on its way.
+  [[nodiscard]] std::uint64_t granted(const Peer& peer) const {
+    if (reliable) return reliable->most_held(peer);
+    const auto found = wide.find(peer.id);
+    return found == wide.end() ? options.window_bytes : found->second;
   }
 
   void on_message(Peer& peer, const wire::Header& header, transport::Message& received,
@@ -97,11 +130,12 @@ struct PullBase::Impl final : blocks::HubClient {
     }
     if (!checked(header, received, at, item, &peer)) return;
     // A peer that ignores its credit would fill the memory of this one.
-    if (peer.overfull()) {
+    if (peer.overfull() && peer.held_bytes > 2 * granted(peer)) {
       return hub.reject(wire::Rejection::too_large, &peer);
     }
     item.peer = peer.node;
     item.peer_id = peer.id;
+    item.lent = o.has(wire::Options::flags) && (o.flags_v & wire::kShared) != 0;
     if (reliable) {
       item.count = static_cast<std::uint32_t>(o.count_v);
       item.attempt = o.has(wire::Options::attempt) ? o.attempt_v : 1;

@@ -12,6 +12,8 @@ namespace weft::blocks {
 namespace {
 
 constexpr Duration kAckDelay = std::chrono::milliseconds(50);
+// The most that is given on top of a window: a crash makes all of it come again, and at once.
+constexpr std::uint64_t kMostUndurable = 16ULL << 20;
 
 void pack_refusal(const std::vector<std::pair<std::uint32_t, bool>>& records, wire::Buffer& out) {
   wire::Pack pack(out);
@@ -95,9 +97,16 @@ void ReliablePull::load() {
 
 void ReliablePull::describe(Peer& peer, wire::Header& header) {
   if (peer.node.empty()) return;  // whose streams these are is not known yet
-  const Stream& stream = stream_of(peer);
+  Stream& stream = stream_of(peer);
+  stream.granted = 0;  // the hub says the port's window
   write_ack(stream.in.ack(), header);
   if (stream.in.started()) name_epoch(stream.in.epoch(), header);
+}
+
+std::uint64_t ReliablePull::most_held(const Peer& peer) const {
+  const auto found = streams_.find(stream_name(peer));
+  const std::uint64_t window = found == streams_.end() ? 0 : found->second.window;
+  return std::max(options_.window_bytes, window) + (journal_.on() ? kMostUndurable : 0);
 }
 
 // False: the stream belongs to a later life of its sender.
@@ -107,10 +116,7 @@ bool ReliablePull::begin_stream(Stream& stream, const wire::Header& header) {
   const bool known =
       stream.in.begin(header.epoch, o.has(wire::Options::first_retained) ? o.first_retained_v : 0, restarted);
   if (!known) return false;
-  if (restarted) {
-    stream.held.clear();
-    stream.refused.clear();
-  }
+  if (restarted) stream.forget();
   return true;
 }
 
@@ -120,7 +126,7 @@ void ReliablePull::on_met(Peer& peer, const wire::Header& header) {
   drop_void(stream);
   deliver_due(stream, peer);
   // A connecting end did not know whom it would meet: what it has of this stream is said now.
-  if (!peer.inbound) hub_.acknowledge_stream(peer, std::nullopt);
+  if (!peer.inbound) acknowledge(stream, peer);
   for (const auto& [seq, refusal] : stream.refused) send_refusal(peer, seq, refusal);
 }
 
@@ -133,10 +139,7 @@ void ReliablePull::on_batch(Peer& peer, const wire::Header& header, InboxItem it
   Stream& stream = stream_of(peer);
   const bool restarts = stream.in.started() && header.epoch > stream.in.epoch();
   const auto arrival = stream.in.arrive(header.epoch, header.seq, item.bytes);
-  if (restarts) {
-    stream.held.clear();
-    stream.refused.clear();
-  }
+  if (restarts) stream.forget();
   using Arrived = protocol::InboundStream::Verdict;
   const auto refused = stream.refused.find(header.seq);
   switch (arrival.verdict) {
@@ -146,9 +149,9 @@ void ReliablePull::on_batch(Peer& peer, const wire::Header& header, InboxItem it
     case Arrived::duplicate:
       ++hub_.counts().duplicate_batches;
       if (refused != stream.refused.end()) return send_refusal(peer, header.seq, refused->second);
-      return hub_.acknowledge_stream(peer, std::nullopt);
+      return acknowledge(stream, peer);
     case Arrived::no_room:
-      return hub_.acknowledge_stream(peer, std::nullopt);
+      return acknowledge(stream, peer);
     case Arrived::hold:
       if (refused == stream.refused.end()) stream.held.emplace(header.seq, std::move(item));
       break;
@@ -162,7 +165,7 @@ void ReliablePull::on_batch(Peer& peer, const wire::Header& header, InboxItem it
   }
   if (hub_.closed()) return;
   deliver_due(stream, peer);
-  if (arrival.gap && !hub_.closed()) hub_.acknowledge_stream(peer, std::nullopt);
+  if (arrival.gap && !hub_.closed()) acknowledge(stream, peer);
 }
 
 // Nothing comes in this place any more: its records have another one, or an end.
@@ -211,6 +214,8 @@ void ReliablePull::deliver(Peer& peer, InboxItem item) {
   ++hub_.counts().received_batches;
   if (item.attempt > 1) redelivered_ += item.count;
   item.stream = stream_name(peer);
+  Stream& stream = stream_of(peer);
+  stream.window = std::max(stream.window, protocol::window_for(options_.window_bytes, item.bytes, item.lent));
   peer.held_bytes += item.bytes;
   open_[{item.stream, item.seq}] = {.epoch = item.epoch, .bytes = item.bytes, .waiting = {}, .refusal = {}};
   inbox_.add(std::move(item));
@@ -241,6 +246,7 @@ void ReliablePull::done(InboxItem& item) {
   if (!entered_) return;
   entered_ = false;
   refused_ = journal_->leave() != CommitStatus::ok;
+  if (!hub_.closed()) grant(item.stream);
 }
 
 void ReliablePull::note(const InboxItem& item, std::uint32_t index, Verdict outcome) {
@@ -295,6 +301,7 @@ void ReliablePull::finish(const std::string& name, std::uint64_t seq, Open& open
     return;
   }
   if (!journal_.on()) return publish(news);
+  if (!news.refused) stream.undurable += news.bytes;
   // Not before the transaction ends: others may submit changes meanwhile.
   finished_.push_back(std::move(news));
 }
@@ -334,14 +341,42 @@ void ReliablePull::publish(const Pending& news) {
     return;
   }
   stream.in.publish(news.epoch, news.seq);
+  stream.undurable -= std::min(stream.undurable, news.bytes);
   acknowledge_soon(stream, news.bytes);
 }
 
 void ReliablePull::acknowledge_soon(Stream& stream, std::uint64_t bytes) {
   Peer* peer = hub_.find(stream.peer);
   if (!peer || !peer->met) return;
-  if (peer->ack.settled(bytes) || peer->finished) return hub_.acknowledge_stream(*peer, std::nullopt);
+  if (peer->ack.settled(bytes) || peer->finished) return acknowledge(stream, *peer);
   hub_.tick_at(*peer, hub_.loop().now() + kAckDelay);
+}
+
+// What has been handled takes no room here any more. Its sender may not know it before it is durable, but
+// may send on meanwhile: else a slow disk would make it wait with nothing on its way.
+void ReliablePull::acknowledge(Stream& stream, Peer& peer) {
+  wire::Header ack = hub_.header(wire::Kind::ack, 0);
+  describe(peer, ack);
+  stream.granted = std::min(stream.undurable, kMostUndurable);
+  ack.options.credit_bytes = std::max(options_.window_bytes, stream.window) + stream.granted;
+  ack.options.credit_batches = options_.window_batches;
+  ack.options.mark(wire::Options::credit);
+  head_.clear();
+  wire::encode(ack, head_);
+  transport::Frame frame(head_.view());
+  if (hub_.send(peer, {&frame, 1}) == transport::SendStatus::sent) peer.ack.sent();
+}
+
+// Where the disk keeps up, acknowledgements say it early enough.
+void ReliablePull::grant(const std::string& name) {
+  const auto at = streams_.find(name);
+  if (at == streams_.end()) return;
+  Stream& stream = at->second;
+  const std::uint64_t most = std::min(stream.undurable, kMostUndurable);
+  const std::uint64_t step = options_.window_bytes / 4;
+  if (most < 2 * step || most < stream.granted + step) return;
+  Peer* peer = hub_.find(stream.peer);
+  if (peer && peer->met && peer->up()) acknowledge(stream, *peer);
 }
 
 void ReliablePull::send_refusal(Peer& peer, std::uint64_t seq, const Refusal& refusal) {
@@ -366,10 +401,19 @@ void ReliablePull::send_refusal(Peer& peer, std::uint64_t seq, const Refusal& re
 void ReliablePull::on_news() {
   if (refused_ && !journal_->held()) refused_ = journal_->submit() != CommitStatus::ok;
   const std::uint64_t durable = journal_->durable();
+  std::vector<std::string> published;
   while (!pending_.empty() && pending_.front().commit <= durable) {
     const Pending news = std::move(pending_.front());
     pending_.pop_front();
     publish(news);
+    if (published.empty() || published.back() != news.stream) published.push_back(news.stream);
+  }
+  if (!pending_.empty()) return;
+  // No further sync follows that would bring more to tell: whoever waits for the end hears it now.
+  for (const std::string& name : published) {
+    const auto at = streams_.find(name);
+    Peer* peer = at == streams_.end() ? nullptr : hub_.find(at->second.peer);
+    if (peer && peer->met && peer->up() && peer->ack.pending()) acknowledge(at->second, *peer);
   }
 }
 

@@ -31,6 +31,8 @@ class ReliablePull {
   // ---- what the hub tells ----
 
   void describe(Peer& peer, wire::Header& header);
+  /// Bytes that an honest peer may have on its way and unhandled here.
+  [[nodiscard]] std::uint64_t most_held(const Peer& peer) const;
   void on_met(Peer& peer, const wire::Header& header);
   /// `item` has the checked frames of the message; empty for a place in which nothing comes.
   void on_batch(Peer& peer, const wire::Header& header, InboxItem item);
@@ -61,6 +63,16 @@ class ReliablePull {
     std::map<std::uint64_t, InboxItem> held;   // wait for an earlier one
     std::map<std::uint64_t, Refusal> refused;  // told to the sender until it answers
     std::uint64_t peer = 0;                    // id
+    std::uint64_t window = 0;                  // bytes, for the largest batches that have come
+    std::uint64_t undurable = 0;               // bytes that were handled and are not told
+    std::uint64_t granted = 0;                 // of them, what the sender was given on top of its window
+
+    // Its sender has begun a new life.
+    void forget() {
+      held.clear();
+      refused.clear();
+      undurable = granted = 0;
+    }
   };
   using Key = std::pair<std::string, std::uint64_t>;  // stream, sequence
   struct Open {
@@ -89,6 +101,8 @@ class ReliablePull {
   void write_marks(const std::string& name, const Stream& stream);
   void publish(const Pending& pending);
   void acknowledge_soon(Stream& stream, std::uint64_t bytes);
+  void acknowledge(Stream& stream, Peer& peer);
+  void grant(const std::string& name);
   static void judge(Refusal& refusal, std::uint32_t index, Verdict outcome);
   void send_refusal(Peer& peer, std::uint64_t seq, const Refusal& refusal);
   void on_news();
@@ -103,7 +117,8 @@ class ReliablePull {
   std::deque<Pending> pending_;
   std::uint64_t redelivered_ = 0;
   std::vector<Pending> finished_;  // to be written when the transaction ends
-  std::size_t prepare_ = 0;        // id of the call before a commit
+  wire::Buffer head_;
+  std::size_t prepare_ = 0;  // id of the call before a commit
   bool entered_ = false;
   bool refused_ = false;
 };

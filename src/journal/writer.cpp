@@ -11,9 +11,12 @@
 namespace weft::journal {
 namespace {
 
-// So far ahead of the data zeros are written: a sync of blocks that are there already has no change of the
-// file's length to write down, which makes it about twice as fast (docs/decisions/0011-own-journal.md).
-constexpr std::uint64_t kReadyBytes = 4ULL << 20;
+// Ahead of small writes zeros are written: a sync of blocks that are there already has no change of the
+// file's length to write down, which makes it faster. To write what is large twice costs more than that
+// (docs/decisions/0011-own-journal.md).
+constexpr std::uint64_t kSmallWrite = 32ULL << 10;
+constexpr std::uint64_t kReadyWrites = 64;  // so many of the size at hand
+constexpr std::uint64_t kLeastReady = 64ULL << 10;
 constexpr std::array<std::byte, 1 << 16> kZeros{};
 
 std::vector<Bytes> zeros(std::uint64_t count) {
@@ -184,8 +187,10 @@ Writer::Step Writer::enter_segment(const SegmentHeader& header) {
 }
 
 Writer::Step Writer::make_ready(std::uint64_t until) {
-  if (!options_.sync || until <= ready_ || no_space()) return Step::done;
-  const std::uint64_t target = std::min(until + kReadyBytes, options_.segment_bytes);
+  const std::uint64_t size = until - end_;
+  if (!options_.sync || until <= ready_ || size >= kSmallWrite || no_space()) return Step::done;
+  const std::uint64_t ahead = std::max(kLeastReady, kReadyWrites * size);
+  const std::uint64_t target = std::min(until + ahead, options_.segment_bytes);
   if (target <= until) return Step::done;
   const IoResult wrote = file_->write(until, zeros(target - until));
   if (wrote.error == 0) {

@@ -1,6 +1,14 @@
 #include <weft/protocol/lane.hpp>
 
+#include <algorithm>
+
 namespace weft::protocol {
+
+std::uint64_t window_for(std::uint64_t window, std::uint64_t batch, bool lent) {
+  constexpr std::uint64_t kLent = 8, kMostLent = 8ULL << 20;
+  if (lent) return batch <= window / 4 ? window : std::max(window, std::min(kLent * batch, kMostLent));
+  return batch <= window ? window : 2 * batch;
+}
 
 bool SendLane::admits(std::uint64_t bytes) const {
   if (credit_.batches == 0) return false;

@@ -107,16 +107,6 @@ Skip skip(const std::byte*& start, const std::byte* end, std::size_t depth) {
 
 }  // namespace detail
 
-void Pack::sint(std::int64_t v) {
-  if (v >= 0) return uint(static_cast<std::uint64_t>(v));
-  const auto bits = static_cast<std::uint64_t>(v);
-  if (v >= -32) return lead(static_cast<unsigned>(bits & 0xFF));
-  if (v >= INT8_MIN) return detail::put(out_, 0xD0, static_cast<std::uint8_t>(bits));
-  if (v >= INT16_MIN) return detail::put(out_, 0xD1, static_cast<std::uint16_t>(bits));
-  if (v >= INT32_MIN) return detail::put(out_, 0xD2, static_cast<std::uint32_t>(bits));
-  detail::put(out_, 0xD3, bits);
-}
-
 void Pack::ext(std::int8_t type, Bytes payload) {
   const std::size_t size = payload.size();
   if (size != 0 && size <= 16 && std::has_single_bit(size)) {

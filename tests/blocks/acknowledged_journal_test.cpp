@@ -406,3 +406,63 @@ WEFT_CONFORMS("acknowledged: a journaled sender is drained, and told of fates, o
   CHECK(got.texts.size() == 100);
   CHECK(fates.told == 100);
 }
+
+WEFT_CONFORMS(
+    "exactly-once: a receiver whose disk is slow is sent more than its window, and tells nothing early") {
+  Loop loop;
+  PortOptions out = sender(at(place), Delivery::exactly_once);
+  Push<> push(loop, out);
+  Life<Pull<>> pull;
+  PortOptions in = receiver(push.endpoints(), Delivery::exactly_once);
+  in.window_bytes = 4096;
+  pull.begin(loop, in);
+  std::size_t handled = 0;
+  pull.block->on_record([&](const RawRecord&, const Meta&) { ++handled; });
+  REQUIRE(push.wait_for_peers(1, soon()));
+  const std::string record(200, 'r');
+
+  pull.disk->stall(true);
+  for (int i = 0; i < 200; ++i) REQUIRE(push.send(as_bytes(record), soon()) == SendStatus::ok);
+  CHECK(eventually(loop, [&] { return handled == 200; }));
+  CHECK(push.stats().processed_records == 0);
+  pull.disk->stall(false);
+
+  REQUIRE(push.settle(soon()));
+  CHECK(push.stats().processed_records == 200);
+  CHECK(pull.block->stats().rejected_messages == 0);
+}
+
+WEFT_CONFORMS(
+    "exactly-once: what a receiver had handled and not written comes again at once, and none is refused") {
+  Loop loop;
+  Push<> push(loop, sender(at(place), Delivery::exactly_once));
+  Life<Pull<>> pull;
+  PortOptions in = receiver(push.endpoints(), Delivery::exactly_once);
+  in.window_bytes = 4096;
+  std::size_t handled = 0;
+  const auto begin = [&] {
+    handled = 0;
+    pull.begin(loop, in);
+    pull.block->on_record([&](const RawRecord&, const Meta&) { ++handled; });
+  };
+  begin();
+  REQUIRE(push.wait_for_peers(1, soon()));
+  const std::string record(200, 'r');
+  pull.disk->stall(true);
+  for (int i = 0; i < 200; ++i) REQUIRE(push.send(as_bytes(record), soon()) == SendStatus::ok);
+  REQUIRE(eventually(loop, [&] { return handled == 200; }));
+
+  pull.disk->fail_sync(1);
+  pull.disk->stall(false);
+  pull.end(true);
+  pull.disk->fail_sync(0);
+  begin();
+  pull.block->pause(true);
+  CHECK(eventually(loop, [&] { return pull.block->stats().received_records == 200; }));
+  CHECK(pull.block->stats().rejected_messages == 0);
+  pull.block->pause(false);
+
+  REQUIRE(push.settle(soon()));
+  CHECK(handled == 200);
+  CHECK(push.stats().processed_records == 200);
+}

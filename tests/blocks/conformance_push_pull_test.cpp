@@ -414,3 +414,24 @@ WEFT_CONFORMS("native push-pull: records arrive, back-pressure holds, another ty
   CHECK(pull.stats().rejections[static_cast<std::size_t>(wire::Rejection::wrong_type)] == 1);
   CHECK(pull.stats().missed_batches == 0);
 }
+
+WEFT_CONFORMS("push-pull: of batches that are larger than the window two are on their way") {
+  Loop loop;
+  Pull<> pull(loop, {.name = "in", .bind = place.endpoints(), .window_bytes = 4096});
+  Push<> push(loop, {.name = "out", .connect = pull.endpoints(), .batch_records = 1});
+  Collector got(pull);
+  const std::string record(10'000, 'r');
+  REQUIRE(push.send(as_bytes(record), soon()) == SendStatus::ok);
+  REQUIRE(eventually(loop, [&] {  // by no PING
+    return !got.texts.empty() && push.stats().outstanding_records == 0;
+  }));
+
+  pull.pause(true);
+  for (int i = 0; i < 5; ++i) REQUIRE(push.send(as_bytes(record), soon()) == SendStatus::ok);
+  CHECK(push.stats().sent_records == 3);
+  pull.pause(false);
+
+  REQUIRE(push.settle(soon()));
+  CHECK(got.texts == std::vector<std::string>(6, record));
+  CHECK(pull.stats().rejected_messages == 0);
+}

@@ -174,6 +174,31 @@ WEFT_CONFORMS("records larger than a batch are shared as well, from either end t
   CHECK(push.stats().sent_shared_bytes >= 20 * record.size());
 }
 
+WEFT_CONFORMS("of large batches in shared memory eight are on their way") {
+  Loop loop;
+  PortOptions in = pull_options(place);
+  in.window_bytes = 64 << 10;
+  Receiver to(loop, in);
+  PortOptions out = push_options(to.pull);
+  out.batch_records = 1;
+  Sender from(loop, out);
+  REQUIRE(from.share(loop));
+  from.send();
+  REQUIRE(eventually(loop, [&] { return from.push.stats().outstanding_records == 0; }));  // by no PING
+  const std::uint64_t before = from.push.stats().sent_records;
+
+  to.pull.pause(true);
+  for (int i = 0; i < 12; ++i) from.send();
+  (void)from.push.flush(Deadline::after(50ms));
+  // Of the size of the last one: these are a digit longer.
+  CHECK(from.push.stats().sent_records >= before + 7);
+  to.pull.pause(false);
+
+  REQUIRE(from.push.settle(soon()));
+  CHECK(to.got == from.sent);
+  CHECK(to.pull.stats().rejected_messages == 0);
+}
+
 WEFT_CONFORMS("what shared memory has no room for goes through the socket") {
   Loop loop;
   Receiver to(loop, pull_options(place));

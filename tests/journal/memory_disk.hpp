@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cerrno>
+#include <condition_variable>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -80,6 +81,14 @@ class MemoryDisk : public Disk, public std::enable_shared_from_this<MemoryDisk> 
     const std::lock_guard lock(mutex_);
     fail_sync_ = nth;
   }
+  /// Syncs do not end until that is over.
+  void stall(bool stalled) {
+    {
+      const std::lock_guard lock(mutex_);
+      stalled_ = stalled;
+    }
+    moving_.notify_all();
+  }
   /// What was not synced is gone.
   void crash() {
     const std::lock_guard lock(mutex_);
@@ -152,7 +161,8 @@ class MemoryDisk : public Disk, public std::enable_shared_from_this<MemoryDisk> 
       return {count, 0};
     }
     int sync() override {
-      const std::lock_guard lock(disk_.mutex_);
+      std::unique_lock lock(disk_.mutex_);
+      disk_.moving_.wait(lock, [this] { return !disk_.stalled_; });
       if (disk_.fail_sync_ != 0 && --disk_.fail_sync_ == 0) {
         disk_.fail_sync_ = 1;
         return EIO;
@@ -176,6 +186,8 @@ class MemoryDisk : public Disk, public std::enable_shared_from_this<MemoryDisk> 
   };
 
   mutable std::mutex mutex_;
+  std::condition_variable moving_;
+  bool stalled_ = false;
   std::map<std::string, std::shared_ptr<Node>> files_;
   std::set<std::string> directories_;
   std::size_t limit_ = SIZE_MAX;

@@ -44,6 +44,22 @@ TEST_CASE("all that waits shares one write and one sync") {
   CHECK(store.flush() == Store::Flush::idle);
 }
 
+TEST_CASE("room is made ready ahead of small writes only: what is large is written once") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  Store store({.path = "/j", .segment_bytes = 1 << 20, .disk = disk});
+  const auto file_bytes = [&] { return disk->contents().at("/j/0000000000000001.segment").size(); };
+
+  REQUIRE(put(store, "s", "0", "v") == Store::Flush::done);
+  const std::size_t ready = file_bytes();
+  CHECK(ready > store.stats().disk_bytes);
+  REQUIRE(put(store, "s", "1", "v") == Store::Flush::done);
+  CHECK(file_bytes() == ready);
+  for (const char* key : {"2", "3"}) {
+    REQUIRE(put(store, "s", key, std::string(ready, 'v')) == Store::Flush::done);
+    CHECK(file_bytes() == store.stats().disk_bytes);
+  }
+}
+
 TEST_CASE("after a crash all that was durable is there, and of the rest whole entries only") {
   for (unsigned seed = 0; seed < 30; ++seed) {
     CAPTURE(seed);

@@ -203,6 +203,18 @@ TEST_CASE(
   CHECK(policy.untold());
 }
 
+TEST_CASE(
+    "a window grows for two batches that are larger, and for eight that are lent, as far as 8 MiB reach") {
+  constexpr std::uint64_t kWindow = 2 << 20;
+
+  CHECK(window_for(kWindow, kWindow, false) == kWindow);
+  CHECK(window_for(kWindow, 16 << 20, false) == 32 << 20);
+  CHECK(window_for(kWindow, 512 << 10, true) == kWindow);
+  CHECK(window_for(kWindow, 1 << 20, true) == 8 << 20);
+  CHECK(window_for(kWindow, 3 << 20, true) == 8 << 20);
+  CHECK(window_for(64 << 20, 17 << 20, true) == 64 << 20);
+}
+
 TEST_CASE("a batch that is being filled takes a place of the credit beside it") {
   SendLane lane(1);
   (void)lane.acknowledge(0, {1000, 2});

@@ -63,6 +63,27 @@ struct Plain {
   WEFT_RECORD(Plain, pair, maybe, list)
 };
 
+struct Point {
+  std::uint16_t x = 0, y = 0;
+  bool operator==(const Point&) const = default;
+  WEFT_RECORD(Point, x, y)
+};
+
+struct Bounded {
+  bool flag = false;
+  std::int8_t tiny = 0;
+  std::int64_t whole = 0;
+  std::uint8_t octet = 0;
+  std::uint64_t large = 0;
+  float narrow = 0;
+  double real = 0;
+  std::array<std::int16_t, 2> pair{};
+  std::array<char, 2> letters{};
+  std::array<Point, 1> points{};
+  bool operator==(const Bounded&) const = default;
+  WEFT_RECORD(Bounded, flag, tiny, whole, octet, large, narrow, real, pair, letters, points)
+};
+
 const Every kEvery{true,
                    'x',
                    -128,
@@ -172,6 +193,46 @@ TEST_CASE("an array field takes exactly its number of items") {
   CHECK(decode_record(RecordView{as_bytes(from_hex("92 01 02")), {}}, out));
   CHECK_FALSE(decode_record(RecordView{as_bytes(from_hex("91 01")), {}}, out));
   CHECK_FALSE(decode_record(RecordView{as_bytes(from_hex("93 01 02 03")), {}}, out));
+}
+
+TEST_CASE("an array of bytes is a binary: a shorter one leaves zeros, a longer one is none of it") {
+  const auto read = [](std::string_view hex, std::array<unsigned char, 3>& out) {
+    return decode_record(RecordView{as_bytes(from_hex(hex)), {}}, out);
+  };
+  std::array<unsigned char, 3> out{9, 9, 9};
+
+  CHECK(packed(std::array<unsigned char, 3>{1, 2, 3}) == from_hex("c4 03 01 02 03"));
+  CHECK(read("c4 03 01 02 03", out));
+  CHECK(out == std::array<unsigned char, 3>{1, 2, 3});
+  CHECK(read("a1 07", out));
+  CHECK(out == std::array<unsigned char, 3>{7, 0, 0});
+  CHECK(read("c4 00", out));
+  CHECK(out == std::array<unsigned char, 3>{});
+  CHECK_FALSE(read("c4 04 01 02 03 04", out));
+  CHECK_FALSE(read("93 01 02 03", out));
+}
+
+TEST_CASE("numbers, records and arrays of a bounded size are written as their parts are") {
+  const Bounded lowest{true,
+                       std::numeric_limits<std::int8_t>::min(),
+                       std::numeric_limits<std::int64_t>::min(),
+                       255,
+                       std::numeric_limits<std::uint64_t>::max(),
+                       -0.0F,
+                       0.5,
+                       {-1, 300},
+                       {'a', 'b'},
+                       {{1, 2}}};
+  const Bounded least{};
+
+  for (const Bounded& record : {lowest, least}) {
+    Bounded out;
+    REQUIRE(decode_record(RecordView{as_bytes(packed(record)), {}}, out));
+    CHECK(out == record);
+  }
+  CHECK(packed(least) ==
+        from_hex("9a c2 00 00 00 00 ca 00 00 00 00 cb 00 00 00 00 00 00 00 00 92 00 00 c4 02 00 00 "
+                 "91 92 00 00"));
 }
 
 TEST_CASE("an object that is read into again keeps nothing of the record before") {

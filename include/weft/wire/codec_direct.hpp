@@ -52,7 +52,7 @@ constexpr bool is_direct() {
     return Octet<typename T::value_type> ||
            (!std::same_as<typename T::value_type, bool> && is_direct<typename T::value_type>());
   } else if constexpr (is_array<T>) {
-    return !Octet<typename T::value_type> && is_direct<typename T::value_type>();
+    return Octet<typename T::value_type> || is_direct<typename T::value_type>();
   } else if constexpr (is_optional<T>) {
     return is_direct<typename T::value_type>();
   } else {
@@ -71,9 +71,65 @@ constexpr bool is_whole() {
       return std::bool_constant<(is_whole<std::remove_cvref_t<decltype(fields)>>() && ...)>();
     }))::value;
   } else if constexpr (is_array<T>) {
-    return is_whole<typename T::value_type>();
+    return Octet<typename T::value_type> || is_whole<typename T::value_type>();
   } else {
     return true;
+  }
+}
+
+/// The most bytes that a T takes, when no T takes more; 0: there is no such bound.
+template <class T>
+constexpr std::size_t most_bytes() {
+  if constexpr (std::same_as<T, bool>) {
+    return 1;
+  } else if constexpr (Number<T>) {
+    return 1 + std::max(sizeof(T), std::size_t{1});
+  } else if constexpr (Record<T>) {
+    return decltype(std::declval<T&>().weft_visit([](auto&... fields) {
+      constexpr bool bounded = ((most_bytes<std::remove_cvref_t<decltype(fields)>>() != 0) && ...);
+      return std::integral_constant < std::size_t,
+             bounded && sizeof...(fields) < 16
+                 ? (1 + ... + most_bytes<std::remove_cvref_t<decltype(fields)>>())
+                 : 0 > ();
+    }))::value;
+  } else if constexpr (is_array<T>) {
+    constexpr std::size_t count = std::tuple_size_v<T>;
+    constexpr std::size_t item = Octet<typename T::value_type> ? 1 : most_bytes<typename T::value_type>();
+    if constexpr (Octet<typename T::value_type>) return 5 + count;
+    return count < 16 && item != 0 ? 1 + count * item : 0;
+  } else {
+    return 0;
+  }
+}
+
+/// Writes a T for which most_bytes() has a bound into room of that size; returns what is behind it.
+template <class T>
+std::byte* store_bounded(std::byte* at, const T& value) {
+  if constexpr (std::same_as<T, bool>) {
+    *at = static_cast<std::byte>(value ? 0xC3 : 0xC2);
+    return at + 1;
+  } else if constexpr (std::same_as<T, float>) {
+    return at + store(at, 0xCA, std::bit_cast<std::uint32_t>(value));
+  } else if constexpr (std::same_as<T, double>) {
+    return at + store(at, 0xCB, std::bit_cast<std::uint64_t>(value));
+  } else if constexpr (Number<T>) {
+    if constexpr (std::is_signed_v<T>) return at + store_sint(at, value);
+    return at + store_uint(at, static_cast<std::uint64_t>(value));
+  } else if constexpr (Record<const T>) {
+    value.weft_visit([&](const auto&... fields) {
+      *at++ = static_cast<std::byte>(0x90 | sizeof...(fields));
+      ((at = store_bounded(at, fields)), ...);
+      return true;
+    });
+    return at;
+  } else if constexpr (Octet<typename T::value_type>) {
+    at += store_bin_head(at, value.size());
+    if (!value.empty()) std::memcpy(at, value.data(), value.size());
+    return at + value.size();
+  } else {
+    *at++ = static_cast<std::byte>(0x90 | value.size());
+    for (const auto& item : value) at = store_bounded(at, item);
+    return at;
   }
 }
 
@@ -112,6 +168,7 @@ class FieldReader {
       out.reset();
       return in_.nil() || read(out.emplace(), depth);
     } else if constexpr (is_array<T>) {
+      if constexpr (Octet<typename T::value_type>) return read_octets(out);
       if (depth == 0 || in_.array() != out.size()) return false;
       for (auto& item : out) {
         if (!read(item, depth - 1)) return false;
@@ -145,6 +202,22 @@ class FieldReader {
       out = static_cast<T>(*found);
       return static_cast<std::remove_cvref_t<decltype(*found)>>(out) == *found;
     }
+  }
+
+  // Fewer bytes than the array has leave zeros behind them.
+  template <class T, std::size_t N>
+  bool read_octets(std::array<T, N>& out) {
+    Bytes found;
+    if (!in_.read_bytes(found) || found.size() > N) return false;
+    if constexpr (N != 0) {
+      if (found.size() == N) {
+        std::memcpy(out.data(), found.data(), N);
+      } else {
+        out.fill(T{});
+        if (!found.empty()) std::memcpy(out.data(), found.data(), found.size());
+      }
+    }
+    return true;
   }
 
   template <class T>
@@ -195,6 +268,9 @@ class FieldWriter {
     if constexpr (!is_direct<T>()) {
       const Scoped<BatchBuilder*> scope(packing, &batch_);
       msgpack::packer<Buffer>(out_).pack(value);
+    } else if constexpr (is_bounded<T>()) {
+      std::byte* const at = out_.room(most_bytes<T>());
+      out_.advance(static_cast<std::size_t>(store_bounded(at, value) - at));
     } else if constexpr (Record<const T>) {
       value.weft_visit([&](const auto&... fields) {
         Pack(out_).array(sizeof...(fields));
@@ -217,6 +293,14 @@ class FieldWriter {
   }
 
  private:
+  // Written with one check of the room. Larger ones would make a batch's block grow for bytes that never
+  // come.
+  template <class T>
+  static constexpr bool is_bounded() {
+    constexpr std::size_t most = most_bytes<T>();
+    return most != 0 && most <= 1024;
+  }
+
   template <class T>
   void write_number(T value) {
     Pack pack(out_);

@@ -57,6 +57,36 @@ void put(Buffer& out, unsigned lead, T v) {
   store(out.extend(1 + sizeof v), lead, v);
 }
 
+/// A number in its shortest form, into at least nine bytes of room. Returns its size.
+inline std::size_t store_uint(std::byte* at, std::uint64_t v) {
+  if (v < 0x80) {
+    *at = static_cast<std::byte>(v);
+    return 1;
+  }
+  if (v <= 0xFF) return store(at, 0xCC, static_cast<std::uint8_t>(v));
+  if (v <= 0xFFFF) return store(at, 0xCD, static_cast<std::uint16_t>(v));
+  if (v <= 0xFFFFFFFF) return store(at, 0xCE, static_cast<std::uint32_t>(v));
+  return store(at, 0xCF, v);
+}
+inline std::size_t store_sint(std::byte* at, std::int64_t v) {
+  const auto bits = static_cast<std::uint64_t>(v);
+  if (v >= 0) return store_uint(at, bits);
+  if (v >= -32) {
+    *at = static_cast<std::byte>(bits & 0xFF);
+    return 1;
+  }
+  if (v >= INT8_MIN) return store(at, 0xD0, static_cast<std::uint8_t>(bits));
+  if (v >= INT16_MIN) return store(at, 0xD1, static_cast<std::uint16_t>(bits));
+  if (v >= INT32_MIN) return store(at, 0xD2, static_cast<std::uint32_t>(bits));
+  return store(at, 0xD3, bits);
+}
+/// The head of a bin of `size` bytes, into at least five bytes of room. Returns its size.
+inline std::size_t store_bin_head(std::byte* at, std::size_t size) {
+  if (size <= 0xFF) return store(at, 0xC4, static_cast<std::uint8_t>(size));
+  if (size <= 0xFFFF) return store(at, 0xC5, static_cast<std::uint16_t>(size));
+  return store(at, 0xC6, static_cast<std::uint32_t>(size));
+}
+
 enum class Skip : std::uint8_t { ok, cut, deep };
 /// Moves `at` behind the next object, without recursion; `at` is undefined unless ok. `cut` also stands for
 /// the byte that msgpack never uses.
@@ -70,18 +100,8 @@ class Pack {
   explicit Pack(Buffer& out) : out_(out) {}
   void nil() { lead(0xC0); }
   void boolean(bool v) { lead(v ? 0xC3 : 0xC2); }
-  void uint(std::uint64_t v) {
-    std::byte* const at = out_.room(1 + sizeof v);
-    if (v < 0x80) {
-      *at = static_cast<std::byte>(v);
-      return out_.advance(1);
-    }
-    if (v <= 0xFF) return out_.advance(detail::store(at, 0xCC, static_cast<std::uint8_t>(v)));
-    if (v <= 0xFFFF) return out_.advance(detail::store(at, 0xCD, static_cast<std::uint16_t>(v)));
-    if (v <= 0xFFFFFFFF) return out_.advance(detail::store(at, 0xCE, static_cast<std::uint32_t>(v)));
-    out_.advance(detail::store(at, 0xCF, v));
-  }
-  void sint(std::int64_t v);
+  void uint(std::uint64_t v) { out_.advance(detail::store_uint(out_.room(1 + sizeof v), v)); }
+  void sint(std::int64_t v) { out_.advance(detail::store_sint(out_.room(1 + sizeof v), v)); }
   void real(double v) { detail::put(out_, 0xCB, std::bit_cast<std::uint64_t>(v)); }
   void str(std::string_view v) {
     std::byte* const at = out_.room(v.size() + kLongestHead);
