@@ -143,12 +143,10 @@ void Loop::Impl::run_hooks() {
   // By count: what one of them asks for comes before the next wait. Taken off the front, so that an exception
   // leaves the rest asked for.
   for (std::size_t left = asked.size(); left > 0 && !asked.empty(); --left) {
-    const auto found = demand_hooks.find(asked.front());
+    Hook& hook = *asked.front();
     asked.pop_front();
-    if (found == demand_hooks.end()) continue;
-    Hook& hook = *found->second;
     if (hook.running) {  // on the stack below this turn: after it
-      asked.push_back(hook.id);
+      asked.push_back(&hook);
       continue;
     }
     hook.asked = false;
@@ -339,13 +337,14 @@ void Loop::ask_for(HookId hook) {
   impl_->check_thread();
   const auto found = impl_->demand_hooks.find(hook);
   if (found == impl_->demand_hooks.end() || std::exchange(found->second->asked, true)) return;
-  impl_->asked.push_back(hook);
+  impl_->asked.push_back(found->second.get());
   impl_->hooks_fresh = false;
 }
 
 void Loop::remove_hook(HookId hook) {
   impl_->check_thread();
   if (const auto demand = impl_->demand_hooks.find(hook); demand != impl_->demand_hooks.end()) {
+    if (demand->second->asked) std::erase(impl_->asked, demand->second.get());
     if (impl_->depth > 0) {  // it may be on the stack
       demand->second->removed = true;
       impl_->dead_hooks.push_back(std::move(demand->second));

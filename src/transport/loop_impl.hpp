@@ -64,7 +64,7 @@ struct Loop::Impl {
   std::vector<std::unique_ptr<Watch>> dead_watches;
   std::vector<std::unique_ptr<Hook>> hooks;
   std::unordered_map<HookId, std::unique_ptr<Hook>> demand_hooks;
-  std::deque<HookId> asked;  // of demand_hooks; some may be removed since
+  std::deque<Hook*> asked;  // of demand_hooks
   std::vector<std::unique_ptr<Hook>> dead_hooks;
   std::array<Ready, kMaxDepth> ready;  // one for each turn on the stack
   std::uint64_t turns = 0;

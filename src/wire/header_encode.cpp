@@ -120,9 +120,12 @@ void DataHeader::encode(std::uint64_t seq, std::uint64_t count, Buffer& out, std
   out.append(prefix_.view());
   Pack pack(out);
   pack.uint(seq);
-  pack.map(1U + (flags != 0 ? 1U : 0U) + (fingerprint != 0 ? 1U : 0U) + (processed != 0 ? 1U : 0U));
+  const bool more = (flags | fingerprint | processed) != 0;
+  pack.map(more ? 1U + (flags != 0 ? 1U : 0U) + (fingerprint != 0 ? 1U : 0U) + (processed != 0 ? 1U : 0U)
+                : 1U);
   pack.uint(Options::count);
   pack.uint(count);
+  if (!more) return;
   if (flags != 0) {
     pack.uint(Options::flags);
     pack.uint(flags);

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -299,6 +300,36 @@ void requests() {
   counted.records(records);
 }
 
+/// One request at a time of each of 300 askers in turn: a request costs what it is, not what waits beside it.
+void many_askers() {
+  Loop loop;
+  const auto quiet = [](const char* name) {
+    auto options = port(name, Delivery::best_effort);
+    options.heartbeat = std::chrono::minutes(10);  // however long it takes under a tool
+    options.dead_after = std::chrono::hours(1);
+    return options;
+  };
+  auto in = quiet("answers");
+  in.bind = {"inproc://many"};
+  Router<> router(loop, in);
+  router.on_request([](const RawRecord& query, Responder<Raw> respond) { respond.reply(query.bytes()); });
+  std::vector<std::unique_ptr<Dealer<>>> dealers;
+  for (int i = 0; i < 300; ++i) {
+    auto out = quiet("ask");
+    out.node = "asker/" + std::to_string(i);
+    out.connect = router.endpoints();
+    dealers.push_back(std::make_unique<Dealer<>>(loop, out));
+  }
+  const std::vector<std::byte> record(100, std::byte{1});
+  const auto all = [&] {
+    for (const auto& dealer : dealers) require(dealer->ask(record, soon()).ok(), "no reply");
+  };
+  for (int i = 0; i < 2; ++i) all();
+  Counted counted("lone_request_of_300");
+  for (int i = 0; i < 2; ++i) all();
+  counted.records(2 * dealers.size());
+}
+
 }  // namespace
 
 int main() {
@@ -314,4 +345,5 @@ int main() {
   push_pull<Raw>("push_acknowledged", "pull_acknowledged", Delivery::at_least_once, Bytes(usual));
   lone_record();
   requests();
+  many_askers();
 }
