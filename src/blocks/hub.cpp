@@ -13,9 +13,6 @@ namespace {
 
 constexpr int kMessagesPerTurn = 256;  // then other sockets get their turn
 constexpr std::uint64_t kBytesPerTurn = 8ULL << 20;
-constexpr Duration kAcknowledgeAfter = std::chrono::milliseconds(50);
-// Where the next request or reply says it as well.
-constexpr Duration kTellAfter = std::chrono::milliseconds(250);
 constexpr Duration kFollows = std::chrono::microseconds(20);
 constexpr int kSendHighWater = 200'000;
 constexpr std::uint64_t kReceiveReserve = 1000;
@@ -377,45 +374,8 @@ bool Hub::send_batch(Peer& peer, wire::Kind kind, std::uint64_t seq, wire::Batch
   return false;
 }
 
-std::uint64_t Hub::said_beside(const Peer& peer, wire::Kind kind) const {
-  const bool both_ways = kind == wire::Kind::request || kind == wire::Kind::reply;
-  return both_ways && identity_.receives && peer.ack.untold() ? peer.settled : 0;
-}
-
 wire::Header Hub::header(wire::Kind kind, std::uint64_t seq) const {
   return {.kind = kind, .stream = stream_, .epoch = epoch_, .seq = seq, .options = {}};
-}
-
-void Hub::settled(Peer& peer, std::uint64_t epoch, std::uint64_t seq, std::uint64_t bytes) {
-  if (epoch != peer.in.epoch()) return;  // of a sender that has been replaced since
-  if (peer.settle(epoch, seq, bytes) || peer.finished) return acknowledge(peer);
-  const bool both_ways = identity_.sends && identity_.receives;
-  plan_tick(peer, loop_.now() + (both_ways ? kTellAfter : kAcknowledgeAfter));
-}
-
-void Hub::acknowledge(Peer& peer) {
-  wire::Header ack = header(wire::Kind::ack, peer.settled);
-  if (identity_.receives) {
-    ack.options.credit_bytes = options_.window_bytes;
-    ack.options.credit_batches = options_.window_batches;
-    ack.options.mark(wire::Options::credit);
-  }
-  if (send_header(peer, ack) == transport::SendStatus::sent) peer.ack.sent();
-}
-
-void Hub::acknowledge_stream(Peer& peer, std::optional<std::uint32_t> echo) {
-  wire::Header ack = header(wire::Kind::ack, 0);
-  client_.describe(peer, ack);
-  if (echo) {
-    ack.options.attempt_v = *echo;
-    ack.options.mark(wire::Options::attempt);
-  }
-  if (identity_.receives) {
-    ack.options.credit_bytes = options_.window_bytes;
-    ack.options.credit_batches = options_.window_batches;
-    ack.options.mark(wire::Options::credit);
-  }
-  if (send_header(peer, ack) == transport::SendStatus::sent) peer.ack.sent();
 }
 
 void Hub::probe(Peer& peer, std::uint32_t number) {

@@ -7,6 +7,10 @@
 namespace weft::blocks {
 namespace {
 
+constexpr Duration kAcknowledgeAfter = std::chrono::milliseconds(50);
+// Where the next request or reply says it as well.
+constexpr Duration kTellAfter = std::chrono::milliseconds(250);
+
 /// An inbound peer that may be forgotten: dead, or shut out.
 bool is_over(const Peer& peer) {
   return peer.inbound && !peer.up() && peer.session.state() != protocol::PeerState::suspect;
@@ -108,6 +112,43 @@ bool Hub::make_room() {
     if (is_over(*peers_[i]) && !peers_[i]->gone) remove_peer(*peers_[i]);
   }
   return peers_.size() < options_.max_peers;
+}
+
+std::uint64_t Hub::said_beside(const Peer& peer, wire::Kind kind) const {
+  const bool both_ways = kind == wire::Kind::request || kind == wire::Kind::reply;
+  return both_ways && identity_.receives && peer.ack.untold() ? peer.settled : 0;
+}
+
+void Hub::settled(Peer& peer, std::uint64_t epoch, std::uint64_t seq, std::uint64_t bytes) {
+  if (epoch != peer.in.epoch()) return;  // of a sender that has been replaced since
+  if (peer.settle(epoch, seq, bytes) || peer.finished) return acknowledge(peer);
+  const bool both_ways = identity_.sends && identity_.receives;
+  plan_tick(peer, loop_.now() + (both_ways ? kTellAfter : kAcknowledgeAfter));
+}
+
+void Hub::acknowledge(Peer& peer) {
+  wire::Header ack = header(wire::Kind::ack, peer.settled);
+  if (identity_.receives) {
+    ack.options.credit_bytes = options_.window_bytes;
+    ack.options.credit_batches = options_.window_batches;
+    ack.options.mark(wire::Options::credit);
+  }
+  if (send_header(peer, ack) == transport::SendStatus::sent) peer.ack.sent();
+}
+
+void Hub::acknowledge_stream(Peer& peer, std::optional<std::uint32_t> echo) {
+  wire::Header ack = header(wire::Kind::ack, 0);
+  client_.describe(peer, ack);
+  if (echo) {
+    ack.options.attempt_v = *echo;
+    ack.options.mark(wire::Options::attempt);
+  }
+  if (identity_.receives) {
+    ack.options.credit_bytes = options_.window_bytes;
+    ack.options.credit_batches = options_.window_batches;
+    ack.options.mark(wire::Options::credit);
+  }
+  if (send_header(peer, ack) == transport::SendStatus::sent) peer.ack.sent();
 }
 
 void Hub::apply(Peer& peer, const protocol::Session::Action& action) {
