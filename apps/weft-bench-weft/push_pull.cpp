@@ -28,8 +28,8 @@ struct Order {
 void set_commit(PortOptions& options, const Work& work, const std::string& journal) {
   if (!journal.empty()) {
     options.journal = Journal::open({.path = journal});
-    options.capacity_bytes = 16ULL << 20;
-    options.window_bytes = 8ULL << 20;  // what comes while two disks sync
+    options.capacity_bytes = 32ULL << 20;
+    options.window_bytes = 16ULL << 20;  // what comes while two disks sync
   }
   if (work.commit == 0) return;
   options.batch_records = static_cast<std::uint32_t>(work.commit);
