@@ -21,7 +21,7 @@ nodes:
     lifetime: finite
     with: {count: %(count)d, quiet: true, check-field: n, ledger: "%(folder)s"}
 links:
-  - {from: source.out, to: sink.in, pattern: push-pull, delivery: at-least-once, endpoint: "%(endpoint)s"%(more)s}
+  - {from: source.out, to: sink.in, pattern: push-pull, delivery: at-least-once, transport: tcp, endpoint: "%(endpoint)s"%(more)s}
 """
 
 

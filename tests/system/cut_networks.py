@@ -24,7 +24,7 @@ nodes:
     lifetime: finite
     with: {count: %d, quiet: true, check-field: n, ledger: "%s"}
 links:
-  - {from: source.out, to: sink.in, pattern: push-pull, delivery: %s, endpoint: "%s"}
+  - {from: source.out, to: sink.in, pattern: push-pull, delivery: %s, transport: tcp, endpoint: "%s"}
 """ % (count, rate, folder, count, folder, DELIVERY, endpoint))
 
 
