@@ -35,9 +35,9 @@ program::About about() {
                    .maximum = 65'536}},
       .finite = false};
   it.examples = {
-      {"weft-server --with 'tables={\"weights\": {\"optimizer\": {\"name\": \"adagrad\"}}}' "
+      {"weft-server --node server/0 --with 'tables={\"weights\": {\"optimizer\": {\"name\": \"adagrad\"}}}' "
        "--with workers=1 --bind params=tcp://127.0.0.1:5555",
-       "one server with one sparse table"}};
+       "the first server, with one sparse table; workers look for server/0, server/1, ..."}};
   return it;
 }
 

@@ -284,14 +284,14 @@ Examples:
 void add_bench_cases(CLI::App& verb, Bench& bench) {
   verb.add_option("--delivery", bench.delivery, "throughput: best-effort, at-least-once or exactly-once")
       ->capture_default_str();
-  verb.add_flag("--typed", bench.typed, "throughput: a struct of six fields and 64 bytes");
+  verb.add_flag("--typed", bench.typed, "throughput: a struct of six numbers and 64 bytes");
   verb.add_option("--rate", bench.rate, "latency: requests a second; half: of what plain libzmq answers");
   verb.add_option("--window", bench.window, "requests, ps: outstanding (1000, 64)");
   verb.add_option("--clients", bench.clients, "requests: askers; many are also compared with 10")
       ->capture_default_str();
-  verb.add_option("--subscribers", bench.subscribers, "pubsub: processes that subscribe")
+  verb.add_option("--subscribers", bench.subscribers, "pubsub, all: processes that subscribe")
       ->capture_default_str();
-  verb.add_option("--workers", bench.workers, "ps: processes that push and pull")->capture_default_str();
+  verb.add_option("--workers", bench.workers, "ps, all: processes that push and pull")->capture_default_str();
   verb.add_option("--keys", bench.keys, "ps: keys of a sparse operation (1,100)")->delimiter(',');
   verb.add_option_function<std::vector<std::string>>(
           "--dense",
@@ -300,10 +300,11 @@ void add_bench_cases(CLI::App& verb, Bench& bench) {
           },
           "ps: size of a dense table that is pushed and pulled (64KiB,1MiB,16MiB)")
       ->delimiter(',');
-  verb.add_option("--dir", bench.directory, "journal: the folder where journals lie meanwhile")
+  verb.add_option("--dir", bench.directory, "exactly-once throughput, journal, all: the folder of journals")
       ->capture_default_str();
   verb.add_option("--commit", bench.commit, "journal: records a commit")->capture_default_str();
-  verb.add_option("--rabbitmq", bench.rabbitmq, "journal: HOST:PORT of a broker that is measured as well");
+  verb.add_option("--rabbitmq", bench.rabbitmq,
+                  "journal, all: HOST:PORT of a broker that is measured as well");
   verb.add_option("--out", bench.out, "all: the folder for table.md, results.json and rate.svg");
 }
 
