@@ -252,9 +252,12 @@ void Hub::handle(Peer* peer, std::string_view routing_id, transport::Message& me
       return on_bye(*peer, header);
     case wire::Kind::request:
     case wire::Kind::reply:
+      // What it says beside its matter may be passed over, and a peer that has lost count is told otherwise.
       if (identity_.sends && header.options.has(wire::Options::processed) &&
           !acknowledged(*peer, header.options.processed_v, peer->out.credit())) {
-        return reject(wire::Rejection::unexpected, peer);
+        const bool last = peer->bad_messages + 1 >= kBadMessages;
+        reject(wire::Rejection::unexpected, peer);
+        if (last) return;
       }
       [[fallthrough]];
     default:

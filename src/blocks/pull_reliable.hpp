@@ -71,7 +71,7 @@ class ReliablePull {
     void forget() {
       held.clear();
       refused.clear();
-      undurable = granted = 0;
+      undurable = granted = window = 0;
     }
   };
   using Key = std::pair<std::string, std::uint64_t>;  // stream, sequence

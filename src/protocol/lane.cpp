@@ -6,8 +6,9 @@ namespace weft::protocol {
 
 std::uint64_t window_for(std::uint64_t window, std::uint64_t batch, bool lent) {
   constexpr std::uint64_t kLent = 8, kMostLent = 8ULL << 20;
+  constexpr std::uint64_t kMost = 64ULL << 20;  // one batch of a stranger shall not open the memory for more
   if (lent) return batch <= window / 4 ? window : std::max(window, std::min(kLent * batch, kMostLent));
-  return batch <= window ? window : 2 * batch;
+  return batch <= window ? window : std::max(window, std::min(2 * batch, kMost));
 }
 
 bool SendLane::admits(std::uint64_t bytes) const {

@@ -69,10 +69,10 @@ bool Loop::Impl::turn(Deadline deadline) {
                 "inside each other; post() the inner work instead");
   }
   const Scoped nesting(depth, depth + 1);
-  if (!hooks_fresh) run_hooks();
   auto& found = ready[static_cast<std::size_t>(depth - 1)];
   bool happened = false;
   do {
+    if (!hooks_fresh) run_hooks();
     found.clear();
     wait(deadline, found);
     const auto number = ++turns;
@@ -88,7 +88,9 @@ bool Loop::Impl::turn(Deadline deadline) {
 
 // Waits until a socket, a descriptor or the mailbox is ready, a timer is due, or the deadline.
 void Loop::Impl::wait(Deadline deadline, Ready& found) {
-  const bool busy = mailbox.stop_wanted() || mailbox.backlog();
+  // A hook below this turn on the stack is not called before the wait is over.
+  const bool asked_for = std::ranges::any_of(asked, [](const Hook* hook) { return !hook->running; });
+  const bool busy = asked_for || mailbox.stop_wanted() || mailbox.backlog();
   if (!poller.wait(busy ? TimePoint::min() : std::min(deadline.point(), timers.next()), found)) {
     mailbox.stop();  // nothing can happen any more
   }

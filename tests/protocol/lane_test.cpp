@@ -209,6 +209,8 @@ TEST_CASE(
 
   CHECK(window_for(kWindow, kWindow, false) == kWindow);
   CHECK(window_for(kWindow, 16 << 20, false) == 32 << 20);
+  CHECK(window_for(kWindow, 48 << 20, false) == 64 << 20);
+  CHECK(window_for(256 << 20, 300 << 20, false) == 256 << 20);
   CHECK(window_for(kWindow, 512 << 10, true) == kWindow);
   CHECK(window_for(kWindow, 1 << 20, true) == 8 << 20);
   CHECK(window_for(kWindow, 3 << 20, true) == 8 << 20);

@@ -94,6 +94,18 @@ TEST_CASE("a sender that has lost count in its epoch is followed by who asked it
   CHECK(lanes.settled == 50);
 }
 
+TEST_CASE("what is settled of a later epoch is counted anew, also without a word of what is retained") {
+  PeerLanes lanes(1, kWindow);
+  REQUIRE(lanes.count(7, 54));
+  (void)lanes.settle(7, 54, 100);
+  REQUIRE(lanes.settled == 54);
+
+  REQUIRE(lanes.count(8, 2));
+  (void)lanes.settle(8, 2, 100);
+
+  CHECK(lanes.settled == 2);
+}
+
 TEST_CASE("an answer of a sender that has lost count is told from one that has not") {
   PeerLanes lanes(1, kWindow);
   (void)lanes.meet_sender(7, 1, true);

@@ -285,6 +285,21 @@ TEST_CASE("a hook on demand that asks for itself runs again before the next wait
   CHECK(calls == 3);
 }
 
+TEST_CASE("what hooks ask for before a wait is done before that wait") {
+  Loop loop;
+  int calls = 0;
+  Loop::HookId second = 0;
+  const Loop::HookId first = loop.on_demand([&] {
+    if (++calls < 3) loop.ask_for(second);
+  });
+  second = loop.on_demand([&] { loop.ask_for(first); });
+  loop.ask_for(first);
+
+  CHECK_FALSE(loop.run_once(Deadline::after(20ms)));  // one wait, in which nothing comes
+
+  CHECK(calls == 3);
+}
+
 TEST_CASE("a hook on demand is not entered again by a turn inside it, but runs once more after it") {
   Loop loop;
   int calls = 0;

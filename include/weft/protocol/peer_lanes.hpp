@@ -69,6 +69,7 @@ struct PeerLanes {
 
   /// So many replies of that epoch have come, and count as arrived. False: the epoch is over.
   bool count(std::uint64_t epoch, std::uint64_t replies) {
+    if (epoch > in.epoch()) settled = 0;  // its peer may begin anew without a word of what it retains
     if (in.begin(epoch) == ReceiveLane::Verdict::fenced) return false;
     in.skip_to(in.last() + replies);
     return true;
