@@ -158,7 +158,8 @@ struct RouterBase::Impl final : blocks::HubClient {
   // ---- replies ----
 
   /// Who asked, when a reply gets there; counted as late when not.
-  Asker* reachable(std::uint64_t peer_id, std::uint64_t generation);
+  /// `settles`: one request less of it is unanswered.
+  Asker* reachable(std::uint64_t peer_id, std::uint64_t generation, bool settles);
   /// Remembers a reply, then sends it.
   void keep(std::uint64_t peer, std::uint64_t generation, std::uint64_t number, blocks::KeptReply reply);
   void deliver(Asker& asker, std::uint64_t number, const blocks::KeptReply& reply);

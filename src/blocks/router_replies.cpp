@@ -22,19 +22,19 @@ void RouterBase::Impl::on_durable() {
   if (hub.closed()) return;
   window->on_durable(
       [this](std::uint64_t peer, std::uint64_t epoch, std::uint64_t number, const blocks::KeptReply& reply) {
-        Asker* asker = reachable(peer, epoch);
+        Asker* asker = reachable(peer, epoch, false);
         if (asker && !full(*asker)) deliver(*asker, number, reply);
       });
   pump();
 }
 
-Asker* RouterBase::Impl::reachable(std::uint64_t peer_id, std::uint64_t generation) {
+Asker* RouterBase::Impl::reachable(std::uint64_t peer_id, std::uint64_t generation, bool settles) {
   Asker* asker = hub.closed() ? nullptr : find(peer_id);
   if (!asker || asker->peer.epoch != generation) {
     ++hub.counts().late_replies;
     return nullptr;
   }
-  if (asker->unanswered != 0) --asker->unanswered;
+  if (settles && asker->unanswered != 0) --asker->unanswered;
   const auto state = asker->peer.session.state();
   if (state == protocol::PeerState::dead || state == protocol::PeerState::closed) {
     ++hub.counts().late_replies;
@@ -48,8 +48,9 @@ void RouterBase::Impl::keep(std::uint64_t peer, std::uint64_t generation, std::u
   --open_requests;
   if (hub.closed()) return;  // what nobody will see is not remembered as done
   const blocks::KeptReply* kept = window->answer(peer, generation, number, std::move(reply));
+  // One that gave up, or whose reply has to wait for the journal, has one less in hand as well.
+  Asker* asker = reachable(peer, generation, true);
   if (!kept) return;
-  Asker* asker = reachable(peer, generation);
   // An asker that is away, or does not read, gets it when it asks again.
   if (asker && !full(*asker)) deliver(*asker, number, *kept);
 }
@@ -86,7 +87,7 @@ void RouterBase::Impl::reply(std::uint64_t peer, std::uint64_t generation, std::
     return keep(peer, generation, number, std::move(kept));
   }
   --open_requests;
-  Asker* asker = reachable(peer, generation);
+  Asker* asker = reachable(peer, generation, true);
   if (!asker) return;
   if (full(*asker)) return drop_reply(*asker, number);
   if (!asker->open.empty() && number != asker->first + asker->open.count()) close_batch(*asker);
@@ -143,7 +144,7 @@ void RouterBase::Impl::fail(std::uint64_t peer, std::uint64_t generation, std::u
   }
   if (window) window->withdraw(peer, generation, number);
   --open_requests;
-  Asker* asker = reachable(peer, generation);
+  Asker* asker = reachable(peer, generation, true);
   if (asker) queue_error(*asker, number, code, text);
 }
 
