@@ -151,7 +151,12 @@ void Client::send(const std::shared_ptr<Slot>& slot, std::size_t index, Deadline
         if (alive.expired()) return;
         lanes_[shard].bytes -= bytes;
         bytes_ -= bytes;
-        on_end(slot, generation, index, end);
+        try {
+          on_end(slot, generation, index, end);
+        } catch (...) {
+          if (!alive.expired()) pump_soon();
+          throw;
+        }
         if (!alive.expired() && waiting_ != 0) pump();
       });
 }
@@ -159,6 +164,28 @@ void Client::send(const std::shared_ptr<Slot>& slot, std::size_t index, Deadline
 /// Sends what there is room for now. Whoever sends from inside of it is behind what waits.
 void Client::pump() {
   if (std::exchange(pumping_, true)) return;
+  const std::weak_ptr<bool> alive = alive_;
+  try {
+    send_waiting();
+  } catch (...) {
+    if (!alive.expired()) {
+      pumping_ = false;
+      pump_soon();
+    }
+    throw;
+  }
+  if (!alive.expired()) pumping_ = false;
+}
+
+/// For the way out of a handler that has thrown: whatever pump() calls might throw again.
+void Client::pump_soon() {
+  if (pumping_ || waiting_ == 0) return;
+  dealer_->loop().post([this, alive = std::weak_ptr(alive_)] {
+    if (!alive.expired()) pump();
+  });
+}
+
+void Client::send_waiting() {
   const std::weak_ptr<bool> alive = alive_;
   for (std::size_t shard = 0; shard < lanes_.size() && waiting_ != 0; ++shard) {
     Lane& lane = lanes_[shard];
@@ -173,15 +200,29 @@ void Client::pump() {
       if (alive.expired()) return;
     }
   }
-  pumping_ = false;
 }
 
 void Client::on_end(const std::shared_ptr<Slot>& slot, std::uint64_t generation, std::size_t part,
                     const ParamsDealer::End& end) {
   if (slot->generation != generation || !slot->call.waits_for(part)) return;
-  bool over = end.reply ? slot->call.on_reply(part, end.reply->reply, end.reply->values)
-                        : slot->call.on_failure(
-                              part, end.text.empty() ? std::string(to_string(end.outcome)) : end.text);
+  if (!end.reply) {
+    const bool over =
+        slot->call.on_failure(part, end.text.empty() ? std::string(to_string(end.outcome)) : end.text);
+    return settle(slot, over);
+  }
+  const std::weak_ptr<bool> alive = alive_;
+  bool over = false;
+  try {
+    over = slot->call.on_reply(part, end.reply->reply, end.reply->values);
+  } catch (...) {  // out of an OnRows
+    if (!alive.expired() && slot->generation == generation) settle(slot, slot->call.done());
+    throw;
+  }
+  settle(slot, over);
+}
+
+/// After a part has ended.
+void Client::settle(const std::shared_ptr<Slot>& slot, bool over) {
   // What has failed in part is not gone on with.
   if (!over && !slot->call.ok() && waiting_ != 0) over = drop_waiting(slot);
   if (over) conclude(slot);

@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <weft/ps/messages.hpp>
@@ -56,6 +57,7 @@ class Call {
   /// the wrong number of values counts as a failure of that part. Replies that are not waited for are
   /// ignored. True when the call is done now.
   /// `values` are float32 that may lie unaligned.
+  /// What an OnRows throws comes out of here; it has failed its part then, and is not called again.
   bool on_reply(std::size_t part, const Reply& reply, Bytes values);
   bool on_reply(std::size_t part, const Reply& reply) { return on_reply(part, reply, reply.numbers()); }
   /// The shard gave no answer (peer lost, deadline): the part is over, with status unreachable and this
@@ -78,6 +80,7 @@ class Call {
 
   void begin(std::size_t width, std::span<float> out, OnRows on_rows);
   void show(const Part& part, Bytes values);
+  void refuse_rows(std::size_t part, std::string_view why);
   void add(const Part& part);
   bool settle(std::size_t part);
 

@@ -72,6 +72,9 @@ struct [[nodiscard]] Result {
 /// What cannot be asked (an unknown table, lengths that do not match, a key outside of a dense table) throws
 /// Error{invalid_argument}; everything else is a Result.
 ///
+/// What a Done or an OnRows throws leaves the loop's run*(), or the call that runs it; the client goes on.
+/// The pull of that OnRows fails.
+///
 /// Owned and used by the loop's thread. After the Client is gone no Done is called any more.
 class Client {
  public:
@@ -178,11 +181,14 @@ class Client {
   [[nodiscard]] bool admits(const Lane& lane, std::size_t bytes) const;
   void send(const std::shared_ptr<Slot>& slot, std::size_t part, Deadline deadline);
   void pump();
+  void send_waiting();
+  void pump_soon();
   template <class Prepare>
   void begin(Kind kind, const Prepare& prepare, Done done);
   template <class Prepare>
   Result run(Kind kind, const Prepare& prepare, Deadline deadline);
   void refuse(const Done& done);
+  void settle(const std::shared_ptr<Slot>& slot, bool over);
   void on_end(const std::shared_ptr<Slot>& slot, std::uint64_t generation, std::size_t part,
               const ParamsDealer::End& end);
   bool drop_waiting(const std::shared_ptr<Slot>& slot);

@@ -74,6 +74,7 @@ class ParamsDealer : public DealerBase {
   }
   /// False: too many bytes wait here for their servers; a further request would fail.
   [[nodiscard]] bool has_room() const { return stats().queued_bytes < capacity_; }
+  [[nodiscard]] Loop& loop() { return loop_; }
   /// Runs the loop until `done()`; false: not by the deadline. Not for use inside handlers.
   bool wait(const std::function<bool()>& done, Deadline deadline);
 

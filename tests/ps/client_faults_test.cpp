@@ -1,0 +1,94 @@
+// What a client does when its caller's functions throw, and when its requests cannot leave.
+#include <memory>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "ps/live_cluster.hpp"
+
+using namespace weft;
+using namespace weft::ps;
+using namespace weft::ps::test;
+
+namespace {
+
+// Four rows of it are a piece of a MiB; three pieces are on their way at a time, and what comes behind waits.
+constexpr std::uint64_t kWidth = 65'536;
+constexpr Duration kPatient = std::chrono::minutes(1);
+
+std::vector<TableSpec> dense(std::uint64_t rows, std::uint64_t width,
+                             const std::string& consistency = "asp") {
+  return {table_of(R"({"kind": "dense", "rows": )" + std::to_string(rows) + R"(, "width": )" +
+                   std::to_string(width) + R"(, "consistency": ")" + consistency +
+                   R"(", "aggregate": "sum", "optimizer": {"name": "sgd", "learning_rate": 1}})")};
+}
+
+std::vector<std::uint64_t> first_keys(std::uint64_t count) {
+  std::vector<std::uint64_t> keys(count);
+  std::iota(keys.begin(), keys.end(), 0);
+  return keys;
+}
+
+}  // namespace
+
+TEST_CASE("a Done that throws does not keep back what waits behind it") {
+  LiveCluster cluster("tcp", dense(4, kWidth), 1, 1, kPatient);
+  const auto client = cluster.client(0);
+  std::vector<float> out(4 * kWidth);
+  std::vector<float> last(4 * kWidth, 7);
+  bool ended = false;
+
+  for (int i = 0; i < 3; ++i)
+    client->pull(0, first_keys(4), out, [](const Result&) { throw std::runtime_error("from Done"); });
+  client->pull(0, first_keys(4), last, [&](const Result& result) { ended = result.ok(); });
+  for (int i = 0; i < 3; ++i)
+    CHECK_THROWS_WITH_AS((void)client->flush(soon()), "from Done", std::runtime_error);
+  const Result flushed = client->flush(soon());
+
+  CHECK_MESSAGE(flushed.ok(), flushed.text);
+  CHECK(ended);
+  CHECK(last[0] == 0);
+}
+
+TEST_CASE("a Done that throws while what waits is sent does not end the sending for ever") {
+  LiveCluster cluster("tcp", dense(4, kWidth), 1, 1, kPatient);
+  const auto client = cluster.client(0);
+  std::vector<float> out(4 * kWidth);
+  std::string last;
+
+  for (int i = 0; i < 3; ++i) client->pull(0, first_keys(4), out, nullptr);
+  client->pull(0, first_keys(4), out, [](const Result&) { throw std::runtime_error("from Done"); });
+  client->pull(0, first_keys(4), out, [&](const Result& result) { last = result.text; });
+  // From now on the port refuses, and so ends what is sent before sending returns.
+  client->dealer().begin_drain();
+  CHECK_THROWS_WITH_AS((void)client->flush(soon()), "from Done", std::runtime_error);
+  const Result flushed = client->flush(soon());
+
+  CHECK_MESSAGE(flushed.ok(), flushed.text);
+  CHECK(last == "server 0: the dealer takes no new requests");
+  CHECK(client->outstanding() == 0);
+}
+
+TEST_CASE("an OnRows that throws fails its pull, once, and is not shown more") {
+  LiveCluster cluster("tcp", dense(24, kWidth), 1, 1, kPatient);
+  const auto client = cluster.client(0);
+  int shown = 0;
+  std::vector<std::string> ends;
+
+  client->pull(
+      0, first_keys(24),
+      [&](const RowsView&) {
+        ++shown;
+        throw std::runtime_error("from OnRows");
+      },
+      [&](const Result& result) { ends.push_back(result.text); });
+  CHECK_THROWS_WITH_AS((void)client->flush(soon()), "from OnRows", std::runtime_error);
+  const Result flushed = client->flush(soon());
+
+  CHECK_MESSAGE(flushed.ok(), flushed.text);
+  CHECK(shown == 1);
+  CHECK(ends == std::vector<std::string>{"server 0: what was shown its rows threw: from OnRows"});
+}
