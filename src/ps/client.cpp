@@ -298,15 +298,24 @@ Result Client::run(Kind kind, const Prepare& prepare, Deadline deadline) {
     wait->result = result;
     wait->over = true;
   });
-  const std::uint64_t generation = slot->generation;
-  start(slot, deadline, Borrow::until_end);
+  // However this is left: `out` and what `prepare` captured are the caller's again, so nothing may touch them
+  // any more.
+  const auto let_go = [&, generation = slot->generation,
+                       alive = std::weak_ptr(alive_)](const std::string& sentence) {
+    if (!alive.expired() && slot->generation == generation) abandon(slot, sentence);
+  };
   // The deadline itself ends the requests; the margin is for the loop to say so.
   const auto margin = std::chrono::seconds(1);
   const TimePoint point = deadline.point();
-  (void)dealer_->wait([&] { return wait->over; },
-                      point > TimePoint::max() - margin ? deadline : Deadline::at(point + margin));
-  // The loop was stopped: `out` is the caller's memory again, so nothing may be written any more.
-  if (!wait->over && slot->generation == generation) abandon(slot, "the loop was stopped before it replied");
+  try {
+    start(slot, deadline, Borrow::until_end);
+    (void)dealer_->wait([&] { return wait->over; },
+                        point > TimePoint::max() - margin ? deadline : Deadline::at(point + margin));
+  } catch (...) {  // of any handler on this loop
+    let_go("a handler threw before it replied");
+    throw;
+  }
+  let_go("the loop was stopped before it replied");
   return std::move(wait->result);
 }
 

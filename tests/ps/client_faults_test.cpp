@@ -92,3 +92,38 @@ TEST_CASE("an OnRows that throws fails its pull, once, and is not shown more") {
   CHECK(shown == 1);
   CHECK(ends == std::vector<std::string>{"server 0: what was shown its rows threw: from OnRows"});
 }
+
+TEST_CASE(
+    "a handler that throws ends the blocking pull it interrupts, which never writes to its output later") {
+  LiveCluster cluster("tcp", dense(96, kWidth, "bsp"), 2, 1, kPatient);
+  const auto fast = cluster.client(0);
+  const auto slow = cluster.client(1);
+  REQUIRE(slow->push(0, first_keys(1), std::vector<float>(kWidth, 5), soon()).ok());
+  REQUIRE(fast->clock(soon()).ok());
+  std::vector<float> out(96 * kWidth, 42);
+  cluster.loop.at(cluster.loop.now() + 50ms, [] { throw std::runtime_error("from a timer"); });
+
+  CHECK_THROWS_WITH_AS((void)fast->pull(0, first_keys(96), out, soon()), "from a timer", std::runtime_error);
+
+  CHECK(fast->outstanding() == 0);
+  REQUIRE(slow->clock(soon()).ok());
+  REQUIRE(fast->clock(soon()).ok());
+  CHECK(out[0] == 42);
+  CHECK(out.back() == 42);
+}
+
+TEST_CASE("a client may be destroyed while one of its calls waits") {
+  LiveCluster cluster("tcp", dense(1, 4, "bsp"), 2, 1);
+  auto fast = cluster.client(0);
+  const auto slow = cluster.client(1);
+  REQUIRE(fast->clock(soon()).ok());
+  std::vector<float> out(4, 42);
+  cluster.loop.at(cluster.loop.now() + 50ms, [&] {
+    fast.reset();
+    throw std::runtime_error("from a timer");
+  });
+
+  CHECK_THROWS_WITH_AS((void)fast->pull(0, first_keys(1), out, soon()), "from a timer", std::runtime_error);
+
+  CHECK(out[0] == 42);
+}
