@@ -127,3 +127,56 @@ TEST_CASE("a client may be destroyed while one of its calls waits") {
 
   CHECK(out[0] == 42);
 }
+
+TEST_CASE("a blocking call that waits behind others ends at its deadline, and says that it was never sent") {
+  LiveCluster cluster("tcp", dense(96, kWidth, "bsp"), 2, 1, kPatient);
+  const auto fast = cluster.client(0);
+  const auto slow = cluster.client(1);
+  REQUIRE(fast->clock(soon()).ok());
+  std::vector<float> out(96 * kWidth);
+  std::vector<float> row(kWidth);
+  fast->pull(0, first_keys(96), out, nullptr);  // the slow worker holds it
+
+  const Result result = fast->pull(0, first_keys(1), row, Deadline::after(100ms));
+
+  CHECK(result.status == Status::unreachable);
+  CHECK(result.text.starts_with("server 0: never sent: it waited for "));
+  CHECK(result.text.ends_with(" bytes that are on their way to and from server/0"));
+  REQUIRE(slow->clock(soon()).ok());
+  CHECK(fast->flush(soon()).ok());
+}
+
+TEST_CASE("an operation that waits behind one without a deadline ends by the timeout") {
+  LiveCluster cluster("tcp", dense(96, kWidth, "bsp"), 2, 1, kPatient);
+  const auto slow = cluster.client(1);
+  const auto fast = cluster.client(0, {.timeout = 200ms});
+  REQUIRE(fast->clock(soon()).ok());
+  std::vector<float> out(96 * kWidth);
+  std::vector<float> row(kWidth);
+  std::string text;
+  cluster.loop.at(cluster.loop.now() + 10ms, [&] {
+    fast->pull(0, first_keys(1), row, [&](const Result& result) {
+      text = result.text;
+      slow->clock(nullptr);
+    });
+  });
+  // Lets go of the first in any case.
+  cluster.loop.at(cluster.loop.now() + 10s, [&] { slow->clock(nullptr); });
+
+  CHECK(fast->pull(0, first_keys(96), out, Deadline::never()).ok());
+
+  CHECK(text.starts_with("server 0: never sent: "));
+}
+
+TEST_CASE("a call that a stopped loop ends does not speak of its deadline") {
+  LiveCluster cluster("tcp", dense(1, 4, "bsp"), 2, 1);
+  const auto slow = cluster.client(1);
+  const auto fast = cluster.client(0);
+  REQUIRE(fast->clock(soon()).ok());
+  std::vector<float> out(4);
+  fast->pull(0, first_keys(1), out, nullptr);
+  cluster.loop.at(cluster.loop.now() + 50ms, [&] { cluster.loop.stop(); });
+
+  CHECK(fast->flush(soon()).text == "1 operations have not ended: the loop was stopped");
+  CHECK(fast->flush(Deadline::after(50ms)).text == "1 operations have not ended by the deadline");
+}
