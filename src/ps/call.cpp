@@ -34,6 +34,7 @@ void Call::keep() {
   if (parts_.empty() || split_.shards() != 1) return;  // grouped by shard, and so copied already
   const std::span<const std::uint64_t> keys = parts_.front().request.keys;
   const std::span<const float> values = parts_.front().request.values;
+  if (keys.data() == kept_keys_.data()) return;  // kept already
   // The pieces of one shard lie behind each other.
   kept_keys_.assign(keys.data(), parts_.back().request.keys.data() + parts_.back().request.keys.size());
   const bool copy = !values.empty() && !owner_;

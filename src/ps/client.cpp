@@ -176,6 +176,8 @@ void Client::settle(const std::shared_ptr<Slot>& slot, bool over) {
 }
 
 void Client::conclude(const std::shared_ptr<Slot>& slot) {
+  // Goes last of all: what it owns may do anything when it goes.
+  const OnRows on_rows = slot->call.take_on_rows();
   const Call& call = slot->call;
   Result result{call.status(), call.text(), call.clock(), call.min_clock(), {}};
   if (slot->kind != Kind::plain) result.infos = call.infos();

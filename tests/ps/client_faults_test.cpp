@@ -3,6 +3,7 @@
 #include <numeric>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -179,4 +180,17 @@ TEST_CASE("a call that a stopped loop ends does not speak of its deadline") {
 
   CHECK(fast->flush(soon()).text == "1 operations have not ended: the loop was stopped");
   CHECK(fast->flush(Deadline::after(50ms)).text == "1 operations have not ended by the deadline");
+}
+
+TEST_CASE("what an OnRows owns is let go when its pull has ended") {
+  LiveCluster cluster("tcp", dense(3, 4), 1, 1);
+  const auto client = cluster.client(0);
+  auto owned = std::make_shared<int>(1);
+  const std::weak_ptr<int> seen = owned;
+
+  const Result pulled = client->pull(
+      0, first_keys(3), [owned = std::move(owned)](const RowsView&) {}, soon());
+
+  REQUIRE_MESSAGE(pulled.ok(), pulled.text);
+  CHECK(seen.expired());
 }

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <weft/ps/messages.hpp>
@@ -21,6 +22,7 @@ struct RowsView {
   std::span<const std::uint64_t> keys;
   std::span<const float> values;
 };
+/// Must not run the loop, which may bring the next rows to the same place.
 using OnRows = std::function<void(const RowsView&)>;
 
 /// A value that may be reused, so that its buffers are allocated once. The keys, values and output given to
@@ -45,6 +47,8 @@ class Call {
 
   /// What to send, in order; empty when no shard is concerned (no keys).
   [[nodiscard]] std::span<const Part> parts() const { return parts_; }
+  /// For who has ended the call, which may lie about for long: what the OnRows owns goes with it.
+  [[nodiscard]] OnRows take_on_rows() { return std::exchange(on_rows_, nullptr); }
   /// Shares the values of the parts; null: they are copied when they are sent.
   [[nodiscard]] const std::shared_ptr<const void>& owner() const { return owner_; }
   /// From now on keys and values are not the caller's any more: what is borrowed is copied.

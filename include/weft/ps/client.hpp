@@ -109,7 +109,8 @@ class Client {
               Deadline deadline);
   /// Without a copy: `on_rows` is shown the rows where they arrived, in pieces of any size and order, each
   /// key once, and may read them until it returns. Rows may have been shown when the operation fails. It must
-  /// not destroy the client.
+  /// not destroy the client, nor run the loop: the next rows may come to the same place. What it owns is let
+  /// go when the pull has ended.
   void pull(std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows, Done done);
   Result pull(std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows, Deadline deadline);
   /// Gradients, through the optimiser of the table.
