@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <exception>
 #include <utility>
 
 #include <weft/core/format.hpp>
@@ -33,6 +34,7 @@ void Call::keep() {
   if (parts_.empty() || split_.shards() != 1) return;  // grouped by shard, and so copied already
   const std::span<const std::uint64_t> keys = parts_.front().request.keys;
   const std::span<const float> values = parts_.front().request.values;
+  if (keys.data() == kept_keys_.data()) return;  // kept already
   // The pieces of one shard lie behind each other.
   kept_keys_.assign(keys.data(), parts_.back().request.keys.data() + parts_.back().request.keys.size());
   const bool copy = !values.empty() && !owner_;
@@ -76,8 +78,16 @@ bool Call::on_reply(std::size_t part, const Reply& reply, Bytes values) {
                                      expected / sizeof(float)));
     }
     if (on_rows_) {
-      show(parts_[part], values);
-    } else {
+      try {
+        show(parts_[part], values);
+      } catch (const std::exception& e) {
+        refuse_rows(part, e.what());
+        throw;
+      } catch (...) {
+        refuse_rows(part, "what is no std::exception");
+        throw;
+      }
+    } else if (!out_.empty()) {  // empty: the OnRows has thrown
       split_.place_rows(shard, parts_[part].first, values, width_, out_);
     }
   }
@@ -93,6 +103,11 @@ void Call::show(const Part& part, Bytes values) {
     at = row_copy_.data();
   }
   on_rows_({part.request.keys, {at, count}});
+}
+
+void Call::refuse_rows(std::size_t part, std::string_view why) {
+  on_rows_ = nullptr;
+  (void)on_failure(part, format("what was shown its rows threw: {}", why));
 }
 
 bool Call::on_failure(std::size_t part, const std::string& sentence) {

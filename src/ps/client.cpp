@@ -7,6 +7,8 @@
 #include <weft/core/format.hpp>
 #include <weft/node/node.hpp>
 
+#include "ps/client_slot.hpp"
+
 namespace weft::ps {
 namespace {
 
@@ -15,10 +17,6 @@ void require_setting(bool holds, std::string_view field, std::uint64_t found, st
   throw Error(Errc::invalid_argument,
               format("client setting {}: expected {}, found {}", field, expected, found));
 }
-
-/// Requests and replies on their way to and from one server, in bytes. More would only wait at a port, which
-/// refuses what is beyond its capacity (8 MiB unless it is told otherwise).
-constexpr std::size_t kAhead = 4 << 20;
 
 ClientOptions core_options(const ClientSettings& settings) {
   settings.check();
@@ -32,14 +30,6 @@ std::unique_ptr<ParamsDealer> open_port(Loop& loop, PortOptions options) {
 }
 
 }  // namespace
-
-/// An operation. The generation tells the replies of the present one from late ones of its predecessors.
-struct Client::Slot {
-  Call call;
-  Kind kind = Kind::plain;
-  Done done;
-  std::uint64_t generation = 0;
-};
 
 void ClientSettings::check() const {
   require_setting(shards >= 1 && shards <= 65'536, "shards", shards, "1 to 65536");
@@ -71,7 +61,9 @@ Client::Client(ParamsDealer& dealer, ClientSettings settings)
   first_failure_.status = Status::ok;
 }
 
-Client::~Client() = default;
+Client::~Client() {
+  if (timer_ != 0) dealer_->loop().cancel(timer_);
+}
 
 ClientSettings Client::settings_for(const Node& node, std::string_view port) {
   const auto links = node.links_of(port);
@@ -130,12 +122,8 @@ void Client::start(const std::shared_ptr<Slot>& slot, Deadline deadline, Borrow 
     if (!std::exchange(kept, true)) slot->call.keep();
     lane.waiting.push_back({slot, generation, i, deadline});
     ++waiting_;
+    plan_expiry(deadline.point());
   }
-}
-
-bool Client::admits(const Lane& lane, std::size_t bytes) const {
-  if (lane.bytes != 0 && lane.bytes + bytes > kAhead) return false;
-  return bytes < kFrameFrom || bytes_ == 0 || dealer_->has_room();
 }
 
 void Client::send(const std::shared_ptr<Slot>& slot, std::size_t index, Deadline deadline) {
@@ -151,56 +139,45 @@ void Client::send(const std::shared_ptr<Slot>& slot, std::size_t index, Deadline
         if (alive.expired()) return;
         lanes_[shard].bytes -= bytes;
         bytes_ -= bytes;
-        on_end(slot, generation, index, end);
+        try {
+          on_end(slot, generation, index, end);
+        } catch (...) {
+          if (!alive.expired()) pump_soon();
+          throw;
+        }
         if (!alive.expired() && waiting_ != 0) pump();
       });
-}
-
-/// Sends what there is room for now. Whoever sends from inside of it is behind what waits.
-void Client::pump() {
-  if (std::exchange(pumping_, true)) return;
-  const std::weak_ptr<bool> alive = alive_;
-  for (std::size_t shard = 0; shard < lanes_.size() && waiting_ != 0; ++shard) {
-    Lane& lane = lanes_[shard];
-    while (!lane.waiting.empty()) {
-      const Waiting& front = lane.waiting.front();
-      const bool stale = front.slot->generation != front.generation;
-      if (!stale && !admits(lane, front.slot->call.parts()[front.part].bytes())) break;
-      const Waiting next = std::move(lane.waiting.front());
-      lane.waiting.pop_front();
-      --waiting_;
-      if (!stale) send(next.slot, next.part, next.deadline);
-      if (alive.expired()) return;
-    }
-  }
-  pumping_ = false;
 }
 
 void Client::on_end(const std::shared_ptr<Slot>& slot, std::uint64_t generation, std::size_t part,
                     const ParamsDealer::End& end) {
   if (slot->generation != generation || !slot->call.waits_for(part)) return;
-  bool over = end.reply ? slot->call.on_reply(part, end.reply->reply, end.reply->values)
-                        : slot->call.on_failure(
-                              part, end.text.empty() ? std::string(to_string(end.outcome)) : end.text);
+  if (!end.reply) {
+    const bool over =
+        slot->call.on_failure(part, end.text.empty() ? std::string(to_string(end.outcome)) : end.text);
+    return settle(slot, over);
+  }
+  const std::weak_ptr<bool> alive = alive_;
+  bool over = false;
+  try {
+    over = slot->call.on_reply(part, end.reply->reply, end.reply->values);
+  } catch (...) {  // out of an OnRows
+    if (!alive.expired() && slot->generation == generation) settle(slot, slot->call.done());
+    throw;
+  }
+  settle(slot, over);
+}
+
+/// After a part has ended.
+void Client::settle(const std::shared_ptr<Slot>& slot, bool over) {
   // What has failed in part is not gone on with.
-  if (!over && !slot->call.ok() && waiting_ != 0) over = drop_waiting(slot);
+  if (!over && !slot->call.ok() && waiting_ != 0) over = drop_waiting(slot, "was not asked any more");
   if (over) conclude(slot);
 }
 
-/// Ends the parts that were not sent yet; true: and with them the operation.
-bool Client::drop_waiting(const std::shared_ptr<Slot>& slot) {
-  bool over = false;
-  for (Lane& lane : lanes_) {
-    waiting_ -= std::erase_if(lane.waiting, [&](const Waiting& waiting) {
-      if (waiting.slot != slot || waiting.generation != slot->generation) return false;
-      over = slot->call.on_failure(waiting.part, "was not asked any more") || over;
-      return true;
-    });
-  }
-  return over;
-}
-
 void Client::conclude(const std::shared_ptr<Slot>& slot) {
+  // Goes last of all: what it owns may do anything when it goes.
+  const OnRows on_rows = slot->call.take_on_rows();
   const Call& call = slot->call;
   Result result{call.status(), call.text(), call.clock(), call.min_clock(), {}};
   if (slot->kind != Kind::plain) result.infos = call.infos();
@@ -250,23 +227,38 @@ Result Client::run(Kind kind, const Prepare& prepare, Deadline deadline) {
   const auto wait = std::make_shared<Wait>();
   if (!has_room()) (void)dealer_->wait([this] { return has_room(); }, deadline);
   if (!has_room()) {
-    wait->result.text = format("{} operations have not ended by the deadline", outstanding_);
+    wait->result.text = still_open(deadline);
     return wait->result;
   }
   const std::shared_ptr<Slot> slot = take(kind, prepare, [wait](const Result& result) {
     wait->result = result;
     wait->over = true;
   });
-  const std::uint64_t generation = slot->generation;
-  start(slot, deadline, Borrow::until_end);
+  // However this is left: `out` and what `prepare` captured are the caller's again, so nothing may touch them
+  // any more.
+  const auto let_go = [&, generation = slot->generation,
+                       alive = std::weak_ptr(alive_)](const std::string& sentence) {
+    if (!alive.expired() && slot->generation == generation) abandon(slot, sentence);
+  };
   // The deadline itself ends the requests; the margin is for the loop to say so.
   const auto margin = std::chrono::seconds(1);
   const TimePoint point = deadline.point();
-  (void)dealer_->wait([&] { return wait->over; },
-                      point > TimePoint::max() - margin ? deadline : Deadline::at(point + margin));
-  // The loop was stopped: `out` is the caller's memory again, so nothing may be written any more.
-  if (!wait->over && slot->generation == generation) abandon(slot, "the loop was stopped before it replied");
+  try {
+    start(slot, deadline, Borrow::until_end);
+    (void)dealer_->wait([&] { return wait->over; },
+                        point > TimePoint::max() - margin ? deadline : Deadline::at(point + margin));
+  } catch (...) {  // of any handler on this loop
+    let_go("a handler threw before it replied");
+    throw;
+  }
+  let_go(deadline.passed(Clock::now()) ? "no reply by the deadline"
+                                       : "the loop was stopped before it replied");
   return std::move(wait->result);
+}
+
+std::string Client::still_open(Deadline deadline) const {
+  return format("{} operations have not ended{}", outstanding_,
+                deadline.passed(Clock::now()) ? " by the deadline" : ": the loop was stopped");
 }
 
 Result Client::flush(Deadline deadline) {
@@ -274,7 +266,7 @@ Result Client::flush(Deadline deadline) {
   Result result = std::exchange(first_failure_, Result{Status::ok, {}, 0, 0, {}});
   if (!ended && result.ok()) {
     result.status = Status::unreachable;
-    result.text = format("{} operations have not ended by the deadline", outstanding_);
+    result.text = still_open(deadline);
   }
   return result;
 }

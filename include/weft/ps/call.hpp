@@ -8,6 +8,8 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <weft/ps/messages.hpp>
@@ -20,6 +22,7 @@ struct RowsView {
   std::span<const std::uint64_t> keys;
   std::span<const float> values;
 };
+/// Must not run the loop, which may bring the next rows to the same place.
 using OnRows = std::function<void(const RowsView&)>;
 
 /// A value that may be reused, so that its buffers are allocated once. The keys, values and output given to
@@ -44,6 +47,8 @@ class Call {
 
   /// What to send, in order; empty when no shard is concerned (no keys).
   [[nodiscard]] std::span<const Part> parts() const { return parts_; }
+  /// For who has ended the call, which may lie about for long: what the OnRows owns goes with it.
+  [[nodiscard]] OnRows take_on_rows() { return std::exchange(on_rows_, nullptr); }
   /// Shares the values of the parts; null: they are copied when they are sent.
   [[nodiscard]] const std::shared_ptr<const void>& owner() const { return owner_; }
   /// From now on keys and values are not the caller's any more: what is borrowed is copied.
@@ -56,6 +61,7 @@ class Call {
   /// the wrong number of values counts as a failure of that part. Replies that are not waited for are
   /// ignored. True when the call is done now.
   /// `values` are float32 that may lie unaligned.
+  /// What an OnRows throws comes out of here; it has failed its part then, and is not called again.
   bool on_reply(std::size_t part, const Reply& reply, Bytes values);
   bool on_reply(std::size_t part, const Reply& reply) { return on_reply(part, reply, reply.numbers()); }
   /// The shard gave no answer (peer lost, deadline): the part is over, with status unreachable and this
@@ -78,6 +84,7 @@ class Call {
 
   void begin(std::size_t width, std::span<float> out, OnRows on_rows);
   void show(const Part& part, Bytes values);
+  void refuse_rows(std::size_t part, std::string_view why);
   void add(const Part& part);
   bool settle(std::size_t part);
 

@@ -20,6 +20,7 @@
 #include <weft/core/time.hpp>
 #include <weft/ps/client_core.hpp>
 #include <weft/ps/link.hpp>
+#include <weft/transport/loop.hpp>
 
 namespace weft {
 class Node;
@@ -67,10 +68,14 @@ struct [[nodiscard]] Result {
 ///
 /// An operation of more than a MiB for one server is sent in pieces, each a request that is handled by
 /// itself: one that fails ends the operation, and those before it have been done. At most 4 MiB of each
-/// server's requests and replies are on their way; what is called beyond that waits here, in its order.
+/// server's requests and replies are on their way; what is called beyond that waits here, in its order, and
+/// for no longer than its deadline.
 ///
 /// What cannot be asked (an unknown table, lengths that do not match, a key outside of a dense table) throws
 /// Error{invalid_argument}; everything else is a Result.
+///
+/// What a Done or an OnRows throws leaves the loop's run*(), or the call that runs it; the client goes on.
+/// The pull of that OnRows fails.
 ///
 /// Owned and used by the loop's thread. After the Client is gone no Done is called any more.
 class Client {
@@ -104,7 +109,8 @@ class Client {
               Deadline deadline);
   /// Without a copy: `on_rows` is shown the rows where they arrived, in pieces of any size and order, each
   /// key once, and may read them until it returns. Rows may have been shown when the operation fails. It must
-  /// not destroy the client.
+  /// not destroy the client, nor run the loop: the next rows may come to the same place. What it owns is let
+  /// go when the pull has ended.
   void pull(std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows, Done done);
   Result pull(std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows, Deadline deadline);
   /// Gradients, through the optimiser of the table.
@@ -178,14 +184,23 @@ class Client {
   [[nodiscard]] bool admits(const Lane& lane, std::size_t bytes) const;
   void send(const std::shared_ptr<Slot>& slot, std::size_t part, Deadline deadline);
   void pump();
+  void send_waiting();
+  void pump_soon();
   template <class Prepare>
   void begin(Kind kind, const Prepare& prepare, Done done);
   template <class Prepare>
   Result run(Kind kind, const Prepare& prepare, Deadline deadline);
   void refuse(const Done& done);
+  void settle(const std::shared_ptr<Slot>& slot, bool over);
   void on_end(const std::shared_ptr<Slot>& slot, std::uint64_t generation, std::size_t part,
               const ParamsDealer::End& end);
-  bool drop_waiting(const std::shared_ptr<Slot>& slot);
+  bool drop_waiting(const std::shared_ptr<Slot>& slot, const std::string& sentence);
+  void plan_expiry(TimePoint when);
+  void expire();
+  [[nodiscard]] const Waiting* first_expired(TimePoint now) const;
+  void expire_waiting(TimePoint now);
+  [[nodiscard]] std::string why_unsent(std::uint32_t shard) const;
+  [[nodiscard]] std::string still_open(Deadline deadline) const;
   void conclude(const std::shared_ptr<Slot>& slot);
   void abandon(const std::shared_ptr<Slot>& slot, const std::string& sentence);
 
@@ -198,6 +213,8 @@ class Client {
   std::size_t waiting_ = 0;           ///< in all lanes
   std::size_t bytes_ = 0;             ///< in all lanes
   bool pumping_ = false;
+  Loop::TimerId timer_ = 0;                ///< 0: none
+  TimePoint timer_at_ = TimePoint::max();  ///< by then a part that waits may be too late
   std::vector<std::shared_ptr<Slot>> free_;
   std::size_t outstanding_ = 0;
   Result first_failure_;

@@ -23,6 +23,10 @@ RecordType reply_type();
 
 /// A request out of a record that anybody may have sent. Reusable; `request` views the record and its frames
 /// (or the copies below, where numbers lie unaligned in memory) until the next decode.
+///
+/// Values are not copied out of memory that a peer lends (shared memory: a process of the same user), so such
+/// a peer is trusted not to write them after it has sent them: it could make them NaN when they have been
+/// found finite already. Keys, which become places in memory, are copied first.
 struct DecodedRequest {
   Request request;
   Tensor keys, values;  ///< keep the frames
@@ -74,6 +78,7 @@ class ParamsDealer : public DealerBase {
   }
   /// False: too many bytes wait here for their servers; a further request would fail.
   [[nodiscard]] bool has_room() const { return stats().queued_bytes < capacity_; }
+  [[nodiscard]] Loop& loop() { return loop_; }
   /// Runs the loop until `done()`; false: not by the deadline. Not for use inside handlers.
   bool wait(const std::function<bool()>& done, Deadline deadline);
 
