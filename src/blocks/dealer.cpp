@@ -59,7 +59,7 @@ void DealerBase::Impl::refuse_large(const Done& done) const {
   done(reply);
 }
 
-void DealerBase::Impl::refuse(const Done& done, Outcome outcome, std::string text, std::string peer) {
+void DealerBase::Impl::refuse(const Done& done, Outcome outcome, std::string text, const std::string& peer) {
   RawReply reply;
   reply.outcome = outcome;
   reply.text = std::move(text);

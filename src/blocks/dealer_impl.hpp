@@ -63,7 +63,7 @@ struct DealerBase::Impl : blocks::HubClient {
   [[nodiscard]] std::uint64_t batch_bytes() const;
   bool fits(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark) const;
   void refuse_large(const Done& done) const;
-  static void refuse(const Done& done, Outcome outcome, std::string text, std::string peer);
+  static void refuse(const Done& done, Outcome outcome, std::string text, const std::string& peer);
   void send_cancel(Peer& peer, std::uint64_t number);
   /// "server/0 is dead, server/1 is up", of those that `to` allows; who is known at all when that is none.
   [[nodiscard]] std::string states(std::string_view node = {}) const;

@@ -188,7 +188,15 @@ void PubBase::connect(const std::string&) {
 }
 void PubBase::disconnect(const std::string&) {}
 std::size_t PubBase::peers_up() const {
-  return impl_->subscribers.size();
+  // One that joins anew may be there twice for a moment: its earlier subscription ends with its earlier
+  // socket.
+  const auto who = [](std::string_view topic) { return topic.substr(0, topic.rfind('.')); };
+  std::size_t count = 0;
+  std::string_view last;
+  for (const std::string& topic : impl_->subscribers) {  // in order, so those of one follow each other
+    if (who(topic) != std::exchange(last, who(topic))) ++count;
+  }
+  return count;
 }
 void PubBase::on_peer(std::function<void(const PeerEvent&)> handler) {
   impl_->hub.on_peer(std::move(handler));

@@ -30,6 +30,8 @@ struct Source {
   Loop::WatchId watch = 0;
   std::string endpoint;
   std::string own_topic;  // the subscription that is ours alone
+  /// Those before it on the same connection: a late answer to one says as much, for who was busy meanwhile.
+  std::vector<std::string> earlier_topics;
   std::uint64_t epoch = 0;
   unsigned joins = 0;                   // confirmations on this socket
   protocol::Confirmation confirmation;  // that our subscriptions are active there

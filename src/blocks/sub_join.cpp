@@ -16,6 +16,7 @@ namespace {
 
 constexpr Duration kLastData = std::chrono::seconds(1);  // how long a BYE waits for data that it overtook
 constexpr int kJoinHighWater = 2000;
+constexpr std::size_t kMostEarlier = 64;
 
 }  // namespace
 
@@ -25,7 +26,10 @@ void SubBase::Impl::on_up(Peer& peer) {
   const std::string endpoint = blocks::reachable(peer.data_endpoint, peer.endpoint);
   if (source.socket && source.epoch == peer.epoch && source.endpoint == endpoint) {
     // ZeroMQ reconnects it. When its connection never broke, only a new subscription brings a new PING.
-    if (!source.confirmation.confirmed()) subscribe_anew(source);
+    if (!source.confirmation.confirmed()) {
+      subscribe_anew(source);
+      source.earlier_topics.clear();
+    }
     return resume(peer.id, source);
   }
   drop_socket(source);
@@ -41,6 +45,7 @@ void SubBase::Impl::on_up(Peer& peer) {
   source.lanes.clear();
   if (reliable() && !goes_on) follow(peer.id, source);
   source.own_topic = new_own_topic();
+  source.earlier_topics.clear();
   transport::Socket socket(
       hub.loop().context(), transport::SocketType::sub,
       {.receive_high_water = kJoinHighWater, .max_frame_bytes = options.max_frame_bytes});
@@ -61,6 +66,8 @@ void SubBase::Impl::on_up(Peer& peer) {
 void SubBase::Impl::subscribe_anew(Source& source) {
   if (!source.socket) return;
   source.socket->unsubscribe(as_bytes(source.own_topic));
+  if (source.earlier_topics.size() == kMostEarlier) source.earlier_topics.clear();
+  source.earlier_topics.push_back(std::move(source.own_topic));
   source.own_topic = new_own_topic();
   source.socket->subscribe(as_bytes(source.own_topic));
 }

@@ -132,7 +132,10 @@ bool SubBase::Impl::wants(std::string_view topic) const {
 
 void SubBase::Impl::control(std::uint64_t id, Source& source, std::string_view topic,
                             const wire::Header& header) {
-  if (topic == source.own_topic && header.kind == wire::Kind::ping) {
+  const bool own = topic == source.own_topic ||
+                   std::ranges::find(source.earlier_topics, topic) != source.earlier_topics.end();
+  if (own && header.kind == wire::Kind::ping) {
+    if (source.confirmation.confirmed()) return;  // as an earlier one was
     if (source.reader) return confirmed(id, source, header);
     source.confirmation.confirm();
     ++source.joins;

@@ -184,7 +184,7 @@ bool DecodedReply::decode(const wire::RecordView& record, std::string* why) {
   return true;
 }
 
-ParamsDealer::ParamsDealer(Loop& loop, PortOptions options)
+ParamsDealer::ParamsDealer(Loop& loop, const PortOptions& options)
     : DealerBase(loop, options, request_type(), reply_type()),
       loop_(loop),
       capacity_(options.capacity_bytes) {}

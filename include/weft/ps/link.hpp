@@ -56,7 +56,7 @@ void encode(wire::BatchBuilder& batch, Reply&& reply);
 /// The asking end. Owned and used by the loop's thread, as every block.
 class ParamsDealer : public DealerBase {
  public:
-  ParamsDealer(Loop& loop, PortOptions options);
+  ParamsDealer(Loop& loop, const PortOptions& options);
 
   /// How a request ended. `reply` is set, and views memory until the handler returns, when `outcome` is ok.
   struct End {
