@@ -108,9 +108,9 @@ class ReceiveLane {
 };
 
 /// Credit for a sender whose last batch had `batch` bytes. One that is larger than the window gets room for
-/// two, as far as 64 MiB reach, so that one travels while the other is handled. `lent`: they lie in the sender's memory, and the two
-/// ends would spend their time with waking each other: room for eight, as far as 8 MiB reach (more would
-/// leave the caches).
+/// two, as far as 64 MiB reach, so that one travels while the other is handled. `lent`: they lie in the
+/// sender's memory, and the two ends would spend their time with waking each other: room for eight, as far as
+/// 8 MiB reach (more would leave the caches).
 [[nodiscard]] std::uint64_t window_for(std::uint64_t window, std::uint64_t batch, bool lent);
 
 /// When a receiver acknowledges: after a quarter of the window, or when asked (PING), or after a while. What
