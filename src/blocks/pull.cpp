@@ -38,8 +38,7 @@ struct PullBase::Impl final : blocks::HubClient {
   Tap tap;
   bool draining = false;
   std::unordered_map<std::uint64_t, std::uint64_t>
-      wide;  // by peer: credit beyond the window, for large batches
-  wire::Buffer head;
+      wide;                                        // by peer: credit beyond the window, for large batches
   std::unique_ptr<blocks::ReliablePull> reliable;  // acknowledged deliveries
 
   Impl(Loop& loop, PortOptions given, RecordType record)
@@ -107,10 +106,7 @@ struct PullBase::Impl final : blocks::HubClient {
     ack.options.credit_bytes = credit;
     ack.options.credit_batches = options.window_batches;
     ack.options.mark(wire::Options::credit);
-    head.clear();
-    wire::encode(ack, head);
-    transport::Frame frame(head.view());
-    if (hub.send(peer, {&frame, 1}) == transport::SendStatus::sent) peer.ack.sent();
+    if (hub.send_header(peer, ack) == transport::SendStatus::sent) peer.ack.sent();
   }
 
   /// The most that the peer may have on its way.

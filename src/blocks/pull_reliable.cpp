@@ -361,10 +361,7 @@ void ReliablePull::acknowledge(Stream& stream, Peer& peer) {
   ack.options.credit_bytes = std::max(options_.window_bytes, stream.window) + stream.granted;
   ack.options.credit_batches = options_.window_batches;
   ack.options.mark(wire::Options::credit);
-  head_.clear();
-  wire::encode(ack, head_);
-  transport::Frame frame(head_.view());
-  if (hub_.send(peer, {&frame, 1}) == transport::SendStatus::sent) peer.ack.sent();
+  if (hub_.send_header(peer, ack) == transport::SendStatus::sent) peer.ack.sent();
 }
 
 // Where the disk keeps up, acknowledgements say it early enough.

@@ -117,8 +117,7 @@ class ReliablePull {
   std::deque<Pending> pending_;
   std::uint64_t redelivered_ = 0;
   std::vector<Pending> finished_;  // to be written when the transaction ends
-  wire::Buffer head_;
-  std::size_t prepare_ = 0;  // id of the call before a commit
+  std::size_t prepare_ = 0;        // id of the call before a commit
   bool entered_ = false;
   bool refused_ = false;
 };

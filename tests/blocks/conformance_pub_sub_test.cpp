@@ -273,3 +273,20 @@ WEFT_CONFORMS("pub-sub: a Sub may be closed by its own handler") {
 
   CHECK(got == 1);
 }
+
+WEFT_CONFORMS(
+    "pub-sub: a subscriber that joins anew counts once, also while its earlier subscription is there") {
+  using namespace std::string_literals;
+  Loop loop;
+  Pub<> pub(loop, {.name = "out", .bind = place.endpoints()});
+  transport::Socket raw(loop.context(), transport::SocketType::sub, {});
+  raw.connect(pub.data_endpoint());
+
+  raw.subscribe(as_bytes("\0weft/sub/a/0.in/7.1"s));
+  raw.subscribe(as_bytes("\0weft/sub/a/0.in/7.2"s));
+  raw.subscribe(as_bytes("\0weft/sub/b/0.in/7.1"s));
+
+  REQUIRE(eventually(loop, [&] { return pub.peers_up() == 2; }));  // b's is the last to arrive
+  raw.unsubscribe(as_bytes("\0weft/sub/b/0.in/7.1"s));
+  CHECK(eventually(loop, [&] { return pub.peers_up() == 1; }));
+}

@@ -30,11 +30,11 @@ std::string text_of(const Value& value) {
   return to_json(value);
 }
 
-std::string details(const Value& report, const char* between) {
+std::string details(const Value& report) {
   std::string out;
   for (const auto& [key, value] : report.as_map()) {
     if (std::ranges::find(kCommon, key) != kCommon.end()) continue;
-    out += format("{}{} {}", out.empty() ? "" : between, key, text_of(value));
+    out += format("{}{} {}", out.empty() ? "" : ", ", key, text_of(value));
   }
   return out;
 }
@@ -113,7 +113,7 @@ std::string to_line(const Value& report) {
              format_size(report.get("size").as_uint()), report.get("transport").as_string(),
              number(report.get("weft")), unit, number(report.get("libzmq")), unit,
              number(report.get("ratio")), text_of(report.get("spread")));
-  const std::string more = details(report, ", ");
+  const std::string more = details(report);
   return more.empty() ? out : out + "; " + more;
 }
 
