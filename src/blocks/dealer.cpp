@@ -87,7 +87,8 @@ std::string DealerBase::Impl::states(std::string_view node) const {
 
 void DealerBase::Impl::on_idle() {
   woken = false;
-  pumping ? wake() : pump();
+  if (pumping) return wake();
+  if (end_lost()) pump();
 }
 
 void DealerBase::Impl::check_drain() {

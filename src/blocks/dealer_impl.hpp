@@ -57,6 +57,8 @@ struct DealerBase::Impl : blocks::HubClient {
   virtual void pump() = 0;
   /// At the end of a turn in which wake() was called.
   void on_idle();
+  /// Ends what the hub has told to be lost. False: this block is closed or gone.
+  virtual bool end_lost() { return true; }
   /// Ends all that is open, as closed.
   virtual void end_all() = 0;
 

@@ -45,6 +45,12 @@ struct PlainDealer final : DealerBase::Impl {
   std::uint64_t latest = 0;                 // that known_outlet() has found: they come in runs
   Outlet* latest_outlet = nullptr;
   std::deque<Requests> unassigned;  // no router could take them yet
+  struct Lost {
+    std::uint64_t ticket;
+    std::string peer;
+    std::string text;
+  };
+  std::deque<Lost> lost;  // with their router or connection: nobody has been told yet
   std::vector<protocol::Candidate> candidates;
   std::vector<Peer*> choice;
   std::size_t last_choice = SIZE_MAX;
@@ -92,7 +98,7 @@ struct PlainDealer final : DealerBase::Impl {
 
   // ---- replies ----
 
-  [[nodiscard]] bool asked(const Peer& peer) const override { return outlets.contains(peer.id); }
+  [[nodiscard]] bool asked(const Peer& peer) const override { return peer.out.last_sent() != 0; }
   void on_reply(std::uint64_t peer_id, std::uint64_t number, RawReply& reply) override;
   static void trim(Outlet& outlet);
 
@@ -105,6 +111,8 @@ struct PlainDealer final : DealerBase::Impl {
   /// What nobody waits for any more is not sent: whole batches only, because numbers follow each other.
   void forget_unsent();
   void on_down(Peer& peer, PeerEvent::What what) override;
+  void on_lost(Peer& peer, std::uint64_t accepted, std::uint64_t said) override;
+  bool end_lost() override;
   /// To a router that drains and owes nothing more, if ever it did.
   void say_bye_when_idle(Peer& peer);
 };

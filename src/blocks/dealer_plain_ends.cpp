@@ -106,20 +106,49 @@ void PlainDealer::on_down(Peer& peer, PeerEvent::What what) {
       unassigned.push_front(std::move(*at));
     }
   }
-  const std::weak_ptr<bool> alive = hub.alive();
-  const std::string name = peer.name();
+  const std::string text = format("{} was lost before it replied ({})", peer.name(), to_string(what));
   for (const std::uint64_t ticket : outlet.sent) {
-    auto done = ticket != 0 ? book.answer(ticket) : std::nullopt;
+    if (ticket != 0) lost.push_back({ticket, peer.name(), text});
+  }
+  if (end_lost()) pump();
+}
+
+/// What the router has got it answers, by this connection or by the next one; what it has not got, nobody
+/// does.
+void PlainDealer::on_lost(Peer& peer, std::uint64_t accepted, std::uint64_t said) {
+  Outlet* const outlet = known_outlet(peer.id);
+  if (!outlet) return;
+  const std::uint64_t first = std::max(accepted + 1, outlet->first_sent);
+  for (std::uint64_t number = first; number <= said; ++number) {
+    const std::uint64_t at = number - outlet->first_sent;
+    if (at >= outlet->sent.size()) break;
+    const std::uint64_t ticket = std::exchange(outlet->sent[at], 0);
+    if (ticket == 0) continue;
+    --outlet->unanswered;
+    lost.push_back(
+        {ticket, peer.name(), format("the connection to {} was lost before it replied", peer.name())});
+  }
+  trim(*outlet);
+  if (!lost.empty()) wake();
+}
+
+bool PlainDealer::end_lost() {
+  const std::weak_ptr<bool> alive = hub.alive();
+  while (!lost.empty()) {
+    const Lost one = std::move(lost.front());
+    lost.pop_front();
+    auto done = book.answer(one.ticket);
     if (!done) continue;
+    if (!lost.empty()) wake();  // should this one throw
     RawReply reply;
     reply.outcome = Outcome::peer_lost;
     reply.code = wire::Code::dead;
-    reply.peer = name;
-    reply.text = format("{} was lost before it replied ({})", name, to_string(what));
+    reply.peer = one.peer;
+    reply.text = one.text;
     (*done)(reply);
-    if (alive.expired() || hub.closed()) return;
+    if (alive.expired() || hub.closed()) return false;
   }
-  pump();
+  return true;
 }
 
 void PlainDealer::say_bye_when_idle(Peer& peer) {
@@ -162,6 +191,7 @@ void PlainDealer::end_all() {
   outlets.clear();
   latest_outlet = nullptr;
   unassigned.clear();
+  lost.clear();
   for (auto& [ticket, done] : book.expire(TimePoint::max())) {
     RawReply reply;
     reply.text = "the dealer was closed";

@@ -123,6 +123,7 @@ Peer& Hub::add_peer(bool inbound) {
   auto peer = std::make_unique<Peer>(session, loop_.now(), epoch_, window);
   peer->id = id;
   peer->inbound = inbound;
+  if (!inbound) peer->hello_attempt = peer->hello_answered = hello_attempts_;
   by_id_[id] = peer.get();
   peers_.push_back(std::move(peer));
   return *peers_.back();
@@ -133,6 +134,7 @@ void Hub::remove_peer(Peer& peer, bool linger) {
   if (at == peers_.end()) return;  // a handler was faster
   counts_.lost_records += peer.out.resume(peer.out.last_acknowledged()).records;
   client_.on_removed(peer);
+  hello_attempts_ = std::max(hello_attempts_, peer.hello_attempt);
   peer.borrower.reset();
   if (lender_) lender_->forget(peer.id);
   if (peer.watch != 0) loop_.unwatch(peer.watch);

@@ -114,6 +114,9 @@ class HubClient {
   virtual void on_down(Peer&, PeerEvent::What) {}
   /// Credit came, or the peer began to drain.
   virtual void on_room(Peer&) {}
+  /// A HELLO has told that the connection took with it what was sent after `accepted`, up to `said`: nothing
+  /// is heard of that any more. Amid the HELLO: nobody else may be called from inside of it.
+  virtual void on_lost(Peer&, std::uint64_t /*accepted*/, std::uint64_t /*said*/) {}
 
   // ---- acknowledged deliveries: the block keeps the streams, the hub only carries what is said of them ----
 
@@ -283,6 +286,7 @@ class Hub {
   wire::Buffer scratch_;
   std::vector<transport::Frame> outgoing_;  // memory of send_batch(); what was sent is empty
   std::uint64_t next_id_ = 1;
+  std::uint32_t hello_attempts_ = 0;  // of peers that were removed: they may be connected to again
   std::set<std::pair<TimePoint, std::uint64_t>> ticks_;  // Peer::tick_at of those that have one, by id
   Loop::TimerId timer_ = 0;
   TimePoint timer_at_ = TimePoint::max();

@@ -200,6 +200,7 @@ Peer* Hub::inbound_hello(std::string_view routing_id, const wire::Header& h, boo
       return nullptr;
     }
     Peer& peer = add_peer(true);
+    peer.heard_attempt = h.options.has(wire::Options::attempt) ? h.options.attempt_v : 0;
     peer.routing_id = routing_id;
     by_routing_id_[peer.routing_id] = &peer;
     inbound_by_name_[key] = &peer;
@@ -208,8 +209,15 @@ Peer* Hub::inbound_hello(std::string_view routing_id, const wire::Header& h, boo
   }
   Peer& peer = *known->second;
   if (fenced(peer, routing_id, h)) return nullptr;
+  const std::uint32_t attempt = h.options.has(wire::Options::attempt) ? h.options.attempt_v : 0;
+  const bool leftover = peer.routing_id != routing_id && h.epoch == peer.epoch && peer.outdated(attempt);
+  if (leftover && peer.up() && !peer.finished) {
+    ping(peer);  // if the present connection is gone, this finds it out
+    if (peer.up()) return nullptr;
+  }
   if (peer.gone) report_gone(peer);
   if (closed_) return nullptr;
+  peer.heard_attempt = attempt;
   if (peer.session.state() == protocol::PeerState::closed) {
     // Who was shut out for breaking the protocol comes back as a new incarnation only.
     if (peer.bad_messages >= kBadMessages && h.epoch == peer.epoch) {
@@ -259,7 +267,9 @@ void Hub::meet_receiver(Peer& peer, const wire::Header& h, bool fresh_lane) {
                                       : protocol::Credit{options_.window_bytes, options_.window_batches};
   const bool answer = !peer.inbound && h.options.has(wire::Options::attempt);
   const auto attempt = answer ? std::optional(h.options.attempt_v) : std::nullopt;
-  counts_.lost_records += peer.meet_receiver(h.seq, attempt, !peer.inbound || fresh_lane, credit).records;
+  const auto lost = peer.meet_receiver(h.seq, attempt, !peer.inbound || fresh_lane, credit);
+  counts_.lost_records += lost.records;
+  if (lost.any()) client_.on_lost(peer, lost.accepted, lost.said);
 }
 
 std::uint64_t Hub::meet_sender(Peer& peer, const wire::Header& h) {

@@ -38,12 +38,31 @@ struct Replies {
   [[nodiscard]] std::uint64_t bytes() const { return code == wire::Code::none ? batch.bytes : kErrorBytes; }
 };
 
+/// A reply on its way to a best-effort asker, until it is acknowledged.
+struct Told {
+  std::uint64_t last = 0;  // on the reply lane
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+};
+
+/// Consecutive requests.
+struct Run {
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+};
+
+inline constexpr std::size_t kMaxOwed = 1 << 16;  // runs, of one asker
+
 struct Asker {
   wire::BatchBuilder open;
   std::uint64_t first = 0;  // request that the open batch begins with
   std::deque<Replies> ready;
   std::uint64_t unanswered = 0;
   std::uint64_t queued_bytes = 0;  // of `ready`
+  std::deque<Told> told;
+  /// Best-effort: done, but the reply is gone with a connection, or with the belief that the asker was dead.
+  /// It gets a word on each of them when it is back.
+  std::vector<Run> owed;
   Peer& peer;
   bool listed = false;  // in Impl::changed
   std::shared_ptr<const RouterBase::Ticket::Origin> origin;
@@ -157,9 +176,12 @@ struct RouterBase::Impl final : blocks::HubClient {
 
   // ---- replies ----
 
-  /// Who asked, when a reply gets there; counted as late when not.
+  /// Who asked that, when a reply gets there; counted as late, or owed, when not.
   /// `settles`: one request less of it is unanswered.
-  Asker* reachable(std::uint64_t peer_id, std::uint64_t generation, bool settles);
+  Asker* reachable(std::uint64_t peer_id, std::uint64_t generation, std::uint64_t number, bool settles);
+  /// The reply to these will not come: the asker is told so, as soon as it is there.
+  void owe(Asker& asker, const blocks::Run& run);
+  void pay(Asker& asker);
   /// Remembers a reply, then sends it.
   void keep(std::uint64_t peer, std::uint64_t generation, std::uint64_t number, blocks::KeptReply reply);
   void deliver(Asker& asker, std::uint64_t number, const blocks::KeptReply& reply);
@@ -193,6 +215,7 @@ struct RouterBase::Impl final : blocks::HubClient {
   void on_room(Peer& peer) override;
   void on_removed(Peer& peer) override;
   void on_down(Peer& peer, PeerEvent::What what) override;
+  void on_lost(Peer& peer, std::uint64_t accepted, std::uint64_t said) override;
 };
 
 }  // namespace weft

@@ -22,13 +22,14 @@ void RouterBase::Impl::on_durable() {
   if (hub.closed()) return;
   window->on_durable(
       [this](std::uint64_t peer, std::uint64_t epoch, std::uint64_t number, const blocks::KeptReply& reply) {
-        Asker* asker = reachable(peer, epoch, false);
+        Asker* asker = reachable(peer, epoch, number, false);
         if (asker && !full(*asker)) deliver(*asker, number, reply);
       });
   pump();
 }
 
-Asker* RouterBase::Impl::reachable(std::uint64_t peer_id, std::uint64_t generation, bool settles) {
+Asker* RouterBase::Impl::reachable(std::uint64_t peer_id, std::uint64_t generation, std::uint64_t number,
+                                   bool settles) {
   Asker* asker = hub.closed() ? nullptr : find(peer_id);
   if (!asker || asker->peer.epoch != generation) {
     ++hub.counts().late_replies;
@@ -38,9 +39,33 @@ Asker* RouterBase::Impl::reachable(std::uint64_t peer_id, std::uint64_t generati
   const auto state = asker->peer.session.state();
   if (state == protocol::PeerState::dead || state == protocol::PeerState::closed) {
     ++hub.counts().late_replies;
+    // It may be none the wiser: its connection holds, or another one comes, and it goes on waiting.
+    if (state == protocol::PeerState::dead) owe(*asker, {number, 1});
     return nullptr;
   }
   return asker;
+}
+
+void RouterBase::Impl::owe(Asker& asker, const blocks::Run& run) {
+  if (window) return;  // it asks again
+  if (!asker.owed.empty() && asker.owed.back().first + asker.owed.back().count == run.first) {
+    asker.owed.back().count += run.count;
+  } else if (asker.owed.size() < blocks::kMaxOwed) {
+    asker.owed.push_back(run);
+  }
+  if (asker.peer.up()) list(asker);
+}
+
+void RouterBase::Impl::pay(Asker& asker) {
+  for (const blocks::Run& run : std::exchange(asker.owed, {})) {
+    asker.ready.push_back({{},
+                           run.first,
+                           run.count,
+                           wire::Code::gone,
+                           "the reply is gone: the connection that it was for was lost"});
+    asker.queued_bytes += kErrorBytes;
+    queued_bytes += kErrorBytes;
+  }
 }
 
 void RouterBase::Impl::keep(std::uint64_t peer, std::uint64_t generation, std::uint64_t number,
@@ -49,7 +74,7 @@ void RouterBase::Impl::keep(std::uint64_t peer, std::uint64_t generation, std::u
   if (hub.closed()) return;  // what nobody will see is not remembered as done
   const blocks::KeptReply* kept = window->answer(peer, generation, number, std::move(reply));
   // One that gave up, or whose reply has to wait for the journal, has one less in hand as well.
-  Asker* asker = reachable(peer, generation, true);
+  Asker* asker = reachable(peer, generation, number, true);
   if (!kept) return;
   // An asker that is away, or does not read, gets it when it asks again.
   if (asker && !full(*asker)) deliver(*asker, number, *kept);
@@ -87,7 +112,7 @@ void RouterBase::Impl::reply(std::uint64_t peer, std::uint64_t generation, std::
     return keep(peer, generation, number, std::move(kept));
   }
   --open_requests;
-  Asker* asker = reachable(peer, generation, true);
+  Asker* asker = reachable(peer, generation, number, true);
   if (!asker) return;
   if (full(*asker)) return drop_reply(*asker, number);
   if (!asker->open.empty() && number != asker->first + asker->open.count()) close_batch(*asker);
@@ -144,7 +169,7 @@ void RouterBase::Impl::fail(std::uint64_t peer, std::uint64_t generation, std::u
   }
   if (window) window->withdraw(peer, generation, number);
   --open_requests;
-  Asker* asker = reachable(peer, generation, true);
+  Asker* asker = reachable(peer, generation, number, true);
   if (asker) queue_error(*asker, number, code, text);
 }
 
@@ -179,6 +204,7 @@ void RouterBase::Impl::pump() {
 void RouterBase::Impl::pump(Asker& asker) {
   asker.listed = false;
   close_batch(asker);
+  if (asker.peer.up() && !asker.owed.empty()) pay(asker);
   while (asker.peer.up() && !asker.ready.empty() && send_one(asker)) {
   }
 }
@@ -200,6 +226,11 @@ bool RouterBase::Impl::send_one(Asker& asker) {
   hub.counts().sent_records += count;
   hub.counts().sent_bytes += bytes;
   ++hub.counts().sent_batches;
+  if (!window) {
+    while (!asker.told.empty() && asker.told.front().last <= peer.out.last_acknowledged())
+      asker.told.pop_front();
+    asker.told.push_back({peer.out.last_sent(), replies.first, count});
+  }
   replies.first += count;
   replies.count -= count;
   if (replies.count != 0) return true;  // errors of a run leave one by one
@@ -234,18 +265,33 @@ void RouterBase::Impl::on_down(Peer& peer, PeerEvent::What what) {
   if (!known) return;
   Asker& asker = *known;
   close_batch(asker);
+  const bool returns = what == PeerEvent::What::dead;
   for (const Replies& replies : asker.ready) {
     queued_bytes -= replies.bytes();
     hub.counts().late_replies += replies.count;
+    if (returns) owe(asker, {replies.first, replies.count});
   }
   asker.ready.clear();
   asker.queued_bytes = 0;
+  if (!returns) {
+    asker.owed.clear();
+    asker.told.clear();
+  }
   if (what == PeerEvent::What::restarted) asker.unanswered = 0;
+}
+
+void RouterBase::Impl::on_lost(Peer& peer, std::uint64_t accepted, std::uint64_t said) {
+  Asker* const asker = find(peer.id);
+  if (!asker) return;
+  for (const blocks::Told& told : asker->told) {
+    if (told.last > accepted && told.last <= said) owe(*asker, {told.first, told.count});
+  }
+  std::erase_if(asker->told, [&](const blocks::Told& told) { return told.last <= said; });
 }
 
 void RouterBase::Impl::on_room(Peer& peer) {
   Asker* asker = find(peer.id);
-  if (asker && !(asker->ready.empty() && asker->open.empty())) list(*asker);
+  if (asker && !(asker->ready.empty() && asker->open.empty() && asker->owed.empty())) list(*asker);
 }
 
 void RouterBase::Impl::on_removed(Peer& peer) {

@@ -53,6 +53,8 @@ SendLane::Ack SendLane::acknowledge(std::uint64_t seq, Credit credit) {
 
 SendLane::Lost SendLane::resume(std::uint64_t last_accepted, std::uint64_t said) {
   Lost lost;
+  lost.accepted = last_accepted;
+  lost.said = std::min(said, last_sent());
   while (!flight_.empty() && flight_.front().last <= said) {
     if (flight_.front().last > last_accepted) {
       ++lost.batches;

@@ -12,6 +12,8 @@ namespace {
 constexpr Duration kFirstRetry = std::chrono::milliseconds(100);
 constexpr Duration kLastRetry = std::chrono::seconds(5);
 constexpr int kSuspectAfter = 3;  // silent heartbeats
+// Between two new connections: who comes back after a long time is met within seconds all the same.
+constexpr Duration kLastConnection = std::chrono::seconds(3);
 
 // splitmix64: enough for jitter, and the same on every machine.
 std::uint64_t next_random(std::uint64_t& state) {
@@ -96,7 +98,9 @@ Session::Action Session::on_hello(TimePoint now) {
     state_ = PeerState::up;
     action.became_up = true;
   }
+  // The back-off was for the silence: should this connection turn out to be of no use, it begins anew.
   hello_attempts_ = 0;
+  next_hello_ = std::min<TimePoint>(next_hello_, now + kFirstRetry);
   return action;
 }
 
@@ -130,11 +134,11 @@ void Session::plan_hello(TimePoint now) {
 
 // The peer's pauses are longer when it says so. The jitter is that of plan_hello().
 void Session::plan_connection(TimePoint now) {
-  const Duration first = std::max(options_.reconnect_after, suspect_after_);
-  const Duration longest = std::max(options_.dead_after, first);
-  const Duration base = std::min<Duration>(longest, first * (1LL << std::min(silent_connections_, 10U)));
+  Duration base = std::max(options_.reconnect_after, suspect_after_);
   Duration jitter = Duration::zero();
   if (silent_connections_ != 0) {
+    const Duration longest = std::max(suspect_after_, std::min(options_.dead_after, kLastConnection));
+    base = std::min<Duration>(longest, suspect_after_ * (1LL << std::min(silent_connections_, 10U)));
     jitter = Duration(
         static_cast<Duration::rep>(next_random(random_) % static_cast<std::uint64_t>(base.count() / 2)));
   }

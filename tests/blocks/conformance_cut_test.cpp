@@ -10,6 +10,7 @@
 
 #include "conformance.hpp"
 #include "proxy.hpp"
+#include "requests.hpp"
 
 using namespace weft;
 using namespace weft::conformance;
@@ -190,4 +191,71 @@ TEST_CASE("sessions: every request ends when connections are cut, and later ones
   CHECK(dealer.ask(as_bytes("y"), soon()).ok());
   CHECK(dealer.open_requests() == 0);
   CHECK(eventually(loop, [&] { return router.open_requests() == 0; }));
+}
+
+TEST_CASE("sessions: what a cut took with it ends when the connection is renewed, and nothing else does") {
+  Loop loop;
+  Router<> router(loop,
+                  {.name = "answers", .bind = {"tcp://127.0.0.1:*"}, .heartbeat = 20ms, .dead_after = 10s});
+  Parked parked(router);
+  Proxy proxy(loop, router.endpoints()[0]);
+  Dealer<> dealer(loop, {.name = "ask", .connect = proxy.endpoints(), .heartbeat = 20ms, .dead_after = 10s});
+  REQUIRE(dealer.wait_for_peers(1, soon()));
+  Ended arrived, reply_lost, request_lost;
+  dealer.request(as_bytes("arrived"), Deadline::never(), arrived.note());
+  dealer.request(as_bytes("reply lost"), Deadline::never(), reply_lost.note());
+  REQUIRE(eventually(loop, [&] { return parked.kept.size() == 2; }));
+
+  proxy.hold();
+  parked.kept[1].reply(as_bytes("nobody reads this"));
+  dealer.request(as_bytes("request lost"), Deadline::never(), request_lost.note());
+  REQUIRE(
+      eventually(loop, [&] { return dealer.stats().sent_batches == 3 || dealer.stats().sent_records == 3; }));
+  REQUIRE(eventually(loop, [&] { return router.stats().sent_records == 1; }));
+  proxy.cut();
+
+  REQUIRE(eventually(loop, [&] { return request_lost.times == 1 && reply_lost.times == 1; }));
+  CHECK(request_lost.outcome == Outcome::peer_lost);
+  CHECK(reply_lost.outcome == Outcome::remote_error);
+  CHECK(reply_lost.code == wire::Code::gone);
+  CHECK(arrived.times == 0);
+  parked.kept[0].reply(as_bytes("here"));
+  REQUIRE(eventually(loop, [&] { return arrived.times == 1; }));
+  CHECK(arrived.text == "here");
+  CHECK(parked.asked.size() == 2);
+  CHECK(dealer.open_requests() == 0);
+}
+
+// An asker that does not run its loop is a process that was stopped.
+TEST_CASE("sessions: an asker that was taken for dead is told which replies are gone when it is back") {
+  Loop here, there;
+  Router<> router(here,
+                  {.name = "answers", .bind = {"tcp://127.0.0.1:*"}, .heartbeat = 20ms, .dead_after = 100ms});
+  Parked parked(router);
+  Dealer<> dealer(there,
+                  {.name = "ask", .connect = router.endpoints(), .heartbeat = 20ms, .dead_after = 10s});
+  const auto both = [&](const std::function<bool()>& holds) {
+    for (const Deadline end = soon(); !holds() && !end.passed(Clock::now());) {
+      (void)here.run_once(Deadline::after(1ms));
+      (void)there.run_once(Deadline::after(1ms));
+    }
+    return holds();
+  };
+  Ended while_away, before;
+  REQUIRE(both([&] { return dealer.peers_up() == 1; }));
+  dealer.request(as_bytes("answered while it is away"), Deadline::never(), while_away.note());
+  REQUIRE(both([&] { return parked.kept.size() == 1; }));
+
+  bool dead = false;
+  router.on_peer([&](const PeerEvent& event) { dead = dead || event.what == PeerEvent::What::dead; });
+  REQUIRE(eventually(here, [&] { return dead; }));
+  parked.kept[0].reply(as_bytes("into the void"));
+
+  REQUIRE(both([&] { return while_away.times == 1; }));
+  CHECK(while_away.code == wire::Code::gone);
+  dealer.request(as_bytes("and on"), Deadline::never(), before.note());
+  REQUIRE(both([&] { return parked.kept.size() == 2; }));
+  parked.kept[1].reply(as_bytes("as before"));
+  REQUIRE(both([&] { return before.times == 1; }));
+  CHECK(before.text == "as before");
 }

@@ -189,27 +189,42 @@ TEST_CASE("what still arrives on a connection that is known to be gone brings no
 
 TEST_CASE("the connecting end replaces a connection on which nothing was heard, with growing pauses") {
   SessionOptions impatient = options(true);
-  impatient.reconnect_after = 1s;
+  impatient.heartbeat = 100ms;
+  impatient.reconnect_after = 100ms;
   Session session(impatient, kStart);
   (void)session.on_hello(kStart);
 
-  CHECK(!session.on_tick(kStart + 2999ms).reconnect);
-  const auto first = session.on_tick(kStart + 3s);
+  CHECK(!session.on_tick(kStart + 299ms).reconnect);
+  const auto first = session.on_tick(kStart + 300ms);
   CHECK(first.became_suspect);
   CHECK(first.reconnect);
   CHECK(first.say_hello);
   std::vector<Duration> pauses;
-  for (TimePoint last = kStart + 3s; pauses.size() < 4;) {
+  for (TimePoint last = kStart + 300ms; pauses.size() < 9;) {
     const TimePoint now = session.next_tick();
     if (!session.on_tick(now).reconnect) continue;
     pauses.push_back(now - last);
     last = now;
   }
 
-  CHECK(pauses[0] >= 6s);
-  CHECK(pauses[0] < 9s);
-  CHECK(pauses[3] >= 10s);
-  CHECK(pauses[3] < 15s);
+  CHECK(pauses[0] >= 600ms);
+  CHECK(pauses[0] < 900ms);
+  // However long the peer is away, it is met within seconds of its return.
+  CHECK(pauses[8] >= 3s);
+  CHECK(pauses[8] < 5s);
+}
+
+TEST_CASE("an answered HELLO ends the back-off of the silence before it") {
+  Session session(options(true), kStart);
+  TimePoint now = kStart;
+  for (int i = 0; i < 12; ++i) {
+    now = std::max(now, session.next_tick());
+    (void)session.on_tick(now);
+  }
+  (void)session.on_hello(now + 1ms);
+  (void)session.on_stranger(now + 2ms);
+
+  CHECK(session.next_tick() <= now + 102ms);
 }
 
 TEST_CASE("a word is enough to keep a connection, and nobody else replaces one") {

@@ -49,6 +49,10 @@ class SendLane {
   struct Lost {
     std::uint64_t batches = 0;
     std::uint64_t records = 0;
+    /// Sequences that never got there, or that the receiver has forgotten: after `accepted`, up to `said`.
+    std::uint64_t accepted = 0;
+    std::uint64_t said = 0;
+    [[nodiscard]] bool any() const { return said > accepted; }
   };
   /// After a new HELLO: the receiver has accepted up to `last_accepted`; what lies beyond, up to `said` (what
   /// had been sent when that HELLO left), was lost with the connection. Later batches came behind the HELLO

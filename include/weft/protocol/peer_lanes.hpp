@@ -20,6 +20,7 @@ struct PeerLanes {
   std::uint64_t settled = 0;         ///< last sequence that the block is done with
   std::uint32_t hello_attempt = 0;   ///< of the HELLO that was said last
   std::uint32_t hello_answered = 0;  ///< answers up to this one are late
+  std::uint32_t heard_attempt = 0;   ///< of the latest HELLO of a connecting peer, in its epoch
   /// Attempt, and what had been sent on `out` when it was said; one entry for each change.
   std::vector<std::pair<std::uint32_t, std::uint64_t>> hello_marks = {};
 
@@ -32,6 +33,9 @@ struct PeerLanes {
   [[nodiscard]] bool expects(std::uint32_t attempt) const {
     return attempt > hello_answered && attempt <= hello_attempt;
   }
+  /// A HELLO that came by another connection than the peer's present one was said before the one that brought
+  /// that: what is left of a connection that the peer has given up.
+  [[nodiscard]] bool outdated(std::uint32_t attempt) const { return attempt != 0 && attempt < heard_attempt; }
   /// The answer to our HELLO says that it comes behind fewer messages of that epoch than have arrived. A
   /// connection keeps order, so its sender has lost count: it was restarted, with the epoch of its journal,
   /// and has heard of what had arrived when our HELLO was said.

@@ -13,8 +13,9 @@ struct SessionOptions {
   Duration heartbeat =
       std::chrono::seconds(1);  ///< 10 ms to 1 h; PING when nothing else was sent for so long
   Duration dead_after = std::chrono::seconds(10);  ///< at least three heartbeats
-  /// The connecting end makes a new connection after so much silence of a peer that is not up, and, doubling
-  /// up to `dead_after`, again: a connection may be dead without anybody having been told. Zero: never.
+  /// The connecting end makes a new connection after so much silence of a peer that is not up, and again
+  /// every few seconds (no sooner than a peer is suspected): a connection may be dead without anybody having
+  /// been told. Zero: never.
   Duration reconnect_after = Duration::zero();
   std::uint64_t jitter_seed = 1;
   void check() const;  ///< throws Error{invalid_argument}
