@@ -41,6 +41,9 @@ program::About about() {
   return it;
 }
 
+/// Reports in a row that find requests waiting for a worker that never joined, before that is said.
+constexpr int kLooks = 5;
+
 ps::ShardOptions shard_options(const Node& node, const program::Options& options) {
   ps::ShardOptions shard;
   shard.index = node.plan().id.replica;
@@ -86,7 +89,19 @@ void set_up(Node& node, const program::Options& options) {
       std::make_shared<ps::Server>(*router, shard_options(node, options),
                                    ps::parse_tables(options.value("tables")), node.log().named("params"));
   node.on_peer([server](std::string_view, const PeerEvent& event) { server->on_peer(event); });
-  node.on_report([server] { return summary(*server); });
+  node.on_report([&node, server, looks = 0]() mutable {
+    // Asked for about once a second. A start is not over at the same moment everywhere.
+    looks = server->waits_for().empty() ? 0 : looks + 1;
+    if (looks == kLooks) node.log().warn(server->waits_for());
+    return summary(*server);
+  });
+  node.on_late([&node] {
+    node.fail(
+        format("{} was started again amid the run: the rows that it held are gone, and what was learned "
+               "with them; start the run anew",
+               node.plan().id.text()),
+        program::kExitUsage);
+  });
   node.on_drain([&node, server] {
     server->begin_drain();
     node.set_result(summary(*server));

@@ -14,7 +14,9 @@ namespace {
 constexpr std::size_t kTestBatch = 1000;
 /// Multiplications that may run on the loop's thread: a few milliseconds.
 constexpr std::size_t kShortWork = 4'000'000;
-constexpr unsigned kMostRejoinsInARow = 5;
+constexpr unsigned kMostRejoinsInARow = 20;
+/// A request that was not answered in time may be lost; the second one is an answer.
+constexpr unsigned kMostTimeoutsInARow = 2;
 /// Goodbyes that are not answered by then are not waited for.
 constexpr auto kGoodbye = std::chrono::seconds(2);
 
@@ -57,6 +59,12 @@ Worker::Worker(Node& node, const program::Options& options)
     start();
   });
   node.on_drain([this] { on_drain(); });
+  node.on_peer([this](std::string_view, const PeerEvent& event) {
+    const bool replaced = event.what == PeerEvent::What::refused && event.code == wire::Code::fenced;
+    if (replaced)
+      fail(format("another process has taken the place of {}: {}", node_.plan().id.text(), event.text),
+           program::kExitUsage);
+  });
   load();
 }
 
@@ -101,18 +109,24 @@ void Worker::load_test() {
 /// Goes on when both the node has started and the rows are there.
 void Worker::start() {
   if (!started_ || !train_ || ended_ || phase_ != Phase::loading) return;
+  join();
+}
+
+void Worker::join() {
   phase_ = Phase::joining;
+  asked_ = Clock::now();
   client_.join(checked([this](const ps::Result&) { begin(); }));
 }
 
+/// Also after a failure, whatever was under way then: the batches that are left, and then the evaluation.
 void Worker::begin() {
-  rejoins_in_a_row_ = 0;
   if (!order_) {
     table_ = client_.table(settings_.table);
     width_ = client_.tables()[table_].width;
     check_table();
     order_.emplace(train_->rows(), settings_.batch, settings_.shuffle);
     total_steps_ = train_->rows() == 0 ? 0 : settings_.epochs * order_->batches();
+    position_ = client_.clocks();
     if (client_.clocks() != 0)
       node_.log().info(format("joined at clock {}: the batches before are skipped", client_.clocks()));
     first_ = last_ = Clock::now();
@@ -136,7 +150,7 @@ void Worker::check_table() const {
 }
 
 void Worker::next_step() {
-  if (client_.clocks() >= total_steps_) return finish_training();
+  if (position_ >= total_steps_) return finish_training();
   if (settings_.slow == Duration::zero()) return pull_step();
   node_.loop().at(Clock::now() + settings_.slow, [this, attempt = attempt_] {
     if (!ended_ && attempt == attempt_) guarded([this] { pull_step(); });
@@ -144,17 +158,17 @@ void Worker::next_step() {
 }
 
 void Worker::pull_step() {
-  std::span<const std::uint32_t> rows;
-  while (drawn_ <= client_.clocks()) {
-    rows = order_->next();
+  while (drawn_ <= position_) {
+    at_hand_ = order_->next();
     ++drawn_;
   }
   Work& work = *work_;
-  work.batch.build(*train_, rows, client_.tables()[table_], settings_.bias);
+  work.batch.build(*train_, at_hand_, client_.tables()[table_], settings_.bias);
   work.weights.resize(work.batch.keys().size() * width_);
   work.gradient.resize(work.weights.size());
   if (work.batch.keys().empty()) {  // rows without features, and no bias: nothing to learn from
     ++steps_;
+    ++position_;
     rows_ += work.batch.rows();
     return client_.clock(checked([this](const ps::Result&) { next_step(); }));
   }
@@ -164,7 +178,6 @@ void Worker::pull_step() {
 }
 
 void Worker::compute(const ps::Result& pulled) {
-  rejoins_in_a_row_ = 0;
   gap_ = client_.clocks() - std::min(client_.clocks(), pulled.min_clock);
   max_gap_ = std::max(max_gap_, gap_);
   const float scale = settings_.mean ? 1.0F / static_cast<float>(work_->batch.rows()) : 1.0F;
@@ -186,6 +199,7 @@ void Worker::push_step() {
   client_.push(table_, work_->batch.keys(), work_->gradient, checked());
   client_.clock(checked());
   ++steps_;
+  ++position_;
   rows_ += work_->batch.rows();
   last_ = Clock::now();
   if (drawn_ % order_->batches() == 0) {
@@ -253,33 +267,31 @@ ps::Client::Done Worker::checked(std::function<void(const ps::Result&)> then) {
   return [this, then = std::move(then), attempt = attempt_](const ps::Result& result) {
     if (ended_ || attempt != attempt_) return;
     if (!result.ok()) return on_failure(result);
+    asked_ = Clock::now();
+    if (phase_ != Phase::joining) rejoins_in_a_row_ = timeouts_in_a_row_ = 0;
     if (then) guarded([&] { then(result); });
   };
 }
 
 void Worker::on_failure(const ps::Result& result) {
-  // A server that did not hear from us for too long, or a connection that broke: join again and go on. The
-  // step at hand may be lost, or be counted: it is not sent twice.
+  if (result.status == ps::Status::unusable || result.status == ps::Status::fenced)
+    return fail(result.text, program::kExitUsage);  // another start would not bring the rows back
+  // A server that did not hear from us for too long, or a connection that broke, at whatever moment: join
+  // again and go on. What was pushed last may be lost, or be counted: it is not sent twice.
   const bool may_come_back =
       result.status == ps::Status::not_joined || result.status == ps::Status::unreachable;
-  const bool was_training = phase_ == Phase::training || phase_ == Phase::finishing;
-  if (!may_come_back || !was_training || rejoins_in_a_row_ >= kMostRejoinsInARow) return fail(result.text);
-  rejoin(result.text);
-}
-
-void Worker::rejoin(const std::string& why) {
+  const std::string sentence = client_.missing().empty()
+                                   ? result.text
+                                   : format("{} ({} not joined yet)", result.text, client_.missing());
+  if (Clock::now() - asked_ >= settings_.timeout) ++timeouts_in_a_row_;
+  const bool hopeless = rejoins_in_a_row_ >= kMostRejoinsInARow || timeouts_in_a_row_ >= kMostTimeoutsInARow;
+  if (!may_come_back || hopeless) return fail(sentence);
   ++attempt_;
   work_ = std::make_shared<Work>();
   ++rejoins_;
   ++rejoins_in_a_row_;
-  node_.log().warn(format("{}; joining again", why));
-  phase_ = Phase::joining;
-  client_.join([this, attempt = attempt_](const ps::Result& result) {
-    if (ended_ || attempt != attempt_) return;
-    if (!result.ok()) return fail(result.text);
-    phase_ = Phase::training;
-    next_step();
-  });
+  node_.log().warn(format("{}; joining again", sentence));
+  join();
 }
 
 void Worker::fail(const std::string& sentence, int exit_code) {
@@ -355,7 +367,7 @@ Value Worker::progress() const {
   out["phase"] = kNames[static_cast<std::size_t>(phase_)];
   if (total_steps_ == 0) return out;
   out["clock"] = client_.clocks();
-  out["of"] = total_steps_;
+  out["of"] = client_.clocks() + (total_steps_ - std::min(position_, total_steps_));
   out["gap"] = gap_;
   const double span = seconds();
   if (span > 0) out["rate"] = std::round(static_cast<double>(rows_) / span);

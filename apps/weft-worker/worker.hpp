@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -40,8 +41,10 @@ struct Work {
 };
 
 /// Everything runs on the loop's thread in short steps, but for reading files and for batches that are large
-/// enough to be felt, which a second thread does. A worker that starts again, or that a server took for dead,
-/// joins again and goes on with the step that the servers' clock names: the batches before are skipped.
+/// enough to be felt, which a second thread does. A worker that starts again joins at the step that the
+/// servers' clock names: the batches before are skipped. One that lost a server for a while, or that a server
+/// took for dead, joins again and goes on with the batch that it had at hand, wherever the clocks are by
+/// then.
 class Worker {
  public:
   /// Sets the node's handlers, which refer to this object: it must live as long as they are called.
@@ -71,7 +74,7 @@ class Worker {
   /// Calls `then` with the result, unless the operation failed or a failure since has made it pointless.
   ps::Client::Done checked(std::function<void(const ps::Result&)> then = {});
   void on_failure(const ps::Result& result);
-  void rejoin(const std::string& why);
+  void join();
   void check_table() const;
   void on_drain();
   void fail(const std::string& sentence, int exit_code = 1);
@@ -100,9 +103,13 @@ class Worker {
   bool test_ready_ = false;
   std::uint64_t attempt_ = 0;  ///< rises with every failure: what came before is void
   unsigned rejoins_in_a_row_ = 0;
+  unsigned timeouts_in_a_row_ = 0;
+  TimePoint asked_ = {};  ///< when this worker last heard something good, or joined again
   std::uint64_t rejoins_ = 0;
   std::uint64_t total_steps_ = 0;
-  std::uint64_t drawn_ = 0;  ///< batches taken from the order
+  std::uint64_t position_ = 0;                   ///< the batch at hand, of all steps
+  std::uint64_t drawn_ = 0;                      ///< batches taken from the order
+  std::span<const std::uint32_t> at_hand_ = {};  ///< rows of the batch that was drawn last
   std::uint64_t steps_ = 0;
   std::uint64_t rows_ = 0;
   std::uint64_t max_gap_ = 0;

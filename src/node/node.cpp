@@ -106,6 +106,9 @@ bool Node::linked(std::string_view port) const {
   const NodePort* found = impl_->find(port);
   return found != nullptr && !found->letters;
 }
+void Node::on_late(std::function<void()> handler) {
+  impl_->late_handler = std::move(handler);
+}
 void Node::on_start(std::function<void()> handler) {
   impl_->start_handler = std::move(handler);
 }

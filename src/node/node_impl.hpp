@@ -62,6 +62,7 @@ struct Node::Impl {
   Loop::TimerId reporter = 0;
   Loop::TimerId ask_again = 0;
   std::function<void()> start_handler;
+  std::function<void()> late_handler;
   std::function<void()> drain_handler;
   std::function<bool()> busy;  // holds the senders' drain
   std::function<void(std::string_view, const PeerEvent&)> peer_handler;

@@ -147,7 +147,14 @@ void Node::Impl::apply(const Value& news) {
   for (const auto& port : ports) set_tap(*port, taps.contains(port->name));
   answer_asks(news.get("asks"));
   if (state == NodeState::bound && all_told) enter(NodeState::joined);
-  if (news.get("go").is_bool() && news.get("go").as_bool()) go = true;
+  if (news.get("go").is_bool() && news.get("go").as_bool() && !std::exchange(go, true)) {
+    // A run begins when all are ready: one that is not ready yet was not there then.
+    const bool late = state == NodeState::created || state == NodeState::bound || state == NodeState::joined;
+    if (late && late_handler)
+      loop.post([this, life = std::weak_ptr(alive)] {
+        if (!life.expired() && late_handler) std::exchange(late_handler, nullptr)();
+      });
+  }
   step();
 }
 

@@ -109,6 +109,7 @@ void Client::start(const std::shared_ptr<Slot>& slot, Deadline deadline, Borrow 
   const std::uint64_t generation = slot->generation;
   const std::size_t parts = slot->call.parts().size();
   if (parts == 0) return conclude(slot);
+  enter_lanes(*slot);
   const std::weak_ptr<bool> alive = alive_;
   bool kept = borrow == Borrow::until_end;
   for (std::size_t i = 0; i < parts; ++i) {
@@ -152,19 +153,26 @@ void Client::send(const std::shared_ptr<Slot>& slot, std::size_t index, Deadline
 void Client::on_end(const std::shared_ptr<Slot>& slot, std::uint64_t generation, std::size_t part,
                     const ParamsDealer::End& end) {
   if (slot->generation != generation || !slot->call.waits_for(part)) return;
+  const std::uint32_t shard = slot->call.parts()[part].shard;
   if (!end.reply) {
     const bool over =
         slot->call.on_failure(part, end.text.empty() ? std::string(to_string(end.outcome)) : end.text);
+    leave_lane(*slot, shard);
     return settle(slot, over);
   }
+  lanes_[shard].heard = dealer_->loop().now();
   const std::weak_ptr<bool> alive = alive_;
   bool over = false;
   try {
     over = slot->call.on_reply(part, end.reply->reply, end.reply->values);
   } catch (...) {  // out of an OnRows
-    if (!alive.expired() && slot->generation == generation) settle(slot, slot->call.done());
+    if (!alive.expired() && slot->generation == generation) {
+      leave_lane(*slot, shard);
+      settle(slot, slot->call.done());
+    }
     throw;
   }
+  leave_lane(*slot, shard);
   settle(slot, over);
 }
 
@@ -185,12 +193,14 @@ void Client::conclude(const std::shared_ptr<Slot>& slot) {
     try {
       core_.accept_join(call);
     } catch (const Error& e) {
-      if (result.ok()) result.status = Status::unreachable;
+      if (result.ok()) result.status = Status::unusable;
       result.text = e.what();
     }
   }
+  if (slot->kind == Kind::barrier && !result.ok()) core_.barrier_failed(call);
   Done done = std::exchange(slot->done, nullptr);
   ++slot->generation;
+  slot->entered = false;
   --outstanding_;
   free_.push_back(slot);
   if (done) return done(result);
@@ -199,36 +209,50 @@ void Client::conclude(const std::shared_ptr<Slot>& slot) {
 
 void Client::abandon(const std::shared_ptr<Slot>& slot, const std::string& sentence) {
   for (std::size_t part = 0; part < slot->call.parts().size(); ++part) {
-    if (slot->call.on_failure(part, sentence)) return conclude(slot);
+    if (!slot->call.waits_for(part)) continue;
+    const bool over = slot->call.on_failure(part, sentence);
+    leave_lane(*slot, slot->call.parts()[part].shard);
+    if (over) return conclude(slot);
   }
 }
 
 template <class Prepare>
-void Client::begin(Kind kind, const Prepare& prepare, Done done) {
-  if (!has_room()) return refuse(done);
-  start(take(kind, prepare, std::move(done)), Deadline::after(settings_.timeout), Borrow::until_return);
+void Client::begin(Kind kind, Reach reach, const Prepare& prepare, Done done) {
+  if (!core_.lost().empty()) return refuse(done, Status::unusable, core_.lost());
+  if (reach == Reach::all) {
+    if (const auto full = full_lane()) return refuse(done, Status::full, full_text(*full));
+  }
+  const std::shared_ptr<Slot> slot = take(kind, prepare, std::move(done));
+  if (const auto full = full_lane(*slot)) {
+    const Done refused = std::exchange(slot->done, nullptr);
+    put_back(slot);
+    return refuse(refused, Status::full, full_text(*full));
+  }
+  start(slot, Deadline::after(settings_.timeout), Borrow::until_return);
 }
 
-void Client::refuse(const Done& done) {
+void Client::refuse(const Done& done, Status status, std::string text) {
   Result result;
-  result.status = Status::full;
-  result.text = format(
-      "{} operations are on their way already; wait for their ends, or raise max_outstanding", outstanding_);
+  result.status = status;
+  result.text = std::move(text);
   if (done) return done(result);
   if (first_failure_.ok()) first_failure_ = std::move(result);
 }
 
 template <class Prepare>
-Result Client::run(Kind kind, const Prepare& prepare, Deadline deadline) {
+Result Client::run(Kind kind, Reach reach, const Prepare& prepare, Deadline deadline) {
   struct Wait {
     bool over = false;
     Result result;
   };
   const auto wait = std::make_shared<Wait>();
-  if (!has_room()) (void)dealer_->wait([this] { return has_room(); }, deadline);
-  if (!has_room()) {
-    wait->result.text = still_open(deadline);
-    return wait->result;
+  if (!core_.lost().empty()) return {Status::unusable, core_.lost(), 0, 0, {}};
+  const auto all_have_room = [this] { return !full_lane(); };
+  if (reach == Reach::all && !all_have_room()) {
+    if (!dealer_->wait(all_have_room, deadline)) {
+      wait->result.text = still_open(deadline);
+      return wait->result;
+    }
   }
   const std::shared_ptr<Slot> slot = take(kind, prepare, [wait](const Result& result) {
     wait->result = result;
@@ -244,6 +268,11 @@ Result Client::run(Kind kind, const Prepare& prepare, Deadline deadline) {
   const auto margin = std::chrono::seconds(1);
   const TimePoint point = deadline.point();
   try {
+    if (full_lane(*slot) && !dealer_->wait([&] { return !full_lane(*slot); }, deadline)) {
+      put_back(slot);
+      wait->result.text = still_open(deadline);
+      return std::move(wait->result);
+    }
     start(slot, deadline, Borrow::until_end);
     (void)dealer_->wait([&] { return wait->over; },
                         point > TimePoint::max() - margin ? deadline : Deadline::at(point + margin));
@@ -275,109 +304,114 @@ Result Client::flush(Deadline deadline) {
 
 void Client::join(Done done) {
   begin(
-      Kind::join, [this](Call& call) { core_.join(call); }, std::move(done));
+      Kind::join, Reach::all, [this](Call& call) { core_.join(call); }, std::move(done));
 }
 void Client::join(Deadline deadline) {
   const Result result = run(
-      Kind::join, [this](Call& call) { core_.join(call); }, deadline);
+      Kind::join, Reach::all, [this](Call& call) { core_.join(call); }, deadline);
   if (!result.ok()) throw Error(Errc::peer_lost, result.text);
 }
 
 void Client::pull(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<float> out, Done done) {
   begin(
-      Kind::plain, [&](Call& call) { core_.pull(call, table, keys, out); }, std::move(done));
+      Kind::plain, Reach::keys, [&](Call& call) { core_.pull(call, table, keys, out); }, std::move(done));
 }
 Result Client::pull(std::uint32_t table, std::span<const std::uint64_t> keys, std::span<float> out,
                     Deadline deadline) {
   return run(
-      Kind::plain, [&](Call& call) { core_.pull(call, table, keys, out); }, deadline);
+      Kind::plain, Reach::keys, [&](Call& call) { core_.pull(call, table, keys, out); }, deadline);
 }
 
 void Client::pull(std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows, Done done) {
   begin(
-      Kind::plain, [&](Call& call) { core_.pull(call, table, keys, std::move(on_rows)); }, std::move(done));
+      Kind::plain, Reach::keys, [&](Call& call) { core_.pull(call, table, keys, std::move(on_rows)); },
+      std::move(done));
 }
 Result Client::pull(std::uint32_t table, std::span<const std::uint64_t> keys, OnRows on_rows,
                     Deadline deadline) {
   return run(
-      Kind::plain, [&](Call& call) { core_.pull(call, table, keys, std::move(on_rows)); }, deadline);
+      Kind::plain, Reach::keys, [&](Call& call) { core_.pull(call, table, keys, std::move(on_rows)); },
+      deadline);
 }
 
 void Client::push(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values, Done done) {
   begin(
-      Kind::plain, [&](Call& call) { core_.push(call, table, keys, values); }, std::move(done));
+      Kind::plain, Reach::keys, [&](Call& call) { core_.push(call, table, keys, values); }, std::move(done));
 }
 Result Client::push(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values,
                     Deadline deadline) {
   return run(
-      Kind::plain, [&](Call& call) { core_.push(call, table, keys, values); }, deadline);
+      Kind::plain, Reach::keys, [&](Call& call) { core_.push(call, table, keys, values); }, deadline);
 }
 
 void Client::push_pull(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values,
                        std::span<float> out, Done done) {
   begin(
-      Kind::plain, [&](Call& call) { core_.push_pull(call, table, keys, values, out); }, std::move(done));
+      Kind::plain, Reach::keys, [&](Call& call) { core_.push_pull(call, table, keys, values, out); },
+      std::move(done));
 }
 Result Client::push_pull(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values,
                          std::span<float> out, Deadline deadline) {
   return run(
-      Kind::plain, [&](Call& call) { core_.push_pull(call, table, keys, values, out); }, deadline);
+      Kind::plain, Reach::keys, [&](Call& call) { core_.push_pull(call, table, keys, values, out); },
+      deadline);
 }
 
 void Client::assign(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values,
                     Done done) {
   begin(
-      Kind::plain, [&](Call& call) { core_.assign(call, table, keys, values); }, std::move(done));
+      Kind::plain, Reach::keys, [&](Call& call) { core_.assign(call, table, keys, values); },
+      std::move(done));
 }
 Result Client::assign(std::uint32_t table, std::span<const std::uint64_t> keys, const Values& values,
                       Deadline deadline) {
   return run(
-      Kind::plain, [&](Call& call) { core_.assign(call, table, keys, values); }, deadline);
+      Kind::plain, Reach::keys, [&](Call& call) { core_.assign(call, table, keys, values); }, deadline);
 }
 
 void Client::clock(Done done) {
   begin(
-      Kind::plain, [this](Call& call) { core_.clock(call); }, std::move(done));
+      Kind::plain, Reach::all, [this](Call& call) { core_.clock(call); }, std::move(done));
 }
 Result Client::clock(Deadline deadline) {
   return run(
-      Kind::plain, [this](Call& call) { core_.clock(call); }, deadline);
+      Kind::plain, Reach::all, [this](Call& call) { core_.clock(call); }, deadline);
 }
 
 void Client::barrier(Done done) {
   begin(
-      Kind::plain, [this](Call& call) { core_.barrier(call); }, std::move(done));
+      Kind::barrier, Reach::all, [this](Call& call) { core_.barrier(call); }, std::move(done));
 }
 Result Client::barrier(Deadline deadline) {
   return run(
-      Kind::plain, [this](Call& call) { core_.barrier(call); }, deadline);
+      Kind::barrier, Reach::all, [this](Call& call) { core_.barrier(call); }, deadline);
 }
 
 void Client::stats(Done done) {
   begin(
-      Kind::stats, [this](Call& call) { core_.stats(call); }, std::move(done));
+      Kind::stats, Reach::all, [this](Call& call) { core_.stats(call); }, std::move(done));
 }
 Result Client::stats(Deadline deadline) {
   return run(
-      Kind::stats, [this](Call& call) { core_.stats(call); }, deadline);
+      Kind::stats, Reach::all, [this](Call& call) { core_.stats(call); }, deadline);
 }
 
 void Client::finish(Done done) {
   begin(
-      Kind::plain, [this](Call& call) { core_.finish(call); }, std::move(done));
+      Kind::plain, Reach::all, [this](Call& call) { core_.finish(call); }, std::move(done));
 }
 Result Client::finish(Deadline deadline) {
   return run(
-      Kind::plain, [this](Call& call) { core_.finish(call); }, deadline);
+      Kind::plain, Reach::all, [this](Call& call) { core_.finish(call); }, deadline);
 }
 
 void Client::leave(Done done) {
   begin(
-      Kind::plain, [this](Call& call) { core_.leave(call); }, std::move(done));
+      Kind::plain, Reach::all, [this](Call& call) { core_.leave(call); }, std::move(done));
 }
 Result Client::leave(Deadline deadline) {
   return run(
-      Kind::plain, [this](Call& call) { core_.leave(call); }, deadline);
+      Kind::plain, Reach::all, [this](Call& call) { core_.leave(call); }, deadline);
 }
 
 }  // namespace weft::ps

@@ -12,6 +12,7 @@ namespace weft::ps {
 ClientCore::ClientCore(const ClientOptions& options) : options_(options) {
   if (options.shards == 0)
     throw Error(Errc::invalid_argument, "client option shards: expected at least 1, found 0");
+  incarnations_.resize(options_.shards);
 }
 
 Request ClientCore::request(Op op) const {
@@ -26,8 +27,11 @@ Request ClientCore::request(Op op) const {
 void ClientCore::to_all(Call& call, const Request& request) {
   call.begin(1, {}, nullptr);
   call.infos_.resize(options_.shards);
-  for (std::uint32_t shard = 0; shard < options_.shards; ++shard)
-    call.add({.shard = shard, .first = 0, .request = request, .reply_bytes = 0});
+  for (std::uint32_t shard = 0; shard < options_.shards; ++shard) {
+    Call::Part part{.shard = shard, .first = 0, .request = request, .reply_bytes = 0};
+    if (request.op != Op::barrier) part.request.number = incarnations_[shard];
+    call.add(part);
+  }
 }
 
 void ClientCore::join(Call& call) {
@@ -40,7 +44,8 @@ void ClientCore::accept_join(const Call& call) {
         options_.worker == kObserver ? "an observer" : format("worker {}", options_.worker);
     throw Error(Errc::peer_lost, format("{} could not join: {}", who, call.text()));
   }
-  incarnations_.resize(options_.shards);
+  if (!lost_.empty()) throw Error(Errc::peer_lost, lost_);
+  missing_.clear();
   const Value& tables = call.infos().front().get("tables");
   for (std::uint32_t shard = 0; shard < options_.shards; ++shard) {
     const Value& info = call.infos()[shard];
@@ -54,13 +59,18 @@ void ClientCore::accept_join(const Call& call) {
       throw Error(Errc::protocol,
                   format("servers 0 and {} have different tables; all need the same `tables:`", shard));
     }
-    Value& incarnation = incarnations_[shard];
-    if (!incarnation.is_null() && incarnation != info.get("incarnation")) {
-      throw Error(Errc::peer_lost, format("server {} was started again and has lost its rows", shard));
+    const Value& told = info.get("incarnation");
+    const std::uint64_t incarnation = told.is_int() ? told.as_uint() : 0;
+    const bool first = incarnations_[shard] == 0;
+    if (!first && incarnation != incarnations_[shard]) {
+      lost_ = format("server {} was started again and has lost its rows", shard);
+      throw Error(Errc::peer_lost, lost_);
     }
-    incarnation = info.get("incarnation");
+    incarnations_[shard] = incarnation;
+    // Later this worker's own count stands: a barrier that some servers have opened is asked of all again.
     const Value& barrier = info.get("barrier");
-    if (barrier.is_int()) barrier_ = std::max(barrier_, barrier.as_uint());
+    if (first && barrier.is_int()) barrier_ = std::max(barrier_, barrier.as_uint());
+    if (missing_.empty() && info.get("missing").is_string()) missing_ = info.get("missing").as_string();
     const Value& workers = info.get("workers");
     if (workers.is_int()) workers_ = static_cast<std::uint32_t>(workers.as_uint());
   }
@@ -97,6 +107,12 @@ const TableSpec& ClientCore::checked(std::uint32_t table, std::span<const std::u
   return spec;
 }
 
+std::uint32_t ClientCore::shard_of(std::uint32_t table, std::uint64_t key) const {
+  const TableSpec& spec = checked(table, {&key, 1});
+  if (spec.kind == TableKind::dense) return dense_shard(spec.rows, options_.shards, key);
+  return jump_hash(key, options_.shards);
+}
+
 void ClientCore::keyed(Call& call, Op op, std::uint32_t table, std::span<const std::uint64_t> keys,
                        const Values& values, std::span<float> out, OnRows on_rows) {
   const TableSpec& spec = checked(table, keys);
@@ -131,6 +147,7 @@ void ClientCore::keyed(Call& call, Op op, std::uint32_t table, std::span<const s
     std::uint64_t pieces = 0;
     for (std::size_t first = 0; first < all.size(); first += rows) {
       Call::Part part{.shard = shard, .first = first, .request = whole, .reply_bytes = 0};
+      part.request.number = incarnations_[shard];
       part.request.keys = all.subspan(first, std::min(rows, all.size() - first));
       const std::size_t count = part.request.keys.size();
       ++pieces;
@@ -181,6 +198,11 @@ void ClientCore::barrier(Call& call) {
   Request asked = request(Op::barrier);
   asked.number = ++barrier_;
   to_all(call, asked);
+}
+
+void ClientCore::barrier_failed(const Call& call) {
+  const std::uint64_t number = call.parts().front().request.number;
+  barrier_ = std::min(barrier_, number - 1);
 }
 
 void ClientCore::stats(Call& call) {

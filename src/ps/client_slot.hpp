@@ -12,6 +12,7 @@ struct Client::Slot {
   Call call;
   Kind kind = Kind::plain;
   Done done;
+  bool entered = false;  ///< its servers count it as open
   std::uint64_t generation = 0;
 };
 

@@ -1,4 +1,5 @@
 // What waits in a client for its turn at its server, and for how long.
+#include <algorithm>
 #include <utility>
 
 #include <weft/core/format.hpp>
@@ -12,12 +13,86 @@ namespace {
 /// Requests and replies on their way to and from one server, in bytes. More would only wait at a port, which
 /// refuses what is beyond its capacity (8 MiB unless it is told otherwise).
 constexpr std::size_t kAhead = 4 << 20;
+/// A server that has as much open as it may, and says nothing for so long, is not merely busy.
+constexpr Duration kQuiet = std::chrono::milliseconds(250);
 
 }  // namespace
 
 bool Client::admits(const Lane& lane, std::size_t bytes) const {
   if (lane.bytes != 0 && lane.bytes + bytes > kAhead) return false;
   return bytes < kFrameFrom || bytes_ == 0 || dealer_->has_room();
+}
+
+// ---- how many operations a server may have open ----
+
+bool Client::has_room() const {
+  const TimePoint now = dealer_->loop().now();
+  bool any = false;
+  for (const Lane& lane : lanes_) {
+    const bool room = lane.open < settings_.max_outstanding;
+    if (!room && now - lane.heard < kQuiet) return false;
+    any = any || room;
+  }
+  return any;
+}
+
+bool Client::has_room(std::uint32_t table, std::span<const std::uint64_t> keys) const {
+  return std::ranges::none_of(keys, [&](std::uint64_t key) {
+    const std::uint32_t shard = core_.shard_of(table, key);
+    return lanes_[shard].open >= settings_.max_outstanding;
+  });
+}
+
+/// The first server that takes no further operation.
+std::optional<std::uint32_t> Client::full_lane() const {
+  for (std::uint32_t shard = 0; shard < lanes_.size(); ++shard) {
+    if (lanes_[shard].open >= settings_.max_outstanding) return shard;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::uint32_t> Client::full_lane(const Slot& slot) const {
+  for (const Call::Part& part : slot.call.parts()) {
+    if (lanes_[part.shard].open >= settings_.max_outstanding) return part.shard;
+  }
+  return std::nullopt;
+}
+
+std::string Client::full_text(std::uint32_t shard) const {
+  return format("{} operations of {} are on their way already; wait for their ends, or raise max_outstanding",
+                lanes_[shard].open, servers_[shard]);
+}
+
+/// The parts of one server follow each other.
+void Client::enter_lanes(Slot& slot) {
+  slot.entered = true;
+  std::uint32_t before = UINT32_MAX;
+  for (const Call::Part& part : slot.call.parts()) {
+    if (part.shard == std::exchange(before, part.shard)) continue;
+    Lane& lane = lanes_[part.shard];
+    if (lane.open++ == 0) lane.heard = dealer_->loop().now();
+  }
+}
+
+/// After one of the server's parts has ended.
+void Client::leave_lane(const Slot& slot, std::uint32_t shard) {
+  if (!slot.entered) return;
+  const auto parts = slot.call.parts();
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (parts[i].shard == shard && slot.call.waits_for(i)) return;
+  }
+  --lanes_[shard].open;
+}
+
+/// An operation that was made ready and is not begun.
+void Client::put_back(const std::shared_ptr<Slot>& slot) {
+  // Goes last of all: what it owns may do anything when it goes.
+  const OnRows on_rows = slot->call.take_on_rows();
+  for (std::size_t i = 0; i < slot->call.parts().size(); ++i) (void)slot->call.on_failure(i, "not begun");
+  slot->done = nullptr;
+  ++slot->generation;
+  --outstanding_;
+  free_.push_back(slot);
 }
 
 /// Sends what there is room for now. Whoever sends from inside of it is behind what waits.
@@ -68,6 +143,7 @@ bool Client::drop_waiting(const std::shared_ptr<Slot>& slot, const std::string& 
     waiting_ -= std::erase_if(lane.waiting, [&](const Waiting& waiting) {
       if (waiting.slot != slot || waiting.generation != slot->generation) return false;
       over = slot->call.on_failure(waiting.part, sentence) || over;
+      leave_lane(*slot, slot->call.parts()[waiting.part].shard);
       return true;
     });
   }

@@ -44,6 +44,8 @@ std::string_view to_string(Status status) {
       return "finished";
     case Status::unreachable:
       return "unreachable";
+    case Status::unusable:
+      return "unusable";
     case Status::full:
       return "full";
   }

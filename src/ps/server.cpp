@@ -139,6 +139,14 @@ void Server::begin_drain() {
   waiting_.clear();
 }
 
+std::string Server::waits_for() const {
+  const std::string who = shard_.missing();
+  const std::uint64_t parked = shard_.stats().parked;
+  if (who.empty() || parked == 0) return "";
+  return format("{} request{}, and {} never joined: {} workers are expected", parked,
+                parked == 1 ? " waits" : "s wait", who, shard_.expected_workers());
+}
+
 Value Server::report() const {
   Value value = shard_.stats().to_value();
   value["malformed"] = router_->malformed();

@@ -104,6 +104,14 @@ void Shard::on_request(std::uint64_t ticket, const Request& request, Replies& ou
 }
 
 bool Shard::refuse_asker(std::uint64_t ticket, const Request& request, Replies& out) {
+  const bool names_life = request.op != Op::barrier && request.number != 0 && options_.incarnation != 0;
+  if (names_life && request.number != options_.incarnation) {
+    refuse(ticket, request, Status::not_joined,
+           format("server {} is not the process that was joined: it was started again, and its rows are gone",
+                  options_.index),
+           out);
+    return true;
+  }
   if (request.worker == kObserver) {
     if (request.op == Op::pull) return false;
     refuse(ticket, request, Status::not_joined,
@@ -253,6 +261,7 @@ Value Shard::join_info() const {
   info["workers"] = options_.workers;
   info["barrier"] = stats_.barrier;
   info["incarnation"] = options_.incarnation;
+  if (const std::string who = missing(); !who.empty()) info["missing"] = who;
   Value& tables = info["tables"] = Value::map();
   for (const Table& table : tables_) tables[table.spec().name] = table.spec().to_value();
   return info;

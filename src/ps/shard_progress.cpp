@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include <weft/core/format.hpp>
+#include <weft/core/text.hpp>
 #include <weft/ps/shard.hpp>
 
 namespace weft::ps {
@@ -137,6 +138,19 @@ void Shard::release(std::optional<std::uint64_t> bsp_up_to, Replies& out) {
     }
   }
   parked_ = std::move(waiting);
+}
+
+std::string Shard::missing() const {
+  constexpr std::uint32_t kNamed = 8;
+  const std::uint32_t count = clock_.in_state(State::expected);
+  std::vector<std::string> who;
+  for (std::uint32_t worker = 0; worker < clock_.size() && who.size() < kNamed; ++worker) {
+    if (clock_.state(worker) == State::expected) who.push_back(std::to_string(worker));
+  }
+  if (count == 0) return "";
+  if (count == 1) return format("worker {} has", who.front());
+  if (count > kNamed) who.push_back(format("{} more", count - kNamed));
+  return format("workers {} have", join_words(who));
 }
 
 bool Shard::all_workers_done() const {

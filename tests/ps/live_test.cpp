@@ -300,7 +300,18 @@ TEST_CASE("a server that was started again is refused, because its rows are gone
   server.reset();
   server = std::make_unique<Server>(router, ShardOptions{.incarnation = 2}, std::vector{TableSpec{}});
 
+  const std::vector<std::uint64_t> keys{1};
+  std::vector<float> out(1);
+  CHECK(client.pull(0, keys, out, soon()).status == Status::not_joined);
   CHECK_THROWS_WITH_AS(client.join(soon()), "server 0 was started again and has lost its rows", Error);
+
+  // It was said once, and stays so: a later operation must not work on a table that is empty.
+  CHECK(client.push(0, keys, out, soon()).status == Status::unusable);
+  CHECK(client.pull(0, keys, out, soon()).text == "server 0 was started again and has lost its rows");
+  Status last = Status::ok;
+  client.clock([&](const Result& result) { last = result.status; });
+  CHECK(last == Status::unusable);
+  CHECK_THROWS_AS(client.join(soon()), Error);
 }
 
 TEST_CASE("an observer learns the tables and never waits") {

@@ -87,6 +87,9 @@ class Node {
 
   /// Called once, when every node of the run is ready: where sources start.
   void on_start(std::function<void()> handler);
+  /// Called once, before on_start, in a process that takes the place of one that has ended: its run had begun
+  /// before it was there. By the launcher's word.
+  void on_late(std::function<void()> handler);
   /// Called once, when the node begins to drain (SIGTERM, the launcher's word, finish()): sources stop here.
   /// Ports drain after that: first receivers, and when they are empty, senders.
   void on_drain(std::function<void()> handler);

@@ -12,6 +12,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,7 +38,7 @@ struct ClientSettings {
   /// How long an operation without a deadline of its own may take. A pull that waits for a slower worker
   /// counts.
   Duration timeout = std::chrono::minutes(2);
-  std::size_t max_outstanding = 64;  ///< operations on their way at once; 1 - 100,000
+  std::size_t max_outstanding = 64;  ///< operations on their way to one server at once; 1 - 100,000
 
   /// Throws Error{invalid_argument} that names field, value and bound.
   void check() const;
@@ -98,6 +99,8 @@ class Client {
   /// way back for a worker that a server took for dead (status not_joined).
   void join(Done done);
   /// As above; throws Error{peer_lost} that names the server, Error{protocol} when the servers disagree.
+  /// A server that was started again has lost its rows: from the join that finds this out, every operation of
+  /// this client ends at once with Status::unusable.
   void join(Deadline deadline);
 
   /// The id of a table. Throws Error{not_found} that offers the nearest name.
@@ -150,18 +153,25 @@ class Client {
 
   /// Operations on their way.
   [[nodiscard]] std::size_t outstanding() const { return outstanding_; }
-  /// False: a further operation with a Done would end at once with Status::full. Those with a Deadline wait.
-  [[nodiscard]] bool has_room() const { return outstanding_ < settings_.max_outstanding; }
+  /// False: a further operation with a Done may end at once with Status::full, for each server has a bound of
+  /// its own. Those with a Deadline wait. A server at its bound that has said nothing for a quarter of a
+  /// second does not count while another one has room: it shall not stop what goes to that one, and what
+  /// needs it ends as full. One operation on its own: ask for its keys.
+  [[nodiscard]] bool has_room() const;
+  /// The same for an operation on these keys: true means that it is taken.
+  [[nodiscard]] bool has_room(std::uint32_t table, std::span<const std::uint64_t> keys) const;
   /// Clocks that this worker has ended.
   [[nodiscard]] std::uint64_t clocks() const { return core_.clock(); }
   /// Workers that the servers expect; known after join.
   [[nodiscard]] std::uint32_t workers() const { return core_.workers(); }
+  /// Expected workers that had not come when this one joined: "worker 2 has"; empty: none.
+  [[nodiscard]] const std::string& missing() const { return core_.missing(); }
   [[nodiscard]] const ClientSettings& settings() const { return settings_; }
   [[nodiscard]] ParamsDealer& dealer() { return *dealer_; }
 
  private:
   struct Slot;
-  enum class Kind { plain, join, stats };
+  enum class Kind { plain, join, stats, barrier };
   /// The part of an operation that waits for its turn at its server. Stale when the slot has gone on.
   struct Waiting {
     std::shared_ptr<Slot> slot;
@@ -173,7 +183,11 @@ class Client {
   struct Lane {
     std::size_t bytes = 0;
     std::deque<Waiting> waiting;
+    std::size_t open = 0;  ///< operations that it has not answered all parts of
+    TimePoint heard = {};  ///< when it answered last, or had nothing open
   };
+  /// Which servers an operation concerns.
+  enum class Reach { keys, all };
   /// Whose memory keys and values are while their operation is under way.
   enum class Borrow { until_return, until_end };
 
@@ -187,10 +201,16 @@ class Client {
   void send_waiting();
   void pump_soon();
   template <class Prepare>
-  void begin(Kind kind, const Prepare& prepare, Done done);
+  void begin(Kind kind, Reach reach, const Prepare& prepare, Done done);
   template <class Prepare>
-  Result run(Kind kind, const Prepare& prepare, Deadline deadline);
-  void refuse(const Done& done);
+  Result run(Kind kind, Reach reach, const Prepare& prepare, Deadline deadline);
+  [[nodiscard]] std::optional<std::uint32_t> full_lane() const;
+  [[nodiscard]] std::optional<std::uint32_t> full_lane(const Slot& slot) const;
+  void enter_lanes(Slot& slot);
+  void leave_lane(const Slot& slot, std::uint32_t shard);
+  void put_back(const std::shared_ptr<Slot>& slot);
+  void refuse(const Done& done, Status status, std::string text);
+  [[nodiscard]] std::string full_text(std::uint32_t shard) const;
   void settle(const std::shared_ptr<Slot>& slot, bool over);
   void on_end(const std::shared_ptr<Slot>& slot, std::uint64_t generation, std::size_t part,
               const ParamsDealer::End& end);

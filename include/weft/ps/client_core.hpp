@@ -34,8 +34,13 @@ class ClientCore {
   void join(Call& call);
   /// Takes what the join brought. Throws Error{protocol} when the servers disagree about tables or about how
   /// many they are, Error{peer_lost} when a part failed, or when a server was restarted since the last join
-  /// and so has lost its rows.
+  /// and so has lost its rows: lost() says so from then on, and nothing more may be asked.
   void accept_join(const Call& call);
+  /// Not empty: which server has lost its rows. They do not come back, so this does not change any more.
+  [[nodiscard]] const std::string& lost() const { return lost_; }
+  /// Which of the expected workers had not come to some server when this one joined: "worker 2 has", "workers
+  /// 2 and 3 have"; empty: none.
+  [[nodiscard]] const std::string& missing() const { return missing_; }
   /// Tables given by hand, for a test.
   void set_tables(std::vector<TableSpec> tables) { tables_ = std::move(tables); }
 
@@ -59,9 +64,15 @@ class ClientCore {
   /// Ends the present clock: clock() is one more when this returns.
   void clock(Call& call);
   void barrier(Call& call);
+  /// A barrier that failed is asked for again under its number, or this worker would be ahead of the others
+  /// by one for ever.
+  void barrier_failed(const Call& call);
   void stats(Call& call);
   void finish(Call& call);
   void leave(Call& call);
+
+  /// The server that holds the row. Throws as the operations do.
+  [[nodiscard]] std::uint32_t shard_of(std::uint32_t table, std::uint64_t key) const;
 
   /// Clocks that this worker has finished.
   [[nodiscard]] std::uint64_t clock() const { return clock_; }
@@ -78,7 +89,9 @@ class ClientCore {
 
   ClientOptions options_;
   std::vector<TableSpec> tables_;
-  std::vector<Value> incarnations_;  ///< by shard, of the last join
+  std::vector<std::uint64_t> incarnations_;  ///< by shard, of the first join; 0: not known
+  std::string lost_;
+  std::string missing_;
   std::uint64_t clock_ = 0;
   std::uint64_t seq_ = 0;
   std::uint64_t barrier_ = 0;

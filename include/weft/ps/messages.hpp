@@ -48,6 +48,7 @@ enum class Status : std::uint8_t {
   finished = 5,     ///< the worker has said that it pushes no more
   full = 6,         ///< a bound is reached: parked requests, buffered pushes or rows; the text says which
   unreachable = 7,  ///< never on the wire: the client got no answer, or one that cannot be
+  unusable = 8,     ///< never on the wire: a server has lost its rows, or the servers do not fit together
 };
 inline constexpr std::uint8_t kLastStatus = static_cast<std::uint8_t>(Status::full);  ///< on the wire
 
@@ -77,7 +78,8 @@ struct Request {
   std::uint64_t epoch = 0;  ///< of the worker's process: a restarted one has a higher one
   std::uint64_t seq = 0;    ///< of push, push_pull, assign: rises by worker and shard; makes retries harmless
   std::uint64_t clock = 0;  ///< clocks that the worker has finished when it sends this
-  std::uint64_t number = 0;  ///< barrier
+  /// Of a barrier. Of everything else: the incarnation of the server as the join told it; 0: not known.
+  std::uint64_t number = 0;
   std::span<const std::uint64_t> keys = {};
   std::span<const float> values = {};
 };

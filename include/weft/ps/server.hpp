@@ -37,6 +37,10 @@ class Server {
   /// Everything else is still answered.
   void begin_drain();
 
+  /// What keeps requests waiting that only a newcomer can end: "3 requests wait, and worker 2 has never
+  /// joined (3 are expected: see the option workers)"; empty: nothing of that kind.
+  [[nodiscard]] std::string waits_for() const;
+
   [[nodiscard]] const Shard& shard() const { return shard_; }
   [[nodiscard]] ParamsRouter& router() { return *router_; }
   [[nodiscard]] const ParamsRouter& router() const { return *router_; }

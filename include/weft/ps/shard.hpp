@@ -66,6 +66,9 @@ class Shard {
   void cancel(std::uint64_t ticket);
 
   [[nodiscard]] ShardStats stats() const;
+  /// Workers that are expected and have never joined: "worker 2 has", "workers 2 and 3 have"; empty: none.
+  [[nodiscard]] std::string missing() const;
+  [[nodiscard]] std::uint32_t expected_workers() const { return options_.workers; }
   [[nodiscard]] const StalenessClock& clock() const { return clock_; }
   [[nodiscard]] const std::vector<Table>& tables() const { return tables_; }
   /// True when at least one worker was here and all of them, expected ones too, have finished, left or died.
