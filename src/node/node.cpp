@@ -23,6 +23,9 @@
 namespace weft {
 namespace {
 
+/// What a sender that has ended had sent is read by then.
+constexpr Duration kReadUp = std::chrono::milliseconds(250);
+
 sigset_t stop_signals() {
   sigset_t set;
   sigemptyset(&set);
@@ -359,12 +362,23 @@ void Node::Impl::drain_step() {
     return std::ranges::all_of(ports, [&](const auto& p) { return !which(*p) || p->block->drained(); });
   };
   // A receiver stays with senders that have ended: it may not have read all that they sent. Where they have
-  // heard that everything was processed, and are silent as well, only their farewell was lost.
-  for (const auto& port : ports) {
-    if (!port->receives || port->block->drained() || !deserted(*port)) continue;
+  // heard that everything was processed, and are silent as well, only their farewell was lost. Under
+  // best-effort nobody hears that; but nothing more comes from who has ended and was silent for heartbeats,
+  // nor for a while after that, should this node itself have been too busy to read.
+  const TimePoint now = Clock::now();
+  const auto left_alone = [&](const NodePort& port) {
     const bool heard = std::ranges::all_of(
-        port->ends, [this](const auto* end) { return link(end->link).delivery != Delivery::best_effort; });
-    if (!heard) continue;
+        port.ends, [this](const auto* end) { return link(end->link).delivery != Delivery::best_effort; });
+    return heard || !port.receives || now - port.deserted_at >= kReadUp;
+  };
+  for (const auto& port : ports) {
+    if (!deserted(*port)) port->deserted_at = TimePoint::max();
+    if (!port->receives || port->block->drained() || !deserted(*port)) continue;
+    if (port->deserted_at == TimePoint::max()) {
+      port->deserted_at = now;
+      (void)loop.at(now + kReadUp, [] {});  // a turn, in which this is looked at again
+    }
+    if (!left_alone(*port)) continue;
     port->peers_at.clear();
     for (const std::string& endpoint : std::exchange(port->connected, {})) {
       obeying = true;
@@ -392,7 +406,8 @@ void Node::Impl::drain_step() {
   }
   if (all_drained([](const NodePort&) { return true; }) && draining_letters) return stop(0);
   // Whoever could take what is left has ended for good: waiting for the limit would change nothing.
-  if (std::ranges::all_of(ports, [this](const auto& p) { return p->block->drained() || deserted(*p); })) {
+  const auto stuck = [&](const auto& p) { return p->block->drained() || (deserted(*p) && left_alone(*p)); };
+  if (std::ranges::all_of(ports, stuck)) {
     reason = format("nobody is left to receive: {}", left());
     options.log.error(reason);
     stop(4);

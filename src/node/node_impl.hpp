@@ -26,9 +26,10 @@ struct NodePort {
   std::uint64_t returns = 0;  // peers that were gone and came back
   std::uint64_t guests = 0;   // peers that the plan does not name, as often as they came
   std::unique_ptr<Pub<>> tap;
-  std::string tap_error;  // why there is none although somebody asked
-  bool receives = false;  // drains first
-  bool letters = false;   // carries the dead letters of another port: no business of the program, drains last
+  std::string tap_error;                     // why there is none although somebody asked
+  bool receives = false;                     // drains first
+  TimePoint deserted_at = TimePoint::max();  // draining: since when all its peers have ended and are silent
+  bool letters = false;  // carries the dead letters of another port: no business of the program, drains last
 };
 
 struct Node::Impl {

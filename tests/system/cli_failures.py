@@ -79,6 +79,27 @@ def a_death_and_a_return_are_shown_and_counted():
     equal(link(result.json(), "source.out")["reconnects"], 1, "reconnects")
 
 
+def a_killed_source_fails_the_run_alone():
+    """Who connected to it, and waits for nothing, ends well: the launcher has said that it is gone."""
+    text = """weft: 1
+name: idle
+nodes:
+  source: {run: weft-source, with: {rate: 1, count: 100000}}
+  relay: {run: weft-relay}
+  sink: {run: weft-sink, with: {quiet: true}}
+links:
+  - {from: source.out, to: relay.in, pattern: push-pull, bind: from}
+  - {from: relay.out, to: sink.in, pattern: push-pull}
+"""
+    process = start("weft", "up", file("idle.yaml", text), "--json")
+    run = wait_for(lambda: [one for one in live_runs() if one["running"] == 3], "a live run")[0]
+    os.kill(wait_for(lambda: node(state(run["directory"]), "source/0").get("pid"), "its process"), signal.SIGKILL)
+    report = finish(process).json()
+    check(not report["ok"], "a run whose source was killed has failed")
+    equal({one["name"]: one["exit_code"] for one in report["nodes"] if one["name"] != "source/0"},
+          {"relay/0": 0, "sink/0": 0}, "exit codes of those that were well")
+
+
 def a_killed_node_without_restart_fails_the_run():
     running = start("weft", "up", _pair(source="rate: 100"), "--json")
     run = wait_for(lambda: [one for one in live_runs() if one["running"] == 2], "a live run")[0]
