@@ -19,7 +19,7 @@ std::string data_endpoint_beside(const std::string& side) {
 }
 
 std::string reachable(const std::string& data, const std::string& side) {
-  for (const std::string_view wildcard : {"tcp://0.0.0.0:", "tcp://*:"}) {
+  for (const std::string_view wildcard : {"tcp://0.0.0.0:", "tcp://*:", "tcp://[::]:"}) {
     if (data.starts_with(wildcard) && side.starts_with("tcp://")) {
       return side.substr(0, side.rfind(':') + 1) + data.substr(wildcard.size());
     }

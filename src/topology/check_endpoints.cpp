@@ -1,10 +1,10 @@
 // `hosts:` and `endpoint:`: addresses for every binding replica, and no address twice.
 #include <map>
 
+#include <weft/core/endpoint.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/text.hpp>
 
-#include "endpoint.hpp"
 #include "model.hpp"
 
 namespace weft::topology {
@@ -26,6 +26,25 @@ bool publishes(const LinkSpec& link) {
   return link.pattern == Pattern::pub_sub;
 }
 
+// What replica owners bind and peers connect to: of a process of its own, and with room for a publisher's
+// data.
+std::optional<Endpoint> read_address(std::string_view text, bool publisher, std::string& why) {
+  auto endpoint = parse_endpoint(text, EndpointUse::connect, why);
+  if (!endpoint) return endpoint;
+  if (endpoint->kind == Endpoint::Kind::inproc) {
+    why = "inproc joins threads of one program, and nodes are processes; use ipc or tcp";
+    return std::nullopt;
+  }
+  if (endpoint->kind == Endpoint::Kind::ipc && publisher &&
+      endpoint->path.size() > kLongestIpcPath - kDataSuffix.size()) {
+    why = format(
+        "the path has {} bytes and the system allows {} (107, less five for the publisher's data socket)",
+        endpoint->path.size(), kLongestIpcPath - kDataSuffix.size());
+    return std::nullopt;
+  }
+  return endpoint;
+}
+
 class Addresses {
  public:
   Addresses(Model& model, Problems& problems) : model_(model), problems_(problems) {}
@@ -35,9 +54,9 @@ class Addresses {
     std::vector<Endpoint> parsed;
     for (const Located& entry : link.endpoints) {
       std::string why;
-      const auto endpoint = parse_endpoint(entry.text, publishes(link), why);
+      const auto endpoint = read_address(entry.text, publishes(link), why);
       if (!endpoint) {
-        problems_.add(*entry.at, format("the address {} {}", weft::quoted(entry.text, 120), why));
+        problems_.add(*entry.at, format("bad address {}: {}", weft::quoted(entry.text, 120), why));
       } else if (fits_transport(link, *endpoint, *entry.at)) {
         parsed.push_back(*endpoint);
       }
@@ -92,7 +111,7 @@ class Addresses {
     const Transport transport = link.plan.transport;
     const bool either =
         transport == Transport::automatic || transport == Transport::inproc || transport == Transport::shm;
-    const bool fits = either || (transport == Transport::tcp) == endpoint.tcp;
+    const bool fits = either || (transport == Transport::tcp) == endpoint.is_tcp();
     if (!fits) {
       problems_.add(at, format("the address {} does not fit {}.transport, which is {}",
                                weft::quoted(endpoint.text(), 120), link.path, to_string(transport)));
@@ -112,22 +131,25 @@ class Addresses {
   void give_host(const NodeSpec& node, std::size_t replica, const Located& host,
                  const std::vector<LinkSpec*>& binding) {
     std::string why;
-    auto endpoint = parse_host(host.text, why);
+    auto endpoint = parse_endpoint("tcp://" + host.text, EndpointUse::connect, why);
     if (!endpoint) {
-      problems_.add(*host.at, format("the entry {} of hosts.{} {}", weft::quoted(host.text), node.name, why));
+      problems_.add(*host.at, format("bad entry {} of hosts.{}: {}; an entry is host:port, without tcp://",
+                                     weft::quoted(host.text), node.name, why));
       return;
     }
+    unsigned port = endpoint->port_number();
     for (LinkSpec* link : binding) {
       const unsigned taken = publishes(*link) ? 2 : 1;
-      if (endpoint->port + taken - 1 > 65535) {
+      if (port + taken - 1 > 65535) {
         problems_.add(*host.at,
                       format("{} leaves no port number below 65536 for all links that {} binds; start lower",
                              weft::quoted(host.text), weft::quoted(node.name)));
         return;
       }
       if (!fits_transport(*link, *endpoint, *host.at)) return;
+      endpoint->port = std::to_string(port);
       give(*link, binder_of(model_, *link), replica, *endpoint, *host.at);
-      endpoint->port += taken;
+      port += taken;
     }
   }
 
@@ -137,7 +159,7 @@ class Addresses {
     link.addresses.push_back(endpoint.text());
     take(endpoint.text(), owner, at);
     if (!publishes(link)) return;
-    if (endpoint.tcp && endpoint.port == 65535) {
+    if (endpoint.is_tcp() && endpoint.port_number() == 65535) {
       problems_.add(
           at, format("{} leaves no port number for the publisher's data socket, which takes the next one",
                      weft::quoted(endpoint.text())));

@@ -1,5 +1,6 @@
 // A model without problems to the plan of every process.
-#include "endpoint.hpp"
+#include <weft/core/endpoint.hpp>
+
 #include "model.hpp"
 
 namespace weft::topology {
@@ -12,7 +13,7 @@ std::string address_of(const LinkSpec& link, unsigned replica) {
 
 std::optional<Endpoint> parsed(const std::string& address) {
   std::string ignored;
-  return address.empty() ? std::nullopt : parse_endpoint(address, false, ignored);
+  return address.empty() ? std::nullopt : parse_endpoint(address, EndpointUse::connect, ignored);
 }
 
 EndPlan make_end(const LinkSpec& link, bool sender, unsigned replica) {

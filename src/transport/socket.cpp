@@ -194,18 +194,18 @@ void Socket::close_at_once() {
 std::string Socket::bind(const std::string& endpoint) {
   assert(impl_ && "the socket is closed");
   impl_->news_eaten();
-  const auto parsed = parse_endpoint(endpoint, true);
-  const auto address = bindable(parsed, endpoint);
+  const auto parsed = bindable(read_endpoint(endpoint, EndpointUse::bind));
   auto& socket = impl_->socket;
   try {
-    if (parsed.transport != Transport::inproc) impl_->start_monitor();
-    if (parsed.transport != Transport::ipc) {
-      socket.bind(address);
+    if (parsed.kind != Endpoint::Kind::inproc) impl_->start_monitor();
+    if (parsed.kind != Endpoint::Kind::ipc) {
+      socket.set(zmq::sockopt::ipv6, parsed.is_ipv6());
+      socket.bind(parsed.text());
       return socket.get(zmq::sockopt::last_endpoint);
     }
-    auto listener = std::make_unique<IpcListener>(parsed.name);
+    auto listener = std::make_unique<IpcListener>(parsed.path);
     socket.set(zmq::sockopt::use_fd, listener->release_fd());  // libzmq closes it
-    const int rc = zmq_bind(socket.handle(), address.c_str());
+    const int rc = zmq_bind(socket.handle(), parsed.text().c_str());
     const int number = zmq_errno();
     socket.set(zmq::sockopt::use_fd, -1);
     if (rc != 0) throw endpoint_failure("bind", endpoint, number);
@@ -219,8 +219,10 @@ std::string Socket::bind(const std::string& endpoint) {
 void Socket::connect(const std::string& endpoint) {
   assert(impl_ && "the socket is closed");
   impl_->news_eaten();
-  check_endpoint(endpoint, false);
+  const auto parsed = read_endpoint(endpoint, EndpointUse::connect);
   try {
+    // Read by what this call makes, which keeps it. With it libzmq would look up names as IPv6 alone.
+    impl_->socket.set(zmq::sockopt::ipv6, parsed.is_ipv6());
     impl_->socket.connect(endpoint);
   } catch (const zmq::error_t& error) {
     throw endpoint_failure("connect to", endpoint, error.num());

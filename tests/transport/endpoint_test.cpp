@@ -23,13 +23,14 @@ struct Bad {
 
 TEST_CASE("good endpoints pass") {
   for (const char* endpoint : {"tcp://127.0.0.1:5000", "tcp://host-1.example.org:1", "tcp://h0:65535",
+                               "tcp://[::1]:5000", "tcp://[2001:db8::7]:5000", "tcp://[fe80::1%eth0]:5000",
                                "ipc:///tmp/a", "ipc://relative/a", "inproc://name"}) {
     CAPTURE(endpoint);
     CHECK_NOTHROW(check_endpoint(endpoint, false));
     CHECK_NOTHROW(check_endpoint(endpoint, true));
   }
-  for (const char* endpoint :
-       {"tcp://127.0.0.1:*", "tcp://*:5000", "tcp://*:*", "tcp://0.0.0.0:5000", "tcp://eth0:*"}) {
+  for (const char* endpoint : {"tcp://127.0.0.1:*", "tcp://*:5000", "tcp://*:*", "tcp://0.0.0.0:5000",
+                               "tcp://eth0:*", "tcp://[::]:5000", "tcp://[::1]:*"}) {
     CAPTURE(endpoint);
     CHECK_NOTHROW(check_endpoint(endpoint, true));
   }
@@ -57,8 +58,17 @@ TEST_CASE("bad endpoints are refused with a sentence that names them and says wh
       {"tcp://:5000", true, "the host is missing; * stands for all interfaces"},
       {"tcp://256.1.1.1:5000", false, "'256.1.1.1' is no IPv4 address"},
       {"tcp://1.2.3:5000", false, "'1.2.3' is no IPv4 address"},
-      {"tcp://[::1]:5000", false, "IPv6 is not supported"},
-      {"tcp://::1:5000", false, "IPv6 is not supported"},
+      {"tcp://[::g]:5000", false, "'[::g]' is no IPv6 address"},
+      {"tcp://[]:5000", false, "'[]' is no IPv6 address"},
+      {"tcp://[::1:5000", false, "'[::1' is no IPv6 address"},
+      {"tcp://[::1]", false, "the port is missing"},
+      {"tcp://[::1]5000", false, "is no IPv6 address"},
+      {"tcp://[127.0.0.1]:5000", false, "is no IPv6 address"},
+      {"tcp://[fe80::1%]:5000", false, "is no IPv6 address"},
+      {"tcp://[fe80::1%a/b]:5000", false, "is no IPv6 address"},
+      {"tcp://[::]:5000", false, "[::] only works for binding"},
+      {"tcp://::1:5000", false, "an IPv6 address stands in brackets; write tcp://[::1]:port"},
+      {"tcp://a:b:5000", false, "the host has a ':'"},
       {"tcp://a b:5000", false, "the host may only have letters"},
       {"tcp://a/b:5000", false, "the host may only have letters"},
       {"tcp://" + std::string(254, 'h') + ":1", false, "longer than 253"},
@@ -97,4 +107,31 @@ TEST_CASE("binding to a host name that nobody knows is a bad endpoint") {
   CHECK(error.code() == Errc::bad_endpoint);
   CHECK(contains(error.what(), "no-such-host.invalid"));
   CHECK(contains(error.what(), "no known host name"));
+}
+
+TEST_CASE("an IPv6 address is bound and reached, beside IPv4 on one socket") {
+  Context context;
+  Loop loop;
+  Socket receiver(context, SocketType::pull);
+  std::string v6;
+  try {
+    v6 = receiver.bind("tcp://[::1]:*");
+  } catch (const Error& error) {
+    MESSAGE("skipped: no IPv6 on the loopback interface: " << error.what());
+    return;
+  }
+  CHECK(v6.starts_with("tcp://[::1]:"));
+  const std::string v4 = receiver.bind("tcp://127.0.0.1:*");
+  const std::string any = receiver.bind("tcp://[::]:*");
+  const auto port_of = [](const std::string& endpoint) { return endpoint.substr(endpoint.rfind(':')); };
+  Socket sender(context, SocketType::push);
+  for (const std::string& endpoint : {v6, v4, "tcp://[::1]" + port_of(any), "tcp://127.0.0.1" + port_of(any),
+                                      "tcp://localhost" + port_of(v4)}) {
+    CAPTURE(endpoint);
+    sender.connect(endpoint);
+    auto message = frames({endpoint});
+    REQUIRE(eventually(loop, [&] { return sender.send(message) == SendStatus::sent; }));
+    CHECK(receive(loop, receiver) == Strings{endpoint});
+    sender.disconnect(endpoint);
+  }
 }

@@ -36,7 +36,8 @@ enum class SendStatus {
 /// Owned and used by one thread (the loop's): the first that sends or receives, checked in debug builds. All
 /// calls return at once, but for binding to a host name, which is looked up. ZMTP NULL security with a ZAP
 /// domain, ROUTER_MANDATORY, HANDSHAKE_IVL 3 s, a try to connect 2 s, the next one 100 to 500 ms later, no
-/// ZMTP heartbeats, IPv6 off, XPUB_VERBOSE off, TCP_NODELAY (ZeroMQ's default).
+/// ZMTP heartbeats, IPv6 for endpoints with an IPv6 address only, XPUB_VERBOSE off, TCP_NODELAY (ZeroMQ's
+/// default).
 class Socket {
  public:
   Socket(Context& context, SocketType type, const SocketOptions& options = {});
