@@ -4,6 +4,9 @@
 #include <cassert>
 #include <tuple>
 
+#include "ps/bounded.hpp"
+#include "ps/flush_denormals.hpp"
+
 namespace weft::ps {
 
 void ClockBuffer::add(std::uint64_t clock, std::uint32_t worker, std::uint64_t seq,
@@ -51,13 +54,14 @@ ClockBuffer::Sum ClockBuffer::take(std::uint64_t clock) {
   std::stable_sort(pushes.begin(), pushes.end(), [](const Push& a, const Push& b) {
     return std::tie(a.worker, a.seq) < std::tie(b.worker, b.seq);
   });
+  const FlushDenormals flushed;
   for (const Push& push : pushes) {
     const float* from = push.values.data();
     for (const std::uint64_t key : push.keys) {
       const std::size_t row = index_.find_or_add(key);
       if (sums_.size() < index_.size() * width_) sums_.resize(index_.size() * width_);
       float* to = sums_.data() + row * width_;
-      for (std::size_t k = 0; k < width_; ++k) to[k] += from[k];
+      for (std::size_t k = 0; k < width_; ++k) to[k] = bounded(to[k] + from[k]);
       from += width_;
     }
     bytes_ -= push.bytes();

@@ -42,34 +42,15 @@ std::uint64_t FieldReader::integer(std::string_view field, std::uint64_t otherwi
   return number;
 }
 
-std::optional<double> FieldReader::number(std::string_view field, const std::string& expected) {
+float FieldReader::number(std::string_view field, float otherwise, double least, double most) {
   const Value* found = look(field);
-  if (!found) return std::nullopt;
-  if (!found->is_number()) fail(field, *found, expected);
-  const double number = found->as_double();
-  if (!std::isfinite(static_cast<float>(number))) fail(field, *found, expected);
-  return number;
-}
-
-float FieldReader::number_from(std::string_view field, float otherwise, float least) {
-  const std::string expected = format("a number from {}", least);
-  const auto found = number(field, expected);
-  if (found && *found < static_cast<double>(least)) fail(field, value_->get(field), expected);
-  return found ? static_cast<float>(*found) : otherwise;
-}
-
-float FieldReader::number_above(std::string_view field, float otherwise, float bound) {
-  const std::string expected = format("a number above {}", bound);
-  const auto found = number(field, expected);
-  if (found && static_cast<float>(*found) <= bound) fail(field, value_->get(field), expected);
-  return found ? static_cast<float>(*found) : otherwise;
-}
-
-float FieldReader::fraction(std::string_view field, float otherwise) {
-  const std::string expected = "a number from 0 to below 1";
-  const auto found = number(field, expected);
-  if (found && (*found < 0 || static_cast<float>(*found) >= 1)) fail(field, value_->get(field), expected);
-  return found ? static_cast<float>(*found) : otherwise;
+  if (!found) return otherwise;
+  const double number = found->is_number() ? found->as_double() : std::nan("");
+  // As floats: what a server tells of its tables is read by its workers, and has been rounded.
+  const auto rounded = static_cast<float>(number);
+  if (!(rounded >= static_cast<float>(least) && rounded <= static_cast<float>(most)))
+    fail(field, *found, format("a number from {} to {}", least, most));
+  return rounded;
 }
 
 std::size_t FieldReader::choice(std::string_view field, std::size_t otherwise,

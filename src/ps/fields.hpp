@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,9 +20,7 @@ class FieldReader {
   /// range.
   [[nodiscard]] std::uint64_t integer(std::string_view field, std::uint64_t otherwise, std::uint64_t least,
                                       std::uint64_t most);
-  [[nodiscard]] float number_from(std::string_view field, float otherwise, float least);   ///< least <= x
-  [[nodiscard]] float number_above(std::string_view field, float otherwise, float bound);  ///< bound < x
-  [[nodiscard]] float fraction(std::string_view field, float otherwise);                   ///< 0 <= x < 1
+  [[nodiscard]] float number(std::string_view field, float otherwise, double least, double most);
   /// The index of the text among `choices`.
   [[nodiscard]] std::size_t choice(std::string_view field, std::size_t otherwise,
                                    const std::vector<std::string>& choices);
@@ -38,7 +35,6 @@ class FieldReader {
 
  private:
   const Value* look(std::string_view field);
-  std::optional<double> number(std::string_view field, const std::string& expected);
 
   const Value* value_;
   std::string where_;

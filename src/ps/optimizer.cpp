@@ -6,6 +6,8 @@
 #include <bit>
 #include <cmath>
 
+#include "ps/bounded.hpp"
+#include "ps/flush_denormals.hpp"
 #include "ps/vectorised.hpp"
 
 namespace weft::ps {
@@ -14,13 +16,16 @@ namespace {
 // Each rule is a small struct whose call updates one row. The switch over kinds is outside the loop over
 // rows. kElementwise: state k belongs to element k, so that rows which lie behind each other are as good as
 // one long row.
+//
+// What is stored is finite whatever the finite gradient: bounded() stands where a number could have become an
+// infinity that the next step would turn into a NaN (infinity less infinity, infinity times zero).
 
 struct Sgd {
   static constexpr bool kElementwise = true;
   float rate, l2, scale;
   WEFT_INLINED void operator()(float* __restrict w, float*, const float* __restrict gradient,
                                std::size_t n) const {
-    for (std::size_t k = 0; k < n; ++k) w[k] -= rate * (scale * gradient[k] + l2 * w[k]);
+    for (std::size_t k = 0; k < n; ++k) w[k] = bounded(w[k] - rate * (scale * gradient[k] + l2 * w[k]));
   }
 };
 
@@ -30,8 +35,8 @@ struct Momentum {
   WEFT_INLINED void operator()(float* __restrict w, float* __restrict v, const float* __restrict gradient,
                                std::size_t n) const {
     for (std::size_t k = 0; k < n; ++k) {
-      v[k] = momentum * v[k] + (scale * gradient[k] + l2 * w[k]);
-      w[k] -= rate * v[k];
+      v[k] = bounded(momentum * v[k] + (scale * gradient[k] + l2 * w[k]));
+      w[k] = bounded(w[k] - rate * v[k]);
     }
   }
 };
@@ -43,8 +48,8 @@ struct AdaGrad {
                                std::size_t n) const {
     for (std::size_t k = 0; k < n; ++k) {
       const float g = scale * gradient[k] + l2 * w[k];
-      sum[k] += g * g;
-      w[k] -= rate * g / (std::sqrt(sum[k]) + epsilon);
+      sum[k] = bounded_above(sum[k] + g * g);
+      w[k] = bounded(w[k] - rate * g / (std::sqrt(sum[k]) + epsilon));
     }
   }
 };
@@ -56,8 +61,8 @@ struct RmsProp {
                                std::size_t n) const {
     for (std::size_t k = 0; k < n; ++k) {
       const float g = scale * gradient[k] + l2 * w[k];
-      mean[k] = decay * mean[k] + (1 - decay) * g * g;
-      w[k] -= rate * g / (std::sqrt(mean[k]) + epsilon);
+      mean[k] = bounded_above(decay * mean[k] + (1 - decay) * g * g);
+      w[k] = bounded(w[k] - rate * g / (std::sqrt(mean[k]) + epsilon));
     }
   }
 };
@@ -76,9 +81,9 @@ struct Adam {
     const float correct2 = 1 / (1 - std::pow(beta2, steps));
     for (std::size_t k = 0; k < n; ++k) {
       const float g = scale * gradient[k] + l2 * w[k];
-      m[k] = beta1 * m[k] + (1 - beta1) * g;
-      v[k] = beta2 * v[k] + (1 - beta2) * g * g;
-      w[k] -= rate * (m[k] * correct1) / (std::sqrt(v[k] * correct2) + epsilon);
+      m[k] = bounded(beta1 * m[k] + (1 - beta1) * g);
+      v[k] = bounded_above(beta2 * v[k] + (1 - beta2) * g * g);
+      w[k] = bounded(w[k] - rate * (m[k] * correct1) / (std::sqrt(bounded_above(v[k] * correct2)) + epsilon));
     }
   }
 };
@@ -91,13 +96,13 @@ struct Ftrl {
     float* root = state;
     float* z = state + n;
     for (std::size_t k = 0; k < n; ++k) {
-      const float g = scale * gradient[k] + l2 * w[k];
-      const float next = std::sqrt(root[k] * root[k] + g * g);
-      z[k] -= g - (next - root[k]) / rate * w[k];
+      const float g = bounded(scale * gradient[k] + l2 * w[k]);
+      const float next = std::sqrt(bounded_above(root[k] * root[k] + g * g));
+      z[k] = bounded(z[k] - (g - bounded_above((next - root[k]) / rate) * w[k]));
       root[k] = next;
       const float excess = std::fabs(z[k]) - l1;
       const float weight = std::copysign(excess, z[k]) / ((beta + next) / rate);
-      w[k] = excess <= 0 ? 0.0F : weight;
+      w[k] = excess <= 0 ? 0.0F : bounded(weight);
     }
   }
 };
@@ -145,20 +150,35 @@ WEFT_VECTORISED void update(const Ftrl& rule, const Rows& rows) {
   each_row(rule, rows);
 }
 
-// Without an early exit: it runs over every value of every push.
-WEFT_VECTORISED std::uint32_t any_not_finite(const float* values, std::size_t count) {
-  constexpr std::uint32_t kExponent = 0x7F800000U;
-  std::uint32_t bad = 0;
+// Without an early exit: it runs over every value of every push. The bits of positive floats are in the order
+// of the numbers, those of infinity and NaN behind them.
+WEFT_VECTORISED std::int32_t any_beyond(const float* values, std::size_t count, std::int32_t most) {
+  std::int32_t bad = 0;
   for (std::size_t i = 0; i < count; ++i) {
-    bad |= (std::bit_cast<std::uint32_t>(values[i]) & kExponent) == kExponent ? 1U : 0U;
+    bad |= (std::bit_cast<std::int32_t>(values[i]) & kMagnitude) > most ? 1 : 0;
   }
   return bad;
 }
 
 }  // namespace
 
+bool all_within(std::span<const float> values, float most) {
+  return any_beyond(values.data(), values.size(), std::bit_cast<std::int32_t>(most)) == 0;
+}
+
 bool all_finite(std::span<const float> values) {
-  return any_not_finite(values.data(), values.size()) == 0;
+  return all_within(values, kMostFloat);
+}
+
+float OptimizerSpec::most_gradient() const {
+  return kind == OptimizerKind::sgd || kind == OptimizerKind::momentum ? kMostFloat : kMostSquared;
+}
+
+float OptimizerSpec::most_weight() const {
+  if (kind != OptimizerKind::ftrl) return kMostFloat;
+  // Of z, which reset_state() makes of a weight; less the rounding of it.
+  const double most = (static_cast<double>(kMostFloat) - l1) / beta * learning_rate * 0.999999;
+  return static_cast<float>(std::min(most, static_cast<double>(kMostFloat)));
 }
 
 std::size_t OptimizerSpec::state_width(std::size_t width) const {
@@ -179,6 +199,7 @@ std::size_t OptimizerSpec::state_width(std::size_t width) const {
 
 void apply_gradients(const OptimizerSpec& spec, const RowArena& arena, std::span<const std::uint32_t> slots,
                      const float* gradients, float scale) {
+  const FlushDenormals flushed;
   const auto run = [&](const auto& rule) { update(rule, {arena, slots, gradients}); };
   const float rate = spec.learning_rate;
   const float l2 = spec.l2;
@@ -199,13 +220,15 @@ void apply_gradients(const OptimizerSpec& spec, const RowArena& arena, std::span
 }
 
 void reset_state(const OptimizerSpec& spec, const RowArena& arena, std::uint32_t slot) {
+  const FlushDenormals flushed;
   float* state = arena.state + slot * arena.state_stride;
   std::fill_n(state, spec.state_width(arena.width), 0.0F);
   if (spec.kind != OptimizerKind::ftrl) return;
   const float* w = arena.weights + slot * arena.weight_stride;
   float* z = state + arena.width;
   for (std::size_t k = 0; k < arena.width; ++k) {
-    z[k] = w[k] == 0 ? 0.0F : w[k] * spec.beta / spec.learning_rate + std::copysign(spec.l1, w[k]);
+    z[k] = w[k] == 0 ? 0.0F
+                     : bounded(bounded(w[k] * spec.beta / spec.learning_rate) + std::copysign(spec.l1, w[k]));
   }
 }
 

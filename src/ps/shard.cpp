@@ -180,13 +180,24 @@ bool Shard::refuse_values(std::uint64_t ticket, const Request& request, Replies&
            out);
     return true;
   }
-  if (!all_finite(request.values)) {
+  const OptimizerSpec& rule = table.spec().optimizer;
+  const float most = request.op == Op::assign ? rule.most_weight() : rule.most_gradient();
+  if (!all_within(request.values, most)) {
     const auto bad = std::find_if_not(request.values.begin(), request.values.end(),
-                                      [](float x) { return std::isfinite(x); });
+                                      [most](float x) { return std::fabs(x) <= most; });
     const auto at = static_cast<std::size_t>(bad - request.values.begin());
+    const std::string why =
+        !std::isfinite(*bad) ? std::string("only finite numbers are taken")
+        : request.op == Op::assign
+            ? format("with its learning_rate and beta, {} takes weights up to {}", to_string(rule.kind), most)
+            : format(
+                  "{} squares gradients and takes them up to {}; is a value of the data that large? Scale "
+                  "it, "
+                  "or leave it out",
+                  to_string(rule.kind), most);
     refuse(ticket, request, Status::bad_request,
-           format("value {} of key {} of table {} is {}; only finite numbers are taken", at % width,
-                  request.keys[at / width], table.spec().name, *bad),
+           format("value {} of key {} of table {} is {}; {}", at % width, request.keys[at / width],
+                  table.spec().name, *bad, why),
            out);
     return true;
   }

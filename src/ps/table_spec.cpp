@@ -24,7 +24,7 @@ InitializerSpec parse_initializer(const Value& value, const std::string& where) 
   FieldReader fields(value, where);
   spec.kind = static_cast<InitializerKind>(fields.choice("name", 0, initializer_names()));
   if (spec.kind != InitializerKind::zeros) {
-    spec.scale = fields.number_from("scale", spec.scale, 0);
+    spec.scale = fields.number("scale", spec.scale, 0, OptimizerSpec::kMostNumber);
     spec.seed = fields.integer("seed", spec.seed, 0, UINT64_MAX);
   }
   fields.refuse_others(format("initializer {}", to_string(spec.kind)));
@@ -73,29 +73,29 @@ OptimizerSpec OptimizerSpec::parse(const Value& value, const std::string& where)
   FieldReader fields(value, where);
   spec.kind = static_cast<OptimizerKind>(fields.choice("name", 0, optimizer_names()));
   const bool small_rate = spec.kind == OptimizerKind::adam || spec.kind == OptimizerKind::rmsprop;
-  spec.learning_rate = fields.number_above("learning_rate", small_rate ? 0.001F : 0.1F, 0);
-  spec.l2 = fields.number_from("l2", spec.l2, 0);
+  spec.learning_rate = fields.number("learning_rate", small_rate ? 0.001F : 0.1F, kLeastFactor, kMostNumber);
+  spec.l2 = fields.number("l2", spec.l2, 0, kMostNumber);
   switch (spec.kind) {
     case OptimizerKind::sgd:
       break;
     case OptimizerKind::momentum:
-      spec.momentum = fields.fraction("momentum", spec.momentum);
+      spec.momentum = fields.number("momentum", spec.momentum, 0, kMostFraction);
       break;
     case OptimizerKind::adagrad:
-      spec.epsilon = fields.number_above("epsilon", spec.epsilon, 0);
+      spec.epsilon = fields.number("epsilon", spec.epsilon, kLeastEpsilon, kMostNumber);
       break;
     case OptimizerKind::rmsprop:
-      spec.decay = fields.fraction("decay", spec.decay);
-      spec.epsilon = fields.number_above("epsilon", spec.epsilon, 0);
+      spec.decay = fields.number("decay", spec.decay, 0, kMostFraction);
+      spec.epsilon = fields.number("epsilon", spec.epsilon, kLeastEpsilon, kMostNumber);
       break;
     case OptimizerKind::adam:
-      spec.beta1 = fields.fraction("beta1", spec.beta1);
-      spec.beta2 = fields.fraction("beta2", spec.beta2);
-      spec.epsilon = fields.number_above("epsilon", spec.epsilon, 0);
+      spec.beta1 = fields.number("beta1", spec.beta1, 0, kMostFraction);
+      spec.beta2 = fields.number("beta2", spec.beta2, 0, kMostFraction);
+      spec.epsilon = fields.number("epsilon", spec.epsilon, kLeastEpsilon, kMostNumber);
       break;
     case OptimizerKind::ftrl:
-      spec.beta = fields.number_above("beta", spec.beta, 0);
-      spec.l1 = fields.number_from("l1", spec.l1, 0);
+      spec.beta = fields.number("beta", spec.beta, kLeastFactor, kMostNumber);
+      spec.l1 = fields.number("l1", spec.l1, 0, kMostNumber);
       break;
   }
   fields.refuse_others(format("optimizer {}", to_string(spec.kind)));

@@ -1,3 +1,4 @@
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -10,6 +11,7 @@
 #include <weft/core/json.hpp>
 #include <weft/ps/optimizer.hpp>
 
+#include "ps/flush_denormals.hpp"
 #include "ps/random.hpp"
 
 using namespace weft;
@@ -122,12 +124,15 @@ TEST_CASE("a wrong optimiser is refused with field, value and bound") {
   refuse(R"({"name": "adagard"})",
          "tables.w.optimizer.name: expected sgd, momentum, adagrad, rmsprop, adam or ftrl "
          "(did you mean adagrad?), found \"adagard\"");
-  refuse(R"({"learning_rate": 0})", "tables.w.optimizer.learning_rate: expected a number above 0, found 0");
-  refuse(R"({"learning_rate": "fast"})", "expected a number above 0, found \"fast\"");
+  refuse(R"({"learning_rate": 0})",
+         "tables.w.optimizer.learning_rate: expected a number from 1e-20 to 10000000000, found 0");
+  refuse(R"({"learning_rate": 1e-40})", "expected a number from 1e-20 to 10000000000, found 1e-40");
+  refuse(R"({"learning_rate": 1e39})", "expected a number from 1e-20 to 10000000000, found 1e+39");
+  refuse(R"({"learning_rate": "fast"})", "expected a number from 1e-20 to 10000000000, found \"fast\"");
   refuse(R"({"name": "adam", "beta1": 1})",
-         "tables.w.optimizer.beta1: expected a number from 0 to below 1, found 1");
+         "tables.w.optimizer.beta1: expected a number from 0 to 0.999999, found 1");
   refuse(R"({"name": "sgd", "l1": 0.1})", "tables.w.optimizer.l1: optimizer sgd has no such field");
-  refuse(R"({"l2": -1})", "tables.w.optimizer.l2: expected a number from 0, found -1");
+  refuse(R"({"l2": -1})", "tables.w.optimizer.l2: expected a number from 0 to 10000000000, found -1");
   refuse(R"("adam")", "tables.w.optimizer: expected a map of fields, found text");
 }
 
@@ -136,6 +141,9 @@ namespace {
 /// One row, element by element, as the rules stand in the header. Compiled without contraction, as they are.
 void update_row(const OptimizerSpec& o, float* w, float* state, const float* gradient, std::size_t n,
                 float scale) {
+  const FlushDenormals flushed;
+  const auto clip = [](float x, float most) { return x > most ? most : x < -most ? -most : x; };
+  const float huge = std::numeric_limits<float>::max();
   float correct1 = 1;
   float correct2 = 1;
   if (o.kind == OptimizerKind::adam) {
@@ -144,43 +152,62 @@ void update_row(const OptimizerSpec& o, float* w, float* state, const float* gra
     correct2 = 1 / (1 - std::pow(o.beta2, state[2 * n]));
   }
   for (std::size_t k = 0; k < n; ++k) {
-    const float g = scale * gradient[k] + o.l2 * w[k];
+    const float sum = scale * gradient[k] + o.l2 * w[k];
+    const float g = o.kind == OptimizerKind::ftrl ? clip(sum, huge) : sum;
     switch (o.kind) {
       case OptimizerKind::sgd:
         w[k] -= o.learning_rate * g;
         break;
       case OptimizerKind::momentum:
-        state[k] = o.momentum * state[k] + g;
+        state[k] = clip(o.momentum * state[k] + g, huge);
         w[k] -= o.learning_rate * state[k];
         break;
       case OptimizerKind::adagrad:
-        state[k] += g * g;
+        state[k] = clip(state[k] + g * g, huge);
         w[k] -= o.learning_rate * g / (std::sqrt(state[k]) + o.epsilon);
         break;
       case OptimizerKind::rmsprop:
-        state[k] = o.decay * state[k] + (1 - o.decay) * g * g;
+        state[k] = clip(o.decay * state[k] + (1 - o.decay) * g * g, huge);
         w[k] -= o.learning_rate * g / (std::sqrt(state[k]) + o.epsilon);
         break;
       case OptimizerKind::adam: {
         float& m = state[k];
         float& v = state[n + k];
-        m = o.beta1 * m + (1 - o.beta1) * g;
-        v = o.beta2 * v + (1 - o.beta2) * g * g;
-        w[k] -= o.learning_rate * (m * correct1) / (std::sqrt(v * correct2) + o.epsilon);
+        m = clip(o.beta1 * m + (1 - o.beta1) * g, huge);
+        v = clip(o.beta2 * v + (1 - o.beta2) * g * g, huge);
+        w[k] -= o.learning_rate * (m * correct1) / (std::sqrt(clip(v * correct2, huge)) + o.epsilon);
         break;
       }
       case OptimizerKind::ftrl: {
         float& root = state[k];
         float& z = state[n + k];
-        const float next = std::sqrt(root * root + g * g);
-        z -= g - (next - root) / o.learning_rate * w[k];
+        const float next = std::sqrt(clip(root * root + g * g, huge));
+        z = clip(z - (g - clip((next - root) / o.learning_rate, huge) * w[k]), huge);
         root = next;
         const float excess = std::fabs(z) - o.l1;
         w[k] = excess <= 0 ? 0.0F : std::copysign(excess, z) / ((o.beta + next) / o.learning_rate);
         break;
       }
     }
+    w[k] = clip(w[k], huge);
   }
+}
+
+// With L2, and for rates at both ends of what is allowed.
+std::vector<OptimizerSpec> every_rule() {
+  std::vector<OptimizerSpec> out;
+  for (const char* name : {"sgd", "momentum", "adagrad", "rmsprop", "adam", "ftrl"}) {
+    for (const char* more :
+         {"", R"(, "learning_rate": 1e-20)", R"(, "learning_rate": 1e10, "l2": 1e10)", R"(, "l2": 0.125)"}) {
+      out.push_back(OptimizerSpec::parse(parse_json(std::string(R"({"name": ")") + name + "\"" + more + "}"),
+                                         "optimizer"));
+    }
+  }
+  return out;
+}
+
+std::uint32_t bits(float value) {
+  return std::bit_cast<std::uint32_t>(value);
 }
 
 }  // namespace
@@ -243,4 +270,63 @@ TEST_CASE("one number that is not finite is found wherever it is") {
     CHECK(all_finite(values));
   }
   CHECK(all_finite({}));
+}
+
+TEST_CASE("a row is finite after every series of finite gradients, and so is its state") {
+  constexpr float kHuge = std::numeric_limits<float>::max();
+  const std::vector<float> hard{kHuge,  -kHuge, 3e19F, -3e19F, 1.8446743e19F, 5.02e19F, 1e-45F,
+                                1e-30F, 0,      1,     -1};
+  Random random(3);
+  for (const OptimizerSpec& spec : every_rule()) {
+    CAPTURE(to_string(spec.kind));
+    CAPTURE(spec.learning_rate);
+    const std::size_t width = 8;
+    const std::size_t state_width = spec.state_width(width);
+    for (const float start : {0.0F, 1.0F, -spec.most_weight(), spec.most_weight()}) {
+      std::vector<float> row(width + state_width, 0.0F);
+      std::fill_n(row.begin(), width, start);
+      const RowArena arena{row.data(), row.size(), row.data() + width, row.size(), width};
+      const std::vector<std::uint32_t> slots{0};
+      reset_state(spec, arena, 0);
+      REQUIRE(all_finite(row));
+      std::vector<float> expected = row;
+      for (int step = 0; step < 200; ++step) {
+        std::vector<float> gradient(width);
+        for (float& g : gradient) g = hard[random.below(hard.size())];
+        apply_gradients(spec, arena, slots, gradient.data(), 1);
+        update_row(spec, expected.data(), expected.data() + width, gradient.data(), width, 1);
+        REQUIRE(all_finite(row));
+        REQUIRE(std::memcmp(row.data(), expected.data(), row.size() * sizeof(float)) == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("state that decays ends at zero, and leaves no number that is too small to be normal") {
+  for (const OptimizerSpec& spec : every_rule()) {
+    CAPTURE(to_string(spec.kind));
+    const std::size_t width = 8;
+    std::vector<float> row(width + spec.state_width(width), 0.0F);
+    const RowArena arena{row.data(), row.size(), row.data() + width, row.size(), width};
+    const std::vector<std::uint32_t> slots{0};
+    reset_state(spec, arena, 0);
+    std::vector<float> gradient(width, 1e-18F);
+    apply_gradients(spec, arena, slots, gradient.data(), 1);
+    std::fill(gradient.begin(), gradient.end(), 1e-44F);  // as good as none
+    for (int step = 0; step < 1200; ++step) apply_gradients(spec, arena, slots, gradient.data(), 1);
+
+    for (const float value : row) {
+      const std::uint32_t magnitude = bits(value) & 0x7FFFFFFFU;
+      CHECK((magnitude == 0 || magnitude >= 0x00800000U));
+    }
+  }
+}
+
+TEST_CASE("a gradient that has no square, and a weight that ftrl has no state for, are told from others") {
+  const OptimizerSpec ftrl = OptimizerSpec::parse(parse_json(R"({"name": "ftrl"})"), "optimizer");
+  CHECK(all_within(std::vector<float>{ftrl.most_gradient(), -ftrl.most_gradient()}, ftrl.most_gradient()));
+  CHECK_FALSE(all_within(std::vector<float>{0, -1.85e19F}, ftrl.most_gradient()));
+  CHECK(std::isfinite(ftrl.most_gradient() * ftrl.most_gradient()));
+  CHECK(ftrl.most_weight() > 1e37F);
+  CHECK_FALSE(all_within(std::vector<float>{3.4e38F}, ftrl.most_weight()));
 }

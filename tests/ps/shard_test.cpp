@@ -446,3 +446,44 @@ TEST_CASE("shard options out of range are refused") {
   options.count = 0;
   CHECK_THROWS_AS(Shard(options, {}), Error);
 }
+
+TEST_CASE(
+    "a gradient or weight that a row could not recover from is refused with its key, and changes nothing") {
+  Rig rig(R"({"optimizer": {"name": "ftrl"}})");
+  rig.join(0);
+  REQUIRE(rig.push(0, 0, {1, 9}, {1, 1}).at(0).status == Status::ok);
+  const Floats before = rig.look({1, 9});
+
+  const Reply reply = rig.push(0, 0, {1, 9}, {1, 3e19F}).at(0);
+  CHECK(reply.status == Status::bad_request);
+  CHECK(reply.text.find("value 0 of key 9 of table w is 3e+19; ftrl squares gradients") != std::string::npos);
+  Request assign = rig.make(Op::assign, 0);
+  assign.seq = ++rig.seq;
+  const Keys keys{9};
+  const Floats values{3.4e38F};
+  assign.keys = keys;
+  assign.values = values;
+  const Reply refused = rig.ask(assign).at(0);
+  CHECK(refused.status == Status::bad_request);
+  CHECK(refused.text.find("value 0 of key 9 of table w is 3.4e+38; with its learning_rate") !=
+        std::string::npos);
+
+  CHECK(rig.look({1, 9}) == before);
+}
+
+TEST_CASE("sums of one clock that pass the largest float leave rows finite") {
+  ShardOptions options;
+  options.workers = 2;
+  Rig rig(R"({"consistency": "bsp", "aggregate": "sum"})", options);
+  rig.join(0);
+  rig.join(1);
+  const float huge = std::numeric_limits<float>::max();
+  for (const std::uint32_t worker : {0U, 1U}) {
+    rig.push(worker, 0, {5}, {huge});
+    rig.push(worker, 0, {5}, {worker == 0 ? huge : -huge});
+  }
+  rig.clock(0, 1);
+  rig.clock(1, 1);
+
+  CHECK(all_finite(rig.look({5})));
+}

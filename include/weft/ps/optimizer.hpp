@@ -34,15 +34,18 @@ std::string_view to_string(OptimizerKind kind);
 /// own history. All arithmetic is float32.
 struct OptimizerSpec {
   OptimizerKind kind = OptimizerKind::sgd;
-  float learning_rate = 0.1F;  ///< > 0; 0.001 by default for adam and rmsprop
-  float l1 = 0;                ///< ftrl; >= 0
-  float l2 = 0;                ///< every kind; >= 0
-  float beta = 1;              ///< ftrl; > 0
-  float momentum = 0.9F;       ///< momentum; 0 to below 1
-  float decay = 0.9F;          ///< rmsprop; 0 to below 1
-  float beta1 = 0.9F;          ///< adam; 0 to below 1
-  float beta2 = 0.999F;        ///< adam; 0 to below 1
-  float epsilon = 1e-8F;       ///< adagrad, rmsprop, adam; > 0
+  float learning_rate = 0.1F;  ///< 1e-20 to 1e10; 0.001 by default for adam and rmsprop
+  float l1 = 0;                ///< ftrl; 0 to 1e10
+  float l2 = 0;                ///< every kind; 0 to 1e10
+  float beta = 1;              ///< ftrl; 1e-20 to 1e10
+  float momentum = 0.9F;       ///< momentum; 0 to 0.999999
+  float decay = 0.9F;          ///< rmsprop; 0 to 0.999999
+  float beta1 = 0.9F;          ///< adam; 0 to 0.999999
+  float beta2 = 0.999F;        ///< adam; 0 to 0.999999
+  float epsilon = 1e-8F;       ///< adagrad, rmsprop, adam; 1e-30 to 1e10
+
+  static constexpr double kLeastFactor = 1e-20, kLeastEpsilon = 1e-30, kMostNumber = 1e10,
+                          kMostFraction = 0.999999;
 
   /// From `{name: adagrad, learning_rate: 0.1}`. `where` opens the sentence of an error, e.g.
   /// "tables.weights.optimizer". Throws Error{invalid_argument} that names field, value and bound; a field
@@ -52,6 +55,10 @@ struct OptimizerSpec {
 
   /// Floats of state beside each row of `width` elements.
   [[nodiscard]] std::size_t state_width(std::size_t width) const;
+  /// The largest gradient that the rule takes: one that it squares must have a square.
+  [[nodiscard]] float most_gradient() const;
+  /// The largest weight that may be assigned.
+  [[nodiscard]] float most_weight() const;
 };
 
 /// Where rows lie. Element k of row `slot` is `weights[slot * weight_stride + k]`, 0 <= k < width; element k
@@ -65,12 +72,16 @@ struct RowArena {
 };
 
 /// Runs the rule once for each slot, in order: `scale * gradients[i * width + k]` is the gradient of element
-/// k of row `slots[i]`. Gradients must be finite. A slot that is named twice is updated twice.
+/// k of row `slots[i]`. Gradients must be finite; one beyond most_gradient() counts as that, and what grows
+/// beyond the largest float stays there, so that rows are finite always. A slot that is named twice is
+/// updated twice. Numbers below the normal ones are zeros, in gradients, rows and results.
 void apply_gradients(const OptimizerSpec& spec, const RowArena& arena, std::span<const std::uint32_t> slots,
                      const float* gradients, float scale);
 
 /// False: a NaN or an infinity is among them.
 [[nodiscard]] bool all_finite(std::span<const float> values);
+/// False: one of them is beyond `most` (0 or above), an infinity or a NaN.
+[[nodiscard]] bool all_within(std::span<const float> values, float most);
 
 /// Sets the state of a row whose weights were just given (by an initialiser or by assign): zeros, except that
 /// ftrl chooses z so that the rule holds for these weights.
