@@ -36,7 +36,8 @@ weft::program::About about() {
            .unit = "records",
            .help = "Ends after so many; 0: runs until it is drained.",
            .default_value = 0,
-           .minimum = 0},
+           .minimum = 0,
+           .maximum = 9007199254740992.0},
           {.name = "topics",
            .type = OptionType::list,
            .help = "Sub: topic prefixes. Absent: every topic.",
@@ -51,7 +52,8 @@ weft::program::About about() {
           {.name = "ledger",
            .help =
                "Folder of a file that gets these numbers as they are taken and outlives a kill; once started "
-               "again, the sink goes on from there, and \"count\" means distinct ones."}}};
+               "again, the sink goes on from there, and \"count\" means distinct ones.",
+           .needs = {"check-field"}}}};
   it.examples = {
       {"weft-sink --bind in=tcp://127.0.0.1:5555 --with count=5", "prints the first five records, and ends"},
       {"weft-sink --block in=sub --connect in=tcp://127.0.0.1:5556 --with 'topics=[\"orders/\"]'",

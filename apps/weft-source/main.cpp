@@ -9,6 +9,8 @@ namespace {
 using topology::BlockKind;
 using topology::OptionType;
 
+constexpr double kMostCount = 9007199254740992.0;  // what JSON numbers hold exactly
+
 program::About about() {
   program::About it;
   it.description = {
@@ -38,23 +40,28 @@ program::About about() {
             .type = OptionType::integer,
             .help = "How often a file is read; 0: for ever.",
             .default_value = 1,
-            .minimum = 0},
+            .minimum = 0,
+            .maximum = kMostCount},
            {.name = "generator",
             .type = OptionType::record,
             .help = "Records made up, without an input.",
-            .fields = generator_options()},
+            .fields = generator_options(),
+            .excludes = {"input"}},
            {.name = "count",
             .type = OptionType::integer,
             .unit = "records",
             .help = "Ends after so many; 0: at the end of the input, for a generator never.",
             .default_value = 0,
-            .minimum = 0},
+            .minimum = 0,
+            .maximum = kMostCount},
            {.name = "resume",
             .type = OptionType::boolean,
             .help = "Generator: once started again, goes on behind the last record that its port's journal "
                     "accepted; without a journal, behind the last one in its ledger.",
             .default_value = false},
-           {.name = "ledger", .help = "Generator: folder of a file that gets the number of each record."},
+           {.name = "ledger",
+            .help = "Generator: folder of a file that gets the number of each record.",
+            .excludes = {"input"}},
            {.name = "rate",
             .type = OptionType::number,
             .unit = "records/s",
@@ -66,7 +73,8 @@ program::About about() {
            {.name = "topics",
             .type = OptionType::list,
             .help = "Pub: topics that the records take in turn.",
-            .fields = {{.name = "topic"}}},
+            .fields = {{.name = "topic"}},
+            .excludes = {"topic"}},
            {.name = "key-field",
             .help = "distribute: hash: the field that is the key. Absent: the whole record."},
            {.name = "to-field",
@@ -110,7 +118,8 @@ std::vector<topology::OptionDescription> generator_options() {
            .type = OptionType::integer,
            .help = "Of the random numbers.",
            .default_value = 1,
-           .minimum = 0},
+           .minimum = 0,
+           .maximum = kMostCount},
           {.name = "source",
            .type = OptionType::integer,
            .help = "Its numbers n begin at source * 2^40, so that those of several nodes differ.",
@@ -121,10 +130,13 @@ std::vector<topology::OptionDescription> generator_options() {
            .type = OptionType::integer,
            .help = "random: distinct keys.",
            .default_value = 1000,
-           .minimum = 1},
+           .minimum = 1,
+           .maximum = kMostCount},
           {.name = "template",
            .type = OptionType::any,
-           .help = "Texts in it may hold {n}, {random}, {node} and {replica}."}};
+           .help = "kind: template: the record. Texts in it may hold {n}, {random}, {node} and {replica}.",
+           .required = true,
+           .when = topology::OptionCondition{"kind", {"template"}}}};
 }
 
 }  // namespace weft::source

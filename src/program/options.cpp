@@ -83,15 +83,22 @@ class Reader {
         if (std::find(names.begin(), names.end(), name) == names.end()) unknown(prefix + name, name, names);
       }
     }
+    const auto beside = [&given](std::string_view name) -> std::optional<std::string> {
+      const Value& value = given.get(name);
+      if (value.is_null() || (value.is_string() && value.as_string().empty())) return std::nullopt;
+      return value.is_string() ? value.as_string() : "given";
+    };
     for (const OptionDescription& option : known) {
       const Value& value = given.get(option.name);
       const std::string path = prefix + option.name;
       if (!value.is_null()) {
         out[option.name] = read(option, value, path);
-      } else if (option.required) {
+        const auto why = beside(option.name) ? topology::misplaced(option, known, beside) : std::nullopt;
+        if (why) mistakes.push_back(format("{}: {}", path, *why));
+      } else if (topology::is_required(option, known, beside)) {
         mistakes.push_back(format("{} is missing: expected {}{}", path, expectation(option),
                                   option.help.empty() ? "" : format(" ({})", option.help)));
-      } else if (!option.default_value.is_null()) {
+      } else if (!option.default_value.is_null() && !topology::misplaced(option, known, beside)) {
         out[option.name] = read(option, option.default_value, path);
       }
     }

@@ -17,11 +17,19 @@ class OptionChecker {
                     const std::string& owner) {
     std::vector<std::string> names;
     for (const OptionDescription& field : fields) names.push_back(field.name);
+    const auto given = [&map](std::string_view name) -> std::optional<std::string> {
+      const Tree* at = map.find(name);
+      if (!at || at->kind == Tree::Kind::null || (at->is_text() && at->text.empty())) return std::nullopt;
+      return at->is_scalar() ? at->text : "given";
+    };
     for (const Member& member : map.members) {
       if (problems_.full()) return;
       const OptionDescription* field = find(fields, member.key);
       if (field) {
         check(member.value, *field, path + "." + member.key);
+        if (!given(member.key)) continue;
+        if (const auto why = misplaced(*field, fields, given))
+          problems_.add(member.place, format("{}.{} {}", path, member.key, *why));
       } else {
         problems_.add(member.place, format("{} has no option {}{}", owner, weft::quoted(member.key),
                                            names.empty() ? "; it has none at all"
@@ -29,7 +37,7 @@ class OptionChecker {
       }
     }
     for (const OptionDescription& field : fields) {
-      if (!field.required || map.find(field.name)) continue;
+      if (map.find(field.name) || !is_required(field, fields, given)) continue;
       problems_.add(map.place,
                     format("{} needs the option {}{}", owner, weft::quoted(field.name), help_of(field)));
     }

@@ -1,6 +1,9 @@
 #include <weft/topology/description.hpp>
 
+#include <algorithm>
 #include <charconv>
+
+#include <weft/core/text.hpp>
 
 #include "json_fields.hpp"
 
@@ -21,6 +24,17 @@ Value to_value(const PortDescription& port) {
   return v;
 }
 
+Value texts_value(const std::vector<std::string>& texts) {
+  return Value::List(texts.begin(), texts.end());
+}
+
+Value to_value(const OptionCondition& condition) {
+  Value v;
+  v["option"] = condition.option;
+  v["values"] = texts_value(condition.values);
+  return v;
+}
+
 Value to_value(const OptionDescription& option) {
   Value v;
   v["name"] = option.name;
@@ -28,7 +42,8 @@ Value to_value(const OptionDescription& option) {
   v["unit"] = option.unit;
   v["help"] = option.help;
   v["default"] = option.default_value;
-  v["required"] = option.required;
+  // A reader that knows no conditions would ask for it always.
+  v["required"] = option.required && !option.when;
   if (option.minimum) v["minimum"] = *option.minimum;
   if (option.maximum) v["maximum"] = *option.maximum;
   if (!option.choices.empty()) {
@@ -40,6 +55,12 @@ Value to_value(const OptionDescription& option) {
     for (const OptionDescription& field : option.fields) fields.push_back(to_value(field));
     v["fields"] = std::move(fields);
   }
+  if (option.when) {
+    v["when"] = to_value(*option.when);
+    v["when"]["required"] = option.required;
+  }
+  if (!option.excludes.empty()) v["excludes"] = texts_value(option.excludes);
+  if (!option.needs.empty()) v["needs"] = texts_value(option.needs);
   return v;
 }
 
@@ -73,6 +94,13 @@ std::optional<double> bound_from(const Fields& fields, std::string_view key) {
   return v.as_double();
 }
 
+std::optional<OptionCondition> condition_from(const Fields& fields, std::string_view key) {
+  const Value& value = fields.any(key);
+  if (value.is_null()) return std::nullopt;
+  const Fields condition(value, fields.name(key));
+  return OptionCondition{condition.text("option"), condition.texts("values")};
+}
+
 OptionDescription option_from(const Value& value, const std::string& path, int depth) {
   const Fields fields(value, path);
   if (depth > kDeepestOption)
@@ -87,6 +115,11 @@ OptionDescription option_from(const Value& value, const std::string& path, int d
   option.minimum = bound_from(fields, "minimum");
   option.maximum = bound_from(fields, "maximum");
   option.choices = fields.texts("choices");
+  option.when = condition_from(fields, "when");
+  if (option.when)
+    option.required = Fields(fields.any("when"), fields.name("when")).boolean_or("required", false);
+  option.excludes = fields.texts("excludes");
+  option.needs = fields.texts("needs");
   for (const Value& field : fields.list("fields")) {
     option.fields.push_back(
         option_from(field, format("{}.fields[{}]", path, option.fields.size()), depth + 1));
@@ -94,7 +127,38 @@ OptionDescription option_from(const Value& value, const std::string& path, int d
   return option;
 }
 
+bool holds(const OptionCondition& condition, const std::vector<OptionDescription>& options,
+           const GivenOptions& given, std::string* found = nullptr) {
+  auto value = given(condition.option);
+  for (const OptionDescription& option : options) {
+    if (!value && option.name == condition.option && option.default_value.is_string())
+      value = option.default_value.as_string();
+  }
+  if (found) *found = value.value_or("nothing");
+  return value && std::ranges::find(condition.values, *value) != condition.values.end();
+}
+
 }  // namespace
+
+std::optional<std::string> misplaced(const OptionDescription& option,
+                                     const std::vector<OptionDescription>& options,
+                                     const GivenOptions& given) {
+  for (const std::string& other : option.excludes) {
+    if (given(other)) return format("cannot stand beside {}; take one of them", weft::quoted(other));
+  }
+  const auto is_given = [&given](const std::string& name) { return given(name).has_value(); };
+  if (!option.needs.empty() && std::ranges::none_of(option.needs, is_given))
+    return format("needs {} beside it", join_words(option.needs, "or"));
+  std::string found;
+  if (!option.when || holds(*option.when, options, given, &found)) return std::nullopt;
+  return format("goes with {}: {}, not with {}", option.when->option, join_words(option.when->values, "or"),
+                found);
+}
+
+bool is_required(const OptionDescription& option, const std::vector<OptionDescription>& options,
+                 const GivenOptions& given) {
+  return option.required && (!option.when || holds(*option.when, options, given));
+}
 
 Value to_value(const ProgramDescription& description) {
   Value v;

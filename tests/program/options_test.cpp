@@ -107,3 +107,37 @@ TEST_CASE("an option on the command line is read by its type") {
   CHECK(program::parse_option_text("prog", options[7], "[\"a\"]").as_list().size() == 1);
   CHECK_THROWS_AS((void)program::parse_option_text("prog", options[1], "many"), Error);
 }
+
+TEST_CASE("options that do not go together are refused by name, and asked for where they do") {
+  const std::vector<OptionDescription> known{
+      {.name = "input"},
+      {.name = "kind", .type = OptionType::choice, .default_value = "a", .choices = {"a", "b"}},
+      {.name = "made", .type = OptionType::any, .excludes = {"input"}},
+      {.name = "folder", .needs = {"input", "made"}},
+      {.name = "depth",
+       .type = OptionType::integer,
+       .required = true,
+       .when = topology::OptionCondition{"kind", {"b"}}}};
+  const auto said = [&](const std::string& json) -> std::string {
+    try {
+      Options("prog", known, parse_json(json));
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  CHECK(said("{}").empty());
+  CHECK(said(R"({"input": "x", "folder": "f"})").empty());
+  CHECK(said(R"({"kind": "b", "depth": 1, "folder": ""})").empty());
+  CHECK(said(R"({"input": "x", "made": {}})") ==
+        "prog: made: cannot stand beside \"input\"; take one of them");
+  CHECK(said(R"({"folder": "f"})") == "prog: folder: needs input or made beside it");
+  CHECK(said(R"({"depth": 1})") == "prog: depth: goes with kind: b, not with a");
+  CHECK(said(R"({"kind": "b"})").find("prog: depth is missing") == 0);
+  const topology::ProgramDescription description{.program = "prog", .options = known};
+  const auto back = topology::description_from_value(topology::to_value(description));
+  CHECK(back.options.at(2).excludes == std::vector<std::string>{"input"});
+  CHECK(back.options.at(3).needs.size() == 2);
+  REQUIRE(back.options.at(4).when);
+  CHECK(back.options.at(4).when->values == std::vector<std::string>{"b"});
+}

@@ -208,6 +208,29 @@ TEST_CASE("a port that the program needs must be linked") {
         "3:32: the node \"b\" runs \"weft-sink\", which needs its port \"in\" to be linked (what to write)");
 }
 
+TEST_CASE("options of a file that do not go together are refused with their places") {
+  LoadOptions options;
+  options.describe = [](const std::string& program, const std::string&) {
+    if (program == "weft-sink") return std::optional(sink());
+    ProgramDescription d = source();
+    d.options[0].excludes = {"names"};
+    d.options[4].needs = {"chunk"};
+    d.options[6].default_value = "lines";
+    d.options[2].required = true;
+    d.options[2].when = OptionCondition{"mode", {"json"}};
+    return std::optional(d);
+  };
+  const auto problem = [&](const std::string& with) {
+    return problem_of(two_nodes(", pattern: push-pull", ", with: {" + with + "}"), options);
+  };
+  CHECK(problem("file: x") == "");
+  CHECK(problem("mode: json, share: 1") == "");
+  CHECK(problem("file: x, names: [a]").find("file cannot stand beside \"names\"") != std::string::npos);
+  CHECK(problem("every: 1s").find("every needs chunk beside it") != std::string::npos);
+  CHECK(problem("share: 1").find("share goes with mode: json, not with lines") != std::string::npos);
+  CHECK(problem("mode: json").find("needs the option \"share\"") != std::string::npos);
+}
+
 TEST_CASE("arguments are for programs that describe nothing") {
   const auto text = [](const std::string& program) {
     std::string t = two_nodes(", pattern: push-pull", ", args: [x]");

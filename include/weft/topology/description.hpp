@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,6 +33,12 @@ enum class OptionType { text, integer, number, boolean, duration, size, choice, 
 
 std::string_view to_string(OptionType type);
 
+/// An option that goes with some choices of another one of the same map only.
+struct OptionCondition {
+  std::string option = {};  ///< type choice
+  std::vector<std::string> values = {};
+};
+
 /// One typed option. Durations and sizes are written with units ("10s", "64MiB") and reach the program so.
 struct OptionDescription {
   std::string name = {};
@@ -45,6 +52,10 @@ struct OptionDescription {
   std::vector<std::string> choices = {};       ///< type choice: what is allowed
   std::vector<OptionDescription> fields = {};  ///< type record: the allowed keys; type list or map: one
                                                ///< element, the type of each item
+  /// With any other value of that option this one is refused, and not required.
+  std::optional<OptionCondition> when = {};
+  std::vector<std::string> excludes = {};  ///< options of the same map that cannot stand beside it
+  std::vector<std::string> needs = {};     ///< ... of which one has to
 };
 
 struct ProgramDescription {
@@ -59,6 +70,18 @@ struct ProgramDescription {
   /// drained.
   bool finite = false;
 };
+
+/// What is given beside an option, in the same map: a text stands for itself, null and an empty text for
+/// nothing, all else for "given".
+using GivenOptions = std::function<std::optional<std::string>(std::string_view name)>;
+/// Why `option`, one of `options`, may not stand beside what is given: a piece of a sentence, "goes with
+/// name: adam, not with sgd". nullopt: it may.
+std::optional<std::string> misplaced(const OptionDescription& option,
+                                     const std::vector<OptionDescription>& options,
+                                     const GivenOptions& given);
+/// Beside what is given the option must be there.
+bool is_required(const OptionDescription& option, const std::vector<OptionDescription>& options,
+                 const GivenOptions& given);
 
 /// The JSON form that `--describe` prints (docs/reference/cli.md), and back. from_value throws
 /// Error{invalid_file} when the tree is no description.
