@@ -11,8 +11,6 @@
 namespace weft::worker {
 namespace {
 
-constexpr std::string_view kImages = "images-idx3";
-
 ps::SyntheticOptions builtin_from(const program::Options& options) {
   const Value& given = options.value("builtin");
   ps::SyntheticOptions out;
@@ -31,9 +29,13 @@ ps::SyntheticOptions builtin_from(const program::Options& options) {
 
 /// `.../train-images-idx3-ubyte.gz` -> `.../train-labels-idx1-ubyte.gz`; "" when this is no file of images.
 std::string labels_of(const std::string& path) {
-  const auto at = path.rfind(kImages);
-  if (at == std::string::npos || path.find('/', at) != std::string::npos) return "";
-  return std::string(path).replace(at, kImages.size(), "labels-idx1");
+  for (const std::string_view joint : {"-", "."}) {
+    const std::string images = format("images{}idx3", joint);
+    const auto at = path.rfind(images);
+    if (at == std::string::npos || path.find('/', at) != std::string::npos) continue;
+    return std::string(path).replace(at, images.size(), format("labels{}idx1", joint));
+  }
+  return "";
 }
 
 }  // namespace

@@ -99,6 +99,8 @@ void Worker::load_test() {
           test_ = test;
           best_ = *best;
           test_ready_ = true;
+          check_images(*test_);
+          if (order_) check_data(*test_);
           if (phase_ == Phase::evaluating) evaluate();
         });
       });
@@ -124,6 +126,8 @@ void Worker::begin() {
     table_ = client_.table(settings_.table);
     width_ = client_.tables()[table_].width;
     check_table();
+    check_data(*train_);
+    if (test_ready_) check_data(*test_);
     order_.emplace(train_->rows(), settings_.batch, settings_.shuffle);
     total_steps_ = train_->rows() == 0 ? 0 : settings_.epochs * order_->batches();
     position_ = client_.clocks();
@@ -147,6 +151,42 @@ void Worker::check_table() const {
                 format("softmax regression needs a dense table with a column for each class, {} is sparse",
                        table.name));
   }
+}
+
+// What the rows are must be what the model has been made for.
+void Worker::check_data(const ps::Dataset& data) const {
+  const ps::TableSpec& table = client_.tables()[table_];
+  const bool softmax = settings_.model == Model::softmax;
+  if (!data.max_label_place.empty() && data.max_label >= (softmax ? static_cast<float>(table.width) : 2.0F)) {
+    throw Error(
+        Errc::invalid_file,
+        softmax ? format("{}: found {}, which is no class: the table {} has {} columns, for the classes 0 to "
+                         "{}; correct the label, or give the table width: {}",
+                         data.max_label_place, data.max_label, table.name, table.width, table.width - 1,
+                         data.max_label + 1)
+                : format("{}: found {}, which is none of the two classes of logistic regression, 0 and 1; "
+                         "use model: softmax",
+                         data.max_label_place, data.max_label));
+  }
+  if (data.pixels == 0 || table.kind != ps::TableKind::dense) return;
+  const std::uint64_t wanted = data.pixels + (settings_.bias ? 1 : 0);
+  if (table.rows == wanted || (!settings_.bias && table.rows == wanted + 1)) return;
+  throw Error(
+      Errc::invalid_file,
+      format("{}: its images have {} pixels ({}), and the table {} has {} rows; a model of them has one for "
+             "each pixel{}: give the table rows: {}",
+             data.name, data.pixels, data.image_size, table.name, table.rows,
+             settings_.bias ? " and one for the bias" : "", wanted));
+}
+
+void Worker::check_images(const ps::Dataset& test) const {
+  if (test.pixels == 0 || train_->pixels == 0 || test.image_size == train_->image_size) return;
+  throw Error(
+      Errc::invalid_file,
+      format(
+          "{}: its images are {} pixels large, and those of {}, which are learnt from, {}; take test images "
+          "of the same size",
+          test.name, test.image_size, train_->name, train_->image_size));
 }
 
 void Worker::next_step() {

@@ -76,6 +76,8 @@ class Worker {
   void on_failure(const ps::Result& result);
   void join();
   void check_table() const;
+  void check_data(const ps::Dataset& data) const;
+  void check_images(const ps::Dataset& test) const;
   void on_drain();
   void fail(const std::string& sentence, int exit_code = 1);
   /// `work` must not refer to this object.

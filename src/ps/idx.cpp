@@ -1,5 +1,7 @@
 #include <weft/ps/idx.hpp>
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <string_view>
 #include <vector>
@@ -77,18 +79,24 @@ IdxFile open_idx(const std::string& path, std::size_t least, std::size_t most) {
   return file;
 }
 
-std::string stem(IdxPart part, bool images) {
-  return format("{}-{}", part == IdxPart::train ? "train" : "t10k",
-                images ? "images-idx3-ubyte" : "labels-idx1-ubyte");
+/// Some who unpack the files put a dot where the original has a dash.
+std::array<std::string, 2> stems(IdxPart part, bool images) {
+  const std::string start =
+      format("{}-{}", part == IdxPart::train ? "train" : "t10k", images ? "images" : "labels");
+  const std::string end = images ? "idx3-ubyte" : "idx1-ubyte";
+  return {start + "-" + end, start + "." + end};
 }
 
-std::string find_in(const std::string& folder, const std::string& name) {
-  for (const char* ending : {"", ".gz"}) {
-    const std::string path = (std::filesystem::path(folder) / (name + ending)).string();
-    std::error_code code;
-    if (std::filesystem::is_regular_file(path, code)) return path;
+std::string find_in(const std::string& folder, IdxPart part, bool images) {
+  const auto names = stems(part, images);
+  for (const std::string& name : names) {
+    for (const char* ending : {"", ".gz"}) {
+      const std::string path = (std::filesystem::path(folder) / (name + ending)).string();
+      std::error_code code;
+      if (std::filesystem::is_regular_file(path, code)) return path;
+    }
   }
-  throw Error(Errc::not_found, format("{}: the folder has no {} (plain or .gz)", folder, name));
+  throw Error(Errc::not_found, format("{}: the folder has no {} (plain or .gz)", folder, names[0]));
 }
 
 }  // namespace
@@ -104,6 +112,12 @@ Dataset read_idx(const std::string& images_path, const std::string& labels_path,
   data.name = images_path;
   data.file_rows = images.items();
   data.max_index = images.size() - 1;
+  data.pixels = images.size();
+  for (std::size_t d = 1; d < images.dimensions.size(); ++d)
+    data.image_size += format("{}{}", d == 1 ? "" : " x ", images.dimensions[d]);
+  const unsigned char* const largest = std::max_element(labels.data(), labels.data() + labels.items());
+  data.max_label = static_cast<float>(*largest);
+  data.max_label_place = format("{}: label {}", labels_path, largest - labels.data() + 1);
   const unsigned char* pixels = images.data();
   for (std::uint64_t row = 0; row < images.items(); ++row, pixels += images.size()) {
     if (!share.holds(row)) continue;
@@ -118,8 +132,8 @@ Dataset read_idx(const std::string& images_path, const std::string& labels_path,
 }
 
 Dataset read_idx_folder(const std::string& folder, IdxPart part, RowShare share) {
-  const std::string images = find_in(folder, stem(part, true));
-  const std::string labels = find_in(folder, stem(part, false));
+  const std::string images = find_in(folder, part, true);
+  const std::string labels = find_in(folder, part, false);
   return read_idx(images, labels, share);
 }
 
@@ -128,9 +142,11 @@ bool is_idx_folder(const std::string& folder) {
   if (!std::filesystem::is_directory(folder, code)) return false;
   for (const IdxPart part : {IdxPart::train, IdxPart::test}) {
     for (const bool images : {true, false}) {
-      const auto path = std::filesystem::path(folder) / stem(part, images);
-      if (std::filesystem::exists(path, code) || std::filesystem::exists(path.string() + ".gz", code))
-        return true;
+      for (const std::string& name : stems(part, images)) {
+        const auto path = std::filesystem::path(folder) / name;
+        if (std::filesystem::exists(path, code) || std::filesystem::exists(path.string() + ".gz", code))
+          return true;
+      }
     }
   }
   return false;

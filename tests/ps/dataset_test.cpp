@@ -170,6 +170,75 @@ TEST_CASE("files that are missing, folders, or cut are refused by name") {
   CHECK_THROWS_WITH_AS(read_libsvm(folder.write("empty", "")), doctest::Contains("is empty"), Error);
 }
 
+TEST_CASE(
+    "of a gzip file all members are read, padding is ignored, and anything else behind them is refused") {
+  const Folder folder;
+  const std::string first = read_all(folder.write_gzip("a", "1 3:1\n"));
+  const std::string second = read_all(folder.write_gzip("b", "0 4:1\n"));
+  CHECK(read_libsvm(folder.write("two.gz", first + second)).labels == Floats{1, 0});
+  CHECK(read_libsvm(folder.write("padded.gz", first + second + std::string(1000, '\0'))).labels ==
+        Floats{1, 0});
+  std::string damaged = second;
+  damaged[0] = 'x';
+  const std::string zeros(3, '\0');
+  for (const std::string& rest : {damaged, std::string("\x1f"), std::string("0 4:1\n"), zeros + second,
+                                  std::string(300'000, '\0') + "x"}) {
+    CAPTURE(rest.size());
+    CHECK_THROWS_WITH_AS(read_libsvm(folder.write("behind.gz", first + rest)),
+                         doctest::Contains("behind.gz: its gzip data ends at byte"), Error);
+  }
+  CHECK_THROWS_WITH_AS(read_libsvm(folder.write("cut2.gz", first + second.substr(0, 5))),
+                       doctest::Contains("cut short"), Error);
+  // The same reader.
+  const std::string images = read_all(folder.write_gzip("i", idx_images(1, "ab")));
+  CHECK_THROWS_WITH_AS(read_idx(folder.write("images.gz", images + "x"), folder.write("l", idx_labels("a"))),
+                       doctest::Contains("images.gz: its gzip data ends at byte"), Error);
+}
+
+TEST_CASE("what cannot be seen in a line is named: marks, odd spaces, and the query ids of other programs") {
+  CHECK(parse_libsvm("\xef\xbb\xbf-1 1:1\n+1 1:1\n", "f", Labels::binary).labels == Floats{0, 1});
+  refuse_text("1 1:1\n\xef\xbb\xbf-1 1:1\n", "f.svm:2: there is a byte order mark (U+FEFF)");
+  refuse_text(
+      "1\xc2\xa0"
+      "3:1\n",
+      "f.svm:1: there is a no-break space (U+00A0)");
+  refuse_text(
+      "1 3:1\xc2\xa0"
+      "4:1\n",
+      "f.svm:1: there is a no-break space (U+00A0)");
+  refuse_text(
+      "1 3:\xe2\x88\x92"
+      "1\n",
+      "a minus sign of typesetting (U+2212)");
+  refuse_text("1 qid:7 3:1\n",
+              "f.svm:1: found \"qid:7\", expected a feature as index:value: qid names the query");
+  refuse_text(std::string("\xff\xfe"
+                          "1\0 \0",
+                          6),
+              "f.svm: is UTF-16 text");
+}
+
+TEST_CASE("the largest label is told with its place, for a model that has fewer classes") {
+  const Dataset text = parse_libsvm("1 1:1\n# none\n7 1:1\n7 1:1\n", "f.svm", Labels::classes, {1, 2});
+  CHECK(text.max_label == 7);
+  CHECK(text.max_label_place == "f.svm:3");
+  const Folder folder;
+  const std::string labels = folder.write("l", idx_labels(std::string("\1\4\4", 3)));
+  const Dataset images = read_idx(folder.write("i", idx_images(3, "abcdef")), labels);
+  CHECK(images.max_label == 4);
+  CHECK(images.max_label_place == labels + ": label 2");
+  CHECK(images.pixels == 2);
+  CHECK(images.image_size == "1 x 2");
+}
+
+TEST_CASE("a folder whose files have a dot before idx is read as well") {
+  const Folder folder;
+  folder.write("train-images.idx3-ubyte", idx_images(1, "ab"));
+  folder.write_gzip("train-labels.idx1-ubyte.gz", idx_labels("\1"));
+  CHECK(is_idx_folder(folder.path()));
+  CHECK(read_idx_folder(folder.path(), IdxPart::train).labels == Floats{1});
+}
+
 TEST_CASE("IDX images become rows of pixels between 0 and 1 without the zeros") {
   const Folder folder;
   const std::string images = folder.write("images", idx_images(3, std::string("\xff\0\0\x33\0\0", 6)));

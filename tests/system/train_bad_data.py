@@ -30,6 +30,27 @@ cases = [
     ("mnist", {}, ["softmax has no built-in data"]),
     ("mnist", {"data": folder}, [folder, "train-images-idx3-ubyte"]),
 ]
+
+
+def idx(name, dimensions, content):
+    return write(name, bytes([0, 0, 8, len(dimensions)]) + b"".join(d.to_bytes(4, "big") for d in dimensions) + content)
+
+
+made = os.path.join("made", "")
+os.mkdir(os.path.join(folder, "made"))
+idx(made + "train-images.idx3-ubyte", [4, 2, 2], bytes(range(16)))
+idx(made + "train-labels.idx1-ubyte", [4], bytes([0, 1, 4, 2]))
+small = idx("small-images-idx3-ubyte", [1, 1, 1], b"a")
+idx("small-labels-idx1-ubyte", [1], b"\1")
+data = os.path.join(folder, "made")
+cases += [
+    ("train-ssp", {"data": write("behind.gz", packed + b"more")}, ["behind.gz", "neither more of it nor padding"]),
+    ("train-ssp", {"data": write("nbsp", b"1\xc2\xa01:1\n")}, ["nbsp:1:", "no-break space"]),
+    ("mnist", {"data": data, "rows": 5, "classes": 3}, ["train-labels.idx1-ubyte: label 3", "found 4", "width: 5"]),
+    ("mnist", {"data": data, "rows": 785, "classes": 5}, ["4 pixels (2 x 2)", "rows: 5"]),
+    ("mnist", {"data": write("many", b"1 1:1\n3 1:1\n"), "rows": 5, "classes": 3}, ["many:2:", "width: 4"]),
+    ("mnist", {"data": data, "rows": 5, "classes": 5, "nodes.worker.with.test": small}, ["1 x 1", "2 x 2"]),
+]
 for topology, settings, expected in cases:
     run = Run(topology, settings)
     code, report = run.end()

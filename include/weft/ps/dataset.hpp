@@ -34,6 +34,11 @@ struct Dataset {
   std::vector<float> values;
   std::uint64_t file_rows = 0;  ///< rows of the whole file, of which these may be a share
   std::uint64_t max_index = 0;  ///< of the whole file
+  float max_label = 0;          ///< of the whole file
+  std::string
+      max_label_place;  ///< where it stands first: "FILE:LINE", or "FILE: label 17" (from 1); "": nowhere
+  std::uint64_t pixels = 0;  ///< of each image; 0: the rows are no images
+  std::string image_size;    ///< "28 x 28"
 
   [[nodiscard]] std::size_t rows() const { return labels.size(); }
   [[nodiscard]] std::span<const std::uint64_t> row_indexes(std::size_t row) const {

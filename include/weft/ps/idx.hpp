@@ -19,8 +19,8 @@ Dataset read_idx(const std::string& images, const std::string& labels, RowShare 
 /// The four files of MNIST in a folder.
 enum class IdxPart { train, test };
 
-/// Finds `train-images-idx3-ubyte` and `train-labels-idx1-ubyte` (or `t10k-...`), with or without `.gz`.
-/// Throws Error{not_found} that names what is missing.
+/// Finds `train-images-idx3-ubyte` and `train-labels-idx1-ubyte` (or `t10k-...`), with or without `.gz`, also
+/// with a dot before `idx`. Throws Error{not_found} that names what is missing.
 Dataset read_idx_folder(const std::string& folder, IdxPart part, RowShare share = {});
 
 /// True when the folder has at least one of these files.
