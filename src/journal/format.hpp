@@ -99,6 +99,8 @@ std::size_t entry_size(const std::byte* header);
 
 /// "0000000000000001.segment"
 std::string segment_name(std::uint64_t number);
+/// The file that only takes room.
+inline constexpr const char* kReserveName = "reserve";
 /// nullopt: not the name of a segment.
 std::optional<std::uint64_t> segment_number(std::string_view name);
 

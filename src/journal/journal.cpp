@@ -2,6 +2,7 @@
 #include <weft/journal/journal.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
 #include <condition_variable>
 #include <csignal>
@@ -12,6 +13,7 @@
 
 #include <pthread.h>
 
+#include <weft/core/format.hpp>
 #include <weft/journal/store.hpp>
 
 namespace weft {
@@ -19,6 +21,10 @@ namespace {
 
 // How often a full disk is tried again when nobody submits.
 constexpr auto kRetry = std::chrono::milliseconds(100);
+constexpr const char* kSpoiled =
+    "a port was closed amid a transaction that other ports of this journal take part in, so none of it can "
+    "be "
+    "committed; restart to do it again, and close such ports together or between records";
 constexpr std::size_t kFirstRoom = 4096;
 constexpr std::size_t kMostRoom = 1 << 20;
 
@@ -54,6 +60,7 @@ struct Journal::Impl {
   }
 
   CommitStatus hand_over() {
+    if (spoiled) return CommitStatus::failed;
     const std::size_t size = open.bytes();
     const bool had_changes = !open.empty();
     const CommitStatus status = store.submit(open);
@@ -81,7 +88,9 @@ struct Journal::Impl {
   void prepare_next(std::size_t size) { open.encoded_ = pool->take(std::clamp(size, kFirstRoom, kMostRoom)); }
 
   void run();
+  void spoil();
   void tell();
+  void warn_full(journal::Store::Flush flush);
 
   Logger log;
   journal::Store store;
@@ -91,7 +100,8 @@ struct Journal::Impl {
   std::shared_ptr<wire::BufferPool> pool = wire::BufferPool::make();
   unsigned holds = 0;
   unsigned entered = 0;
-  bool shared = false;  // somebody has left the transaction that others are in
+  bool shared = false;                // somebody has left the transaction that others are in
+  std::atomic<bool> spoiled = false;  // somebody else has abandoned it
   std::map<std::size_t, Port> ports;
   std::size_t next_id = 1;
 
@@ -107,17 +117,19 @@ struct Journal::Impl {
   std::size_t next_wake = 1;                           // guarded by wakes_mutex
 
   std::thread thread;
+  bool warned_full = false;  // the thread's
 };
 
 void Journal::Impl::run() {
   bool no_space = false;
   bool failed = false;
   for (;;) {
+    bool in_time = true;  // asked to, not by itself
     {
       std::unique_lock lock(mutex);
       const auto wanted = [this] { return asked || stopping; };
       if (no_space) {
-        work.wait_for(lock, kRetry, wanted);
+        in_time = work.wait_for(lock, kRetry, wanted);
       } else {
         work.wait(lock, wanted);
       }
@@ -126,18 +138,37 @@ void Journal::Impl::run() {
     }
     const std::uint64_t before = store.durable();
     const journal::Store::Flush flush = store.flush();
-    if (flush == journal::Store::Flush::no_space && !no_space)
-      log.warn("journal " + store.path() + ": the disk is full; what was submitted waits for room");
-    no_space = flush == journal::Store::Flush::no_space;
+    // Also what was refused is tried again: others may have made room on the disk.
+    no_space = store.no_space();
+    if (no_space && !in_time) warn_full(flush);
     if (flush == journal::Store::Flush::failed) {
       if (!std::exchange(failed, true)) {
         log.error("journal " + store.failure().value_or(store.path()));
         tell();
       }
-    } else if (flush == journal::Store::Flush::done || store.durable() != before) {
+    } else if (flush == journal::Store::Flush::done || store.durable() != before || (no_space && !in_time)) {
       tell();
     }
   }
+}
+
+// Once: on a small disk it comes and goes with the receivers.
+void Journal::Impl::warn_full(journal::Store::Flush flush) {
+  if (std::exchange(warned_full, true)) return;
+  log.warn(
+      flush == journal::Store::Flush::no_space
+          ? format("journal {}: the disk is full; what was submitted waits for room", store.path())
+          : format("journal {}: there is no room for more; what is to be sent waits until receivers have "
+                   "caught up, or the disk has room again",
+                   store.path()));
+}
+
+// What others have added to the transaction can be neither told apart nor committed: as after a failed disk
+// nothing more is taken, so that all of it is done again by the next life of the process.
+void Journal::Impl::spoil() {
+  if (spoiled.exchange(true)) return;
+  log.error(format("journal {}: {}", store.path(), kSpoiled));
+  tell();
 }
 
 void Journal::Impl::tell() {
@@ -220,10 +251,7 @@ CommitStatus Journal::leave() {
 
 void Journal::abandon() {
   assert(impl_->entered != 0);
-  if (impl_->entered > 1 || impl_->shared) {
-    impl_->shared = true;
-    return;
-  }
+  if (impl_->entered > 1 || impl_->shared) return impl_->spoil();
   impl_->for_each_port(&Impl::Port::forget);
   impl_->entered = 0;
 }
@@ -263,12 +291,13 @@ bool Journal::no_space() const {
 }
 
 std::optional<std::string> Journal::failure() const {
+  if (impl_->spoiled) return kSpoiled;
   return impl_->store.failure();
 }
 
 bool Journal::wait_durable(std::uint64_t number, Deadline deadline) {
   std::unique_lock lock(impl_->mutex);
-  const auto over = [&] { return durable() >= number || impl_->store.failure().has_value(); };
+  const auto over = [&] { return durable() >= number || failure().has_value(); };
   if (deadline.point() == TimePoint::max()) {
     impl_->changed.wait(lock, over);
   } else {

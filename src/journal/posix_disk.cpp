@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -174,6 +175,14 @@ class PosixDisk : public Disk {
     const Descriptor fd(open_retrying(directory, O_RDONLY | O_DIRECTORY));
     if (!fd.ok()) return errno;
     return ::fsync(fd.get()) == 0 ? 0 : errno;
+  }
+
+  std::optional<std::uint64_t> free_bytes(const std::string& directory) override {
+    struct statvfs info {};
+    // File systems without a bound of their own say that they have no blocks.
+    if (::statvfs(directory.c_str(), &info) != 0 || info.f_blocks == 0) return std::nullopt;
+    const auto blocks = ::geteuid() == 0 ? info.f_bfree : info.f_bavail;
+    return static_cast<std::uint64_t>(blocks) * info.f_frsize;
   }
 
   Locked lock(const std::string& path) override {

@@ -13,6 +13,12 @@ constexpr std::uint64_t kMoveBytes = 1ULL << 20;
 // Moved for each byte that is submitted: fast enough that the garbage shrinks, slow enough not to be felt.
 constexpr std::uint64_t kMoveFactor = 2;
 constexpr std::uint64_t kMoveLeast = 4096;
+// A segment whose live part is at most this is cheap to free, and what is dead behind it goes with it.
+constexpr std::uint64_t kMostlyDead = 8;
+// On a small disk segments are smaller, or none would be dead before the disk is full.
+constexpr std::uint64_t kSegmentsOfDisk = 16;
+constexpr std::uint64_t kLeastSegment = 64ULL << 10;
+constexpr std::uint64_t kKeptOfDisk = 3;
 
 }  // namespace
 
@@ -33,31 +39,62 @@ std::int64_t Store::Impl::growth(Bytes ops) const {
   return out;
 }
 
-// The last segment's worth is kept for what makes room: erasures, and values that are moved.
+// What all segments together may take: by the options, and by what the disk has left.
+std::uint64_t Store::Impl::room() const {
+  return std::min(options.max_bytes, writer->disk_limit());
+}
+
+std::uint64_t Store::Impl::segment_size() const {
+  return std::clamp(writer->disk_limit() / kSegmentsOfDisk, kLeastSegment, options.segment_bytes);
+}
+
+// Moved values take room before they free any.
+bool Store::Impl::can_move(std::uint64_t live_bytes) const {
+  return index.total_bytes() + writer->dropping_bytes() + live_bytes + 2 * kSegmentStart <=
+         room() - std::min(room(), segment_size() / 4);
+}
+
+// The last segment's worth is kept for what makes room: erasures, and values that are moved. Of a disk it is
+// three small ones: one for values that replace as much, one for those that have to be moved before a segment
+// is dead, and one for others who write to it.
+bool Store::Impl::is_tight(std::uint64_t used) const {
+  return used + options.segment_bytes > options.max_bytes ||
+         used + kKeptOfDisk * segment_size() > writer->disk_limit();
+}
+
+std::uint64_t Store::Impl::used_with(const JournalTxn& changes) const {
+  return index.total_bytes() + writer->dropping_bytes() + changes.bytes() + kSegmentStart;
+}
+
+// What makes room waits in memory when even that is used up.
 bool Store::Impl::fits(const JournalTxn& changes) const {
-  const std::uint64_t used = index.total_bytes() + writer->dropping_bytes() + changes.bytes() + kSegmentStart;
-  if (used <= options.max_bytes - options.segment_bytes) return true;
+  const std::uint64_t used = used_with(changes);
+  if (!is_tight(used)) return true;
   return used <= options.max_bytes && growth(changes.encoded_.view().subspan(kEntryHeader)) <= 0;
 }
 
 void Store::Impl::reclaim_beside(std::uint64_t submitted_bytes) {
   drop_dead();
-  if (garbage() <= index.live_record_bytes() + 2 * options.segment_bytes) return;
+  const std::uint64_t slack = 2 * segment_size();
+  if (garbage() <= slack) return;
+  const Segment& oldest = index.segments().begin()->second;
+  const bool is_cheap = oldest.live_bytes * kMostlyDead <= oldest.end;
+  if (!is_cheap && garbage() <= index.live_record_bytes() + slack) return;
+  if (!can_move(oldest.live_bytes)) return;
   move_oldest(std::max(kMoveFactor * submitted_bytes, kMoveLeast));
   drop_dead();
 }
 
 // Segments go strictly from the oldest on, so what is alive in it has to be moved, however full it is.
-void Store::Impl::reclaim_for(const JournalTxn& changes) {
-  const std::uint64_t needed = changes.bytes() + kSegmentStart;
+// `only_cheap`: not when that is more than half of it.
+void Store::Impl::reclaim_for(const JournalTxn& changes, bool only_cheap) {
   drop_dead();
   for (std::size_t rounds = index.segments().size(); rounds > 0; --rounds) {
-    if (index.total_bytes() + needed <= options.max_bytes - options.segment_bytes) return;
-    if (garbage() <= options.segment_bytes / 4) return;
+    if (!is_tight(used_with(changes) - writer->dropping_bytes())) return;  // what goes counts as gone
+    if (garbage() <= segment_size() / 4) return;
     const Segment& oldest = index.segments().begin()->second;
-    if (index.total_bytes() + writer->dropping_bytes() + oldest.live_bytes + 2 * kSegmentStart >
-        options.max_bytes - options.segment_bytes / 4)
-      return;
+    if (only_cheap && oldest.live_bytes * 2 > oldest.end) return;
+    if (!can_move(oldest.live_bytes)) return;
     if (&oldest == active) roll();
     while (oldest.first) move_oldest(kMoveBytes);
     drop_dead();

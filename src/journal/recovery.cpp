@@ -20,7 +20,7 @@ bool all_zero(Bytes bytes) {
 }
 
 bool is_ours(const std::string& name) {
-  return name == "lock" || segment_number(name) || name.ends_with(".damaged");
+  return name == "lock" || name == kReserveName || segment_number(name) || name.ends_with(".damaged");
 }
 
 // What a file system or a person may leave in any directory.
@@ -84,7 +84,7 @@ std::vector<std::uint64_t> Recovery::list() {
   bool any_ours = false;
   for (const std::string& entry : listed.names) {
     if (const auto number = segment_number(entry)) numbers.push_back(*number);
-    any_ours = any_ours || (is_ours(entry) && entry != "lock");
+    any_ours = any_ours || (is_ours(entry) && entry != "lock" && entry != kReserveName);
     if (!is_ours(entry) && !is_common(entry)) foreign = entry;
   }
   if (!any_ours && !foreign.empty()) {

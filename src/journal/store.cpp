@@ -77,7 +77,9 @@ void Store::Impl::recover(Access access) {
     options.log.warn(
         format("journal {}, {} bytes from {} on: {}", one.file, one.bytes, one.offset, one.what));
   }
-  if (!own || index.segments().empty()) return;
+  if (!own) return;
+  writer->begin(index.total_bytes());
+  if (index.segments().empty()) return;
   Segment& last = index.segments().rbegin()->second;
   if (recovery.can_append) {
     active = &last;
@@ -100,8 +102,8 @@ CommitStatus Store::Impl::submit(JournalTxn& changes) {
   // While the disk is full, only what makes room is taken beside what waits already.
   const Bytes ops = changes.encoded_.view().subspan(kEntryHeader);
   if (waiting != 0 && writer->no_space() && growth(ops) > 0) return CommitStatus::full;
-  if (!fits(changes)) {
-    reclaim_for(changes);
+  if (is_tight(used_with(changes))) {
+    reclaim_for(changes, fits(changes));
     if (!fits(changes)) {
       is_full.store(true, std::memory_order_relaxed);
       return CommitStatus::full;
@@ -118,7 +120,7 @@ CommitStatus Store::Impl::submit(JournalTxn& changes) {
 }
 
 Segment& Store::Impl::place_for(std::uint64_t size) {
-  if (!active || (active->end > kSegmentStart && active->end + size > options.segment_bytes)) roll();
+  if (!active || (active->end > kSegmentStart && active->end + size > segment_size())) roll();
   return *active;
 }
 
@@ -306,6 +308,7 @@ JournalStats Store::stats() const {
   out.pending_bytes = writer.waiting_bytes();
   out.segments = impl_->index.segments().size();
   out.reclaimed_segments = writer.dropped_segments();
+  out.room_bytes = impl_->room();
   return out;
 }
 

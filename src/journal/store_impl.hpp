@@ -30,12 +30,17 @@ struct Store::Impl {
   void apply(Bytes ops, const Segment& segment);
 
   // Room.
+  [[nodiscard]] std::uint64_t room() const;
+  [[nodiscard]] std::uint64_t segment_size() const;
+  [[nodiscard]] bool can_move(std::uint64_t live_bytes) const;
+  [[nodiscard]] bool is_tight(std::uint64_t used) const;
+  [[nodiscard]] std::uint64_t used_with(const JournalTxn& changes) const;
   [[nodiscard]] bool fits(const JournalTxn& changes) const;
   [[nodiscard]] std::int64_t growth(Bytes ops) const;
   [[nodiscard]] std::uint64_t garbage() const { return index.total_bytes() - index.live_record_bytes(); }
   void roll();
   void reclaim_beside(std::uint64_t submitted_bytes);
-  void reclaim_for(const JournalTxn& changes);
+  void reclaim_for(const JournalTxn& changes, bool only_cheap);
   void move_oldest(std::uint64_t most);
   void drop_dead();
   void push_drop(std::uint64_t segment, std::uint64_t bytes, bool keep_aside);

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cerrno>
 #include <iterator>
+#include <utility>
 
 #include "journal/recovery.hpp"
 
@@ -18,6 +19,10 @@ constexpr std::uint64_t kSmallWrite = 32ULL << 10;
 constexpr std::uint64_t kReadyWrites = 64;  // so many of the size at hand
 constexpr std::uint64_t kLeastReady = 64ULL << 10;
 constexpr std::array<std::byte, 1 << 16> kZeros{};
+// A file that only takes room: it goes when somebody else has filled the disk, so that what makes room can be
+// written still, and comes back when there is enough again.
+constexpr std::uint64_t kMostReserve = 1ULL << 20;
+constexpr std::uint64_t kReserveOfFree = 8;  // the free room is so many times the reserve, or there is none
 
 std::vector<Bytes> zeros(std::uint64_t count) {
   std::vector<Bytes> out;
@@ -35,6 +40,42 @@ std::string Writer::file_of(std::uint64_t segment) const {
 void Writer::resume(std::uint64_t segment, std::uint64_t end) {
   segment_ = segment;
   end_ = end;
+}
+
+void Writer::begin(std::uint64_t on_disk) {
+  on_disk_ = on_disk;
+  measure();
+}
+
+std::uint64_t Writer::reserve_bytes() const {
+  return std::min(kMostReserve, options_.segment_bytes / 4);
+}
+
+// A reserve that a former life has left is taken as it is: it may be all that can be had.
+bool Writer::make_reserve() {
+  const std::string file = options_.path + "/" + kReserveName;
+  const std::uint64_t size = reserve_bytes();
+  if (const Disk::Opened old = disk_.open(file, Disk::Mode::read); old.file && old.file->size() >= size)
+    return true;
+  const Disk::Opened opened = disk_.open(file, Disk::Mode::create);
+  if (opened.file && opened.file->write(0, zeros(size)).error == 0) return true;
+  disk_.remove(file);
+  return false;
+}
+
+bool Writer::release_reserve() {
+  if (!std::exchange(has_reserve_, false)) return false;
+  return disk_.remove(options_.path + "/" + kReserveName) == 0;
+}
+
+// What the writer has not been given is no part of it, so an owner that adds meanwhile changes nothing.
+void Writer::measure() {
+  const auto free = disk_.free_bytes(options_.path);
+  if (!free) return;
+  std::uint64_t left = *free;
+  if (!has_reserve_ && left >= kReserveOfFree * reserve_bytes() && (has_reserve_ = make_reserve()))
+    left = disk_.free_bytes(options_.path).value_or(left);
+  disk_limit_.store(on_disk_ + left + (ready_ > end_ ? ready_ - end_ : 0), std::memory_order_relaxed);
 }
 
 void Writer::push(Work work) {
@@ -75,7 +116,10 @@ Store::Flush Writer::flush() {
   bool any = false;
   for (;;) {
     std::vector<Work*> all;
-    if (group(all) == 0) return any ? Store::Flush::done : Store::Flush::idle;
+    if (group(all) == 0) {
+      measure();
+      return any ? Store::Flush::done : Store::Flush::idle;
+    }
     std::vector<Work*> entries;
     for (Work* work : all) {
       if (!work->drop) entries.push_back(work);
@@ -99,8 +143,12 @@ Store::Flush Writer::flush() {
     if (!entries.empty()) durable_.store(entries.back()->commit, std::memory_order_release);
     any = any || count != 0;
     finish(count);
-    no_space_.store(entries.size() < wanted || step == Step::no_space, std::memory_order_relaxed);
-    if (step == Step::no_space) return Store::Flush::no_space;
+    const bool is_full = entries.size() < wanted || step == Step::no_space;
+    if (is_full && release_reserve()) continue;
+    no_space_.store(is_full, std::memory_order_relaxed);
+    if (step != Step::no_space) continue;
+    measure();
+    return Store::Flush::no_space;
   }
 }
 
@@ -147,6 +195,7 @@ Writer::Step Writer::write_group(std::vector<Work*>& works) {
     works.resize(whole);
   }
   end_ += size;
+  on_disk_ += size;
   if (step == Step::no_space && cut_back() == Step::failed) return Step::failed;
   if (works.empty()) return step;
   if (options_.sync) {
@@ -179,6 +228,7 @@ Writer::Step Writer::enter_segment(const SegmentHeader& header) {
       return step;
     }
     end_ = kSegmentStart;
+    on_disk_ += kSegmentStart;
   }
   segment_ = header.number;
   file_ = std::move(opened.file);
@@ -214,6 +264,7 @@ Writer::Step Writer::run_drops(std::vector<Work*>& drops) {
     const std::string file = file_of(work->drop_segment);
     const int error = work->keep_aside ? disk_.rename(file, file + ".damaged") : disk_.remove(file);
     if (error != 0 && error != ENOENT) return fail(file, "remove it", error);
+    on_disk_ -= std::min(on_disk_, work->drop_bytes);
     dropping_bytes_.fetch_sub(work->drop_bytes, std::memory_order_relaxed);
     dropped_.fetch_add(1, std::memory_order_relaxed);
   }

@@ -46,6 +46,8 @@ class Writer {
 
   /// Goes on at the end of a segment that is there.
   void resume(std::uint64_t segment, std::uint64_t end);
+  /// With what all segments take now; before the first flush().
+  void begin(std::uint64_t on_disk);
   void push(Work work);
   Store::Flush flush();
 
@@ -58,6 +60,9 @@ class Writer {
   [[nodiscard]] std::uint64_t dropping_bytes() const {
     return dropping_bytes_.load(std::memory_order_relaxed);
   }
+  /// All segments together may grow to so many bytes before the disk is full, as far as is known: the reserve
+  /// is not counted. UINT64_MAX: the disk does not tell.
+  [[nodiscard]] std::uint64_t disk_limit() const { return disk_limit_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool no_space() const { return no_space_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool has_failed() const { return has_failed_.load(std::memory_order_acquire); }
   [[nodiscard]] std::optional<std::string> failure() const;
@@ -76,6 +81,10 @@ class Writer {
   Step fail(const std::string& path, const char* what, int error);
   Step outcome(const std::string& path, const char* what, int error);
   void finish(std::size_t count);
+  void measure();
+  bool make_reserve();
+  bool release_reserve();
+  [[nodiscard]] std::uint64_t reserve_bytes() const;
   [[nodiscard]] std::string file_of(std::uint64_t segment) const;
 
   Disk& disk_;
@@ -84,8 +93,10 @@ class Writer {
   // The flushing thread's.
   std::unique_ptr<File> file_;
   std::uint64_t segment_ = 0;
-  std::uint64_t end_ = 0;    // of what is written and good
-  std::uint64_t ready_ = 0;  // up to here the file has blocks
+  std::uint64_t end_ = 0;      // of what is written and good
+  std::uint64_t ready_ = 0;    // up to here the file has blocks
+  std::uint64_t on_disk_ = 0;  // of all segments
+  bool has_reserve_ = false;
 
   mutable std::mutex mutex_;
   std::deque<Work> queue_;  // guarded by mutex_; but its front belongs to flush() while that runs
@@ -96,6 +107,7 @@ class Writer {
   std::atomic<std::uint64_t> syncs_{0};
   std::atomic<std::uint64_t> written_{0};
   std::atomic<std::uint64_t> dropped_{0};
+  std::atomic<std::uint64_t> disk_limit_{UINT64_MAX};
   std::atomic<bool> no_space_{false};
   std::atomic<bool> has_failed_{false};
 };

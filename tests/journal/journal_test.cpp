@@ -225,3 +225,33 @@ TEST_CASE("subscribers come and go on other threads while commits are made") {
 
   CHECK(journal->count("s") == 50);
 }
+
+TEST_CASE(
+    "a transaction that one of several abandons ends the journal with the reason, and nothing of it is "
+    "kept") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  {
+    const auto journal = Journal::open({.path = "/j", .disk = disk});
+    journal->change().put("s", as_bytes("before"), as_bytes("1"));
+    REQUIRE(journal->submit() == CommitStatus::ok);
+    REQUIRE(journal->wait_durable(journal->submitted(), soon()));
+    journal->enter();
+    journal->enter();
+    const auto id =
+        journal->before_commit([&] { journal->change().put("s", as_bytes("amid"), as_bytes("2")); });
+
+    journal->abandon();
+
+    REQUIRE(journal->failure());
+    CHECK(journal->failure()->find("closed amid a transaction") != std::string::npos);
+    (void)journal->leave();
+    CHECK(journal->submit() == CommitStatus::failed);
+    CHECK(!journal->wait_durable(journal->submitted() + 1, soon()));
+    journal->remove_before_commit(id);
+  }
+  const auto journal = Journal::open({.path = "/j", .disk = disk});
+  CHECK(journal->count("s") == 1);
+  journal->enter();
+  journal->abandon();  // alone: only what belongs to it is forgotten
+  CHECK(!journal->failure());
+}

@@ -60,6 +60,11 @@ class MemoryDisk : public Disk, public std::enable_shared_from_this<MemoryDisk> 
     return files_.erase(path) == 1 ? 0 : ENOENT;
   }
   int sync_directory(const std::string& /*directory*/) override { return 0; }
+  std::optional<std::uint64_t> free_bytes(const std::string& /*directory*/) override {
+    const std::lock_guard lock(mutex_);
+    if (!tells_free_) return std::nullopt;
+    return limit_ - std::min(limit_, used_locked());
+  }
   Locked lock(const std::string& /*path*/) override { return {std::make_unique<DiskLock>(), 0, {}}; }
   std::string lock_owner(const std::string& /*path*/) override { return {}; }
   std::uint64_t random() override {
@@ -71,6 +76,11 @@ class MemoryDisk : public Disk, public std::enable_shared_from_this<MemoryDisk> 
   void set_limit(std::size_t limit) {
     const std::lock_guard lock(mutex_);
     limit_ = limit;
+  }
+  /// From now on it says what is free, as most file systems do.
+  void tell_free() {
+    const std::lock_guard lock(mutex_);
+    tells_free_ = true;
   }
   /// The nth write (or sync) from now on fails with EIO, and all behind it; 0: none does.
   void fail_write(int nth) {
@@ -190,6 +200,7 @@ class MemoryDisk : public Disk, public std::enable_shared_from_this<MemoryDisk> 
   bool stalled_ = false;
   std::map<std::string, std::shared_ptr<Node>> files_;
   std::set<std::string> directories_;
+  bool tells_free_ = false;
   std::size_t limit_ = SIZE_MAX;
   int fail_write_ = 0;
   int fail_sync_ = 0;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -68,6 +69,9 @@ class Disk {
   virtual int remove(const std::string& path) = 0;
   /// What was created, renamed and removed in it is on the medium when it returns 0.
   virtual int sync_directory(const std::string& directory) = 0;
+
+  /// Bytes that this process may still write where `directory` is; nullopt: that cannot be told.
+  virtual std::optional<std::uint64_t> free_bytes(const std::string& /*directory*/) { return std::nullopt; }
 
   struct Locked {
     std::unique_ptr<DiskLock> lock;  ///< null: see `error`

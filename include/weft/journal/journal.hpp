@@ -34,7 +34,7 @@ class Store;
 struct JournalOptions {
   /// A directory; made when it is missing (its parent must be there).
   std::string path;
-  /// A segment is closed at this size. 64 KiB - 1 GiB.
+  /// A segment is closed at this size, and on a disk with less than 16 times of it earlier. 64 KiB - 1 GiB.
   std::uint64_t segment_bytes = 64ULL << 20;
   /// Bound of all segments together; beyond it a submit is refused as `full` until enough has been erased and
   /// reclaimed. At least two segments.
@@ -96,6 +96,8 @@ struct JournalStats {
   std::uint64_t pending_bytes = 0;
   std::uint64_t segments = 0;
   std::uint64_t reclaimed_segments = 0;
+  /// What the segments may take: `max_bytes`, or what the disk has for them when that is less.
+  std::uint64_t room_bytes = 0;
 };
 
 class Journal {
@@ -135,9 +137,8 @@ class Journal {
   /// same with what was there before.
   void enter();
   CommitStatus leave();
-  /// Ends an enter() without a commit: the ports forget what belongs to it. Where another one has finished
-  /// its part already, theirs cannot be told apart: the transaction then stays open as long as the journal,
-  /// and none of it is ever committed.
+  /// Ends an enter() without a commit: the ports forget what belongs to it. Where others take part in it,
+  /// theirs cannot be told apart: nothing more is taken then, as after a failed disk, and failure() says so.
   void abandon();
   [[nodiscard]] bool entered() const;
   /// `prepare` runs before the changes of a hold are handed over: the place to add what is still open
