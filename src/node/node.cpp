@@ -79,6 +79,7 @@ Node::~Node() {
   if (impl.hook != 0) impl.loop.remove_hook(impl.hook);
   if (impl.limit != 0) impl.loop.cancel(impl.limit);
   if (impl.reporter != 0) impl.loop.cancel(impl.reporter);
+  if (impl.journal_watch != 0) impl.loop.cancel(impl.journal_watch);
   if (impl.ask_again != 0) impl.loop.cancel(impl.ask_again);
   // What a port says while it closes finds everything still there.
   for (const auto& port : impl.ports) {
@@ -308,6 +309,7 @@ void Node::Impl::begin() {
     connect_from_plan();
     enter(NodeState::joined);
   }
+  if (!journals.empty()) journal_watch = loop.every(options.report_every, [this] { check_journals(); });
   loop.post([this, weak = std::weak_ptr<bool>(alive)] {
     if (!weak.expired()) step();
   });

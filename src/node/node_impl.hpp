@@ -61,6 +61,7 @@ struct Node::Impl {
   Loop::HookId hook = 0;
   Loop::TimerId limit = 0;
   Loop::TimerId reporter = 0;
+  Loop::TimerId journal_watch = 0;
   Loop::TimerId ask_again = 0;
   std::function<void()> start_handler;
   std::function<void()> late_handler;
@@ -100,6 +101,8 @@ struct Node::Impl {
   // journals.cpp, dead_letters.cpp: what acknowledged links need
   /// Throws Error that names node, port and path.
   std::shared_ptr<Journal> journal_of(std::string_view port, const std::string& path);
+  /// A journal that takes nothing any more ends the node: its ports would wait for ever.
+  void check_journals();
   void open_dead_letters(const NodePort& port);
 
   // rendezvous.cpp: what the launcher hears and says

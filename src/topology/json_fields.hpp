@@ -65,6 +65,9 @@ class Fields {
     if (!bytes) fail(name(key), "a size with its unit", value_.get(key));
     return *bytes;
   }
+  [[nodiscard]] std::uint64_t size_or(std::string_view key, std::uint64_t other) const {
+    return value_.find(key) ? size(key) : other;
+  }
   template <class Enum>
   [[nodiscard]] Enum word(std::string_view key, const Names<Enum>& names) const {
     const auto parsed = parse_name(text(key), names);

@@ -65,9 +65,10 @@ struct LinkSpec {
   std::optional<bool> from_binds;
   const Tree *distribute = nullptr, *bind = nullptr, *wire = nullptr, *keep = nullptr, *prefetch = nullptr,
              *transport = nullptr, *overflow = nullptr, *dead_after = nullptr, *delivery = nullptr,
-             *journal = nullptr, *journal_from = nullptr, *journal_to = nullptr, *priority = nullptr,
-             *ttl = nullptr, *delay = nullptr, *max_attempts = nullptr, *dead_letter = nullptr,
-             *capacity_records = nullptr, *retain = nullptr, *replay = nullptr;
+             *journal = nullptr, *journal_from = nullptr, *journal_to = nullptr, *journal_segment = nullptr,
+             *journal_max = nullptr, *priority = nullptr, *ttl = nullptr, *delay = nullptr,
+             *max_attempts = nullptr, *dead_letter = nullptr, *capacity_records = nullptr, *retain = nullptr,
+             *replay = nullptr;
   std::optional<PortRef> dead_letter_port;
   std::vector<Located> endpoints;
   const Tree* endpoint = nullptr;
@@ -119,7 +120,8 @@ void check_promises(const LinkSpec& link, Problems& problems);
 void add_dead_letter_links(Model& model, Problems& problems);
 /// Links that share a port promise the same there. For links with filled plans.
 void check_shared_promises(const Model& model, Problems& problems);
-/// No two processes open one journal. For links with filled plans.
+/// No two processes open one journal, who share one agree on its sizes, and what is to be kept in it fits.
+/// For links with filled plans.
 void check_journals(const Model& model, Problems& problems);
 /// What `path` of the file is for one replica.
 std::string journal_of(const std::string& path, const std::string& node, unsigned replica, unsigned replicas);

@@ -33,6 +33,8 @@ Value to_value(const LinkPlan& link) {
         std::pair("dead_letter", &link.dead_letter), std::pair("dead_letters_of", &link.dead_letters_of)}) {
     if (!text->empty()) v[key] = *text;
   }
+  if (link.journal_segment != 0) v["journal_segment"] = format_size(link.journal_segment);
+  if (link.journal_max != 0) v["journal_max"] = format_size(link.journal_max);
   v["from_node"] = link.from_node;
   v["from_port"] = link.from_port;
   v["from_replicas"] = link.from_replicas;
@@ -91,6 +93,8 @@ LinkPlan link_from(const Value& value, const std::string& path) {
   link.replay_sequence = fields.count("replay_sequence");
   link.journal_from = fields.text_or_empty("journal_from");
   link.journal_to = fields.text_or_empty("journal_to");
+  link.journal_segment = fields.size_or("journal_segment", 0);
+  link.journal_max = fields.size_or("journal_max", 0);
   link.dead_letter = fields.text_or_empty("dead_letter");
   link.dead_letters_of = fields.text_or_empty("dead_letters_of");
   link.from_node = fields.text("from_node");

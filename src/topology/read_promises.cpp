@@ -2,6 +2,7 @@
 #include <limits>
 
 #include <weft/core/text.hpp>
+#include <weft/core/units.hpp>
 
 #include "model.hpp"
 #include "reader.hpp"
@@ -14,6 +15,26 @@ constexpr Duration kShortestSpan = std::chrono::milliseconds(1);
 constexpr Duration kLongestSpan = std::chrono::hours(8760);  // a year
 constexpr std::uint64_t kMostRetained = 64ULL << 30;
 constexpr std::size_t kLongestPath = 1024;
+constexpr std::uint64_t kLeastSegment = 64ULL << 10, kMostSegment = 1ULL << 30;
+constexpr std::uint64_t kLeastJournal = 4ULL << 20, kMostJournal = 1ULL << 40;
+
+// Few segments are no journal: one is written, and of the others one must be dead to make room.
+void read_journal_sizes(MapReader& map, LinkSpec& link, Problems& problems) {
+  const auto read = [&](const char* key, const Tree*& at, std::uint64_t least, std::uint64_t most,
+                        std::uint64_t& out) {
+    if ((at = map.take(key))) out = read_size_within(*at, least, most, map.path(key), problems).value_or(0);
+  };
+  LinkPlan& plan = link.plan;
+  read("segment", link.journal_segment, kLeastSegment, kMostSegment, plan.journal_segment);
+  read("max", link.journal_max, kLeastJournal, kMostJournal, plan.journal_max);
+  const std::uint64_t max = plan.journal_max != 0 ? plan.journal_max : 4ULL << 30;
+  if (plan.journal_segment * 4 <= max) return;
+  problems.add(
+      *link.journal_segment,
+      format("{} is {}, and a journal of {} has room for four segments or more; make the segment at "
+             "most {}, or max larger",
+             map.path("segment"), format_size(plan.journal_segment), format_size(max), format_size(max / 4)));
+}
 
 void read_journal(const Tree& tree, const std::string& path, LinkSpec& link, Problems& problems) {
   if (tree.is_text() && !tree.broken) {
@@ -37,8 +58,12 @@ void read_journal(const Tree& tree, const std::string& path, LinkSpec& link, Pro
   };
   read_path("from", link.journal_from, link.plan.journal_from);
   read_path("to", link.journal_to, link.plan.journal_to);
+  read_journal_sizes(map, link, problems);
   map.finish();
-  if (tree.members.empty()) report_wrong(tree, path, "a map with from, to or both", problems);
+  if (link.journal_from || link.journal_to) return;
+  if (tree.members.empty()) return report_wrong(tree, path, "a map with from, to or both", problems);
+  if (link.journal_segment || link.journal_max)
+    problems.add(tree, format("{} must say whose journal it is besides: from: path, to: path or both", path));
 }
 
 void read_replay(const Tree& tree, const std::string& path, LinkPlan& plan, Problems& problems) {

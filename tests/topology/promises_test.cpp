@@ -51,6 +51,38 @@ TEST_CASE("the keys of acknowledged delivery reach the plan") {
   CHECK(end_of(plan, "b/0", "in").journal.empty());
 }
 
+TEST_CASE("the sizes of a journal reach the plan, agree where it is shared, and have room for the capacity") {
+  const std::string sized =
+      "delivery: at-least-once, capacity: 2MiB, journal: {from: j, segment: 1MiB, max: 8MiB}";
+  const LinkPlan link = plan_of(two_nodes(", pattern: push-pull, " + sized)).links.at(0);
+  CHECK(link.journal_segment == 1ULL << 20);
+  CHECK(link.journal_max == 8ULL << 20);
+  CHECK(node_plan_from_value(to_value(plan_of(two_nodes(", pattern: push-pull, " + sized)).nodes.at(0)))
+            .links.at(0)
+            .journal_max == 8ULL << 20);
+  const std::string start = "delivery: at-least-once, journal: {from: j, ";
+  CHECK(push_pull(start + "max: 8MiB}").find("needs 132MiB") != std::string::npos);
+  CHECK(push_pull(start + "segment: 1GiB}") == "");
+  CHECK(push_pull(start + "segment: 2GiB}") != "");
+  CHECK(push_pull(start + "segment: 64MiB, max: 132MiB}").find("make the segment at most 33MiB") !=
+        std::string::npos);
+  CHECK(push_pull("delivery: at-least-once, journal: {max: 8MiB}").find("whose journal it is") !=
+        std::string::npos);
+  CHECK(problem_of(
+            kThree +
+            "  - {from: a.o, to: b.i, pattern: push-pull, delivery: exactly-once, journal: {to: j}}\n" +
+            "  - {from: b.o, to: c.i, pattern: push-pull, delivery: at-least-once, journal: {from: j, max: "
+            "1GiB}}\n")
+            .find("shares it at node b") != std::string::npos);
+  // One log for all subscribers of a publisher.
+  CHECK(problem_of(
+            kThree +
+            "  - {from: c.o, to: b.i, pattern: pub-sub, delivery: at-least-once, retain: 4MiB, journal: "
+            "{from: j, "
+            "max: 12MiB}}\n  - {from: c.o, to: a.i, pattern: pub-sub, delivery: at-least-once, retain: 4MiB, "
+            "journal: {from: j, max: 12MiB}}\n") == "");
+}
+
 TEST_CASE("a publisher says what it retains, and each subscriber where it begins") {
   const std::string log = ", pattern: pub-sub, delivery: at-least-once, journal: {from: j}, retain: 3MiB";
   const Plan plan = plan_of(two_nodes(log + ", replay: 120"));

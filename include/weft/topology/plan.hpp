@@ -68,7 +68,10 @@ struct LinkPlan {
   From replay = From::latest;                ///< pub-sub: where subscribers begin
   std::uint64_t replay_sequence = 0;         ///< ... with From::sequence
   std::string journal_from, journal_to;      ///< as in the file; EndPlan::journal is what one process opens
-  std::string dead_letter;                   ///< "morgue.in": what gets the records that nobody could process
+  /// Of the journals at both ends; 0: as is usual (64 MiB, or a quarter of a smaller maximum; 4 GiB, or what
+  /// the capacity needs when that is more).
+  std::uint64_t journal_segment = 0, journal_max = 0;
+  std::string dead_letter;  ///< "morgue.in": what gets the records that nobody could process
   /// Id of the link whose dead letters this one carries: it is not in the file, and its sender opens it
   /// itself. Empty: a link of the file.
   std::string dead_letters_of;
@@ -76,6 +79,12 @@ struct LinkPlan {
   unsigned from_replicas = 1, to_replicas = 1;
   bool from_binds = false;  ///< which end binds
 };
+
+/// Bytes that a journal should have room for when so many bytes of records are kept in it: as much again may
+/// be dead and not reclaimed yet. With less its senders wait for room.
+[[nodiscard]] std::uint64_t journal_need(std::uint64_t kept_bytes);
+/// What the sender of a link keeps in its journal at most; 0: it has none.
+[[nodiscard]] std::uint64_t journal_kept(const LinkPlan& link);
 
 /// One peer that an end will talk to.
 struct PeerPlan {
