@@ -239,11 +239,14 @@ Examples:
   weft journal peek updates.journal outbox/updates --count 5
   weft journal verify updates.journal && echo sound
   weft journal purge updates.journal outbox/updates --yes
+  weft journal damaged updates.journal
+  weft journal damaged updates.journal --remove --yes
 
-All but purge also read a journal that a running process owns.)";
+All but purge also work beside a running process that owns the journal.)";
 
 CLI::App* add_journal(CLI::App& app, JournalVerb& journal) {
-  auto* verb = app.add_subcommand("journal", "Look into a journal: ls, peek, verify; purge removes a space");
+  auto* verb =
+      app.add_subcommand("journal", "Look into a journal: ls, peek, verify; purge and damaged make room");
   verb->require_subcommand(1);
   verb->footer(kJournalFooter);
   add_journal_verb(*verb, journal, "ls", "Spaces with their values, segments, use of the disk");
@@ -258,6 +261,10 @@ CLI::App* add_journal(CLI::App& app, JournalVerb& journal) {
       add_journal_verb(*verb, journal, "purge", "Erase all values of a space; nobody may own the journal");
   purge->add_option("SPACE", journal.space, "As ls shows it")->required();
   purge->add_flag("--yes", journal.yes, "It is meant: what is erased is lost");
+  auto* damaged = add_journal_verb(*verb, journal, "damaged",
+                                   "Files that were set aside as damaged; --remove frees their room");
+  damaged->add_flag("--remove", journal.remove, "Delete them (with --yes)");
+  damaged->add_flag("--yes", journal.yes, "It is meant: what can still be read in them is lost");
   return verb;
 }
 

@@ -113,14 +113,15 @@ struct QueueVerb {
   bool json = false;
 };
 
-/// `weft journal ls|peek|verify|purge`.
+/// `weft journal ls|peek|verify|purge|damaged`.
 struct JournalVerb {
   std::string what;
   std::string file;
   std::string space;         ///< peek, purge
   std::uint64_t count = 20;  ///< peek: at most so many values
   bool hex = false;
-  bool yes = false;
+  bool remove = false;  ///< damaged
+  bool yes = false;     ///< purge, damaged --remove
   bool json = false;
 };
 

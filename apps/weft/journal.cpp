@@ -1,6 +1,7 @@
-// weft journal: what is in a journal, whether it is sound, and the removal of a space.
+// weft journal: what is in a journal, whether it is sound, and the removal of a space or of damaged files.
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <optional>
 
@@ -9,6 +10,7 @@
 #include <weft/core/json.hpp>
 #include <weft/core/text.hpp>
 #include <weft/core/units.hpp>
+#include <weft/journal/disk.hpp>
 #include <weft/journal/store.hpp>
 #include <weft/wire/pack.hpp>
 
@@ -256,12 +258,56 @@ int purge(const JournalVerb& verb) {
   return kOk;
 }
 
+// What recovery and reclaiming have set aside. Nobody but people reads these files, so they may go while the
+// journal is in use.
+int damaged(const JournalVerb& verb) {
+  (void)read_only(verb.file);  // a path where no journal is stays as it is
+  if (verb.remove && !verb.yes) {
+    throw Error(Errc::invalid_argument,
+                "damaged --remove deletes what can still be read in the files for good; say --yes when that "
+                "is meant");
+  }
+  const auto disk = journal::Disk::posix();
+  Value files = Value::list();
+  Table table({"file", ">bytes"});
+  std::uint64_t bytes = 0;
+  for (const std::string& name : disk->list(verb.file).names) {
+    if (!name.ends_with(".damaged")) continue;
+    const std::string path = verb.file + (verb.file.ends_with('/') ? "" : "/") + name;
+    const auto opened = disk->open(path, journal::Disk::Mode::read);
+    const std::uint64_t size = opened.file ? opened.file->size() : 0;
+    if (const int error = verb.remove ? disk->remove(path) : 0; error != 0)
+      throw Error(Errc::io, format("{}: cannot remove it: {}", path, std::strerror(error)));
+    Value one = Value::map();
+    one["file"] = path;
+    one["bytes"] = size;
+    files.push_back(std::move(one));
+    table.add({path, humane_size(size)});
+    bytes += size;
+  }
+  const std::size_t count = files.as_list().size();
+  if (verb.json) {
+    Value out = Value::map();
+    out["file"] = verb.file;
+    out["files"] = std::move(files);
+    out["bytes"] = bytes;
+    out["removed"] = verb.remove;
+    std::printf("%s\n", to_json(out).c_str());
+    return kOk;
+  }
+  std::printf("%s: %s in %s damaged %s%s\n", verb.file.c_str(), humane_size(bytes).c_str(),
+              humane_count(count).c_str(), count == 1 ? "file" : "files", verb.remove ? ", removed" : "");
+  if (!table.empty()) std::printf("%s", table.text().c_str());
+  return kOk;
+}
+
 }  // namespace
 
 int run_verb(const JournalVerb& verb) {
   if (verb.what == "ls") return list_spaces(verb);
   if (verb.what == "peek") return peek(verb);
   if (verb.what == "verify") return verify(verb);
+  if (verb.what == "damaged") return damaged(verb);
   return purge(verb);
 }
 

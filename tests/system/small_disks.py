@@ -1,0 +1,106 @@
+"""Journals on disks with less room than what goes through them: dead room is reclaimed, also when the disk is full."""
+
+import sys
+import threading
+
+from netns import SmallDisk, hold
+from weft_support import *
+
+MIB = 1 << 20
+RECORD = 4096
+
+
+def _topology(name, count, delivery, journal, capacity="2MiB", rate=0, sink=""):
+    return file(name + ".yaml", """
+weft: 1
+name: %s
+nodes:
+  source: {run: weft-source, with: {count: %d, rate: %d, generator: {kind: counter, size: %dB}}}
+  sink: {run: weft-sink, lifetime: finite, with: {quiet: true, check-field: n, count: %d%s}}
+links:
+  - {from: source.out, to: sink.in, pattern: push-pull, delivery: %s, capacity: %s, journal: %s}
+""" % (name, count, rate, RECORD, count, sink, delivery, capacity, journal))
+
+
+def _all_arrive(path, count):
+    report = up(path)
+    check(report["ok"], "the run: %s" % report["log"])
+    result = report["result"]["sink/0"]
+    equal((result["distinct"], result["missing"]), (count, 0), "records, and those that are missing")
+    return report
+
+
+def _through(disk_bytes, count, **more):
+    for delivery, journal in (("at-least-once", "{from: %s/s}"), ("exactly-once", "{from: %s/s, to: %s/k}"),
+                              ("exactly-once", "{to: %s/k}")):
+        with SmallDisk(disk_bytes) as disk:
+            where = journal.replace("%s", disk.path)
+            report = _all_arrive(_topology("through", count, delivery, where, **more), count)
+            for name in ("s", "k"):
+                path = os.path.join(disk.path, name)
+                if os.path.exists(path):
+                    equal(weft("journal", "verify", path).code, 0, "the exit code of verify of %s" % name)
+            print("%d MiB, %s: %s" % (disk_bytes // MIB, where, report["seconds"] if "seconds" in report else "done"))
+
+
+def a_small_disk_carries_more_than_it_holds():
+    _through(24 * MIB, 9_000)
+
+
+def a_queue_that_is_longer_than_its_disk_is_held_up_and_goes_on():
+    with SmallDisk(24 * MIB) as disk:
+        # No receiver takes anything before the disk is full: it starts late, by the ledger of its own making.
+        where = "{from: %s/s}" % disk.path
+        report = _all_arrive(_topology("long", 9_000, "at-least-once", where, capacity="64MiB"), 9_000)
+        contains(report["log"], "there is room for", "the warning of the sender's journal")
+
+
+def a_disk_that_somebody_else_fills_and_frees_loses_nothing():
+    with SmallDisk(24 * MIB) as disk:
+        where = "{from: %s/s, to: %s/k}" % (disk.path, disk.path)
+        path = _topology("filled", 4_000, "exactly-once", where, rate=2_000)
+        process = start("weft", "up", path, "--json")
+        wait_for(lambda: os.path.exists(os.path.join(disk.path, "s", "reserve")), "the sender's journal")
+        hold(0.5)
+        disk.fill()
+        hold(1)
+        disk.make_room()
+        result = finish(process)
+        report = result.json()
+        check(report["ok"], "the run: %s" % result.err)
+        sink = report["result"]["sink/0"]
+        equal((sink["distinct"], sink["missing"]), (4_000, 0), "records, and those that are missing")
+
+
+def damaged_files_are_listed_and_removed():
+    journal = os.path.join(WORK, "j")
+    _all_arrive(_topology("made", 100, "at-least-once", "{from: %s}" % journal), 100)
+    for name in ("0000000000000001.segment.96.damaged", "0000000000000002.segment.damaged"):
+        with open(os.path.join(journal, name), "w") as out:
+            out.write("x" * 1000)
+
+    listed = weft("journal", "damaged", journal, "--json").json()
+    equal((len(listed["files"]), listed["bytes"], listed["removed"]), (2, 2000, False), "what is listed")
+    contains(weft("journal", "damaged", journal).out, "2 damaged files", "the list")
+    refused = weft("journal", "damaged", journal, "--remove")
+    check(refused.code != 0 and "--yes" in refused.err, "removing needs --yes: %r" % refused.err)
+    equal(weft("journal", "damaged", journal, "--remove", "--yes").code, 0, "exit code")
+    equal(weft("journal", "damaged", journal, "--json").json()["files"], [], "what is left")
+    equal(weft("journal", "verify", journal).code, 0, "the exit code of verify")
+
+
+def _long():
+    """By hand: 60,000 records, disks of several sizes."""
+    for size in (24, 70, 100):
+        _through(size * MIB, 60_000)
+    for size in (100, 140):
+        with SmallDisk(size * MIB) as disk:
+            _all_arrive(_topology("usual", 60_000, "exactly-once", "{from: %s/s, to: %s/k}" % (disk.path, disk.path),
+                                  capacity="64MiB"), 60_000)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["long"]:
+        _long()
+    else:
+        main(cases_of(globals()))
