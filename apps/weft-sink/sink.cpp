@@ -14,8 +14,8 @@ namespace weft::sink {
 namespace {
 
 constexpr std::string_view kSpace = "sink";
-constexpr std::size_t kMostTopics = 1000;  // told apart in the result
-constexpr Duration kFirstCommit = std::chrono::seconds(10);
+constexpr std::size_t kMostTopics = 1000;                    // told apart in the result
+constexpr Duration kFirstCommit = std::chrono::seconds(60);  // a slow disk syncs three times for it
 
 }  // namespace
 
@@ -60,7 +60,7 @@ void Sink::go_on_from_commit(const program::Options& options) {
   if (!options.boolean("quiet")) {
     out_.emplace(options.text("output"), options.boolean("append") || kept.has_value());
   }
-  if (!kept) return commit_beginning();
+  if (!kept) return commit_beginning(options.boolean("append"));
   wire::Unpack in{Bytes(*kept)};
   if (in.array() != 2U) throw Error(Errc::io, "the sink's state in its journal cannot be read");
   committed_bytes_ = in.uint().value_or(0);
@@ -69,11 +69,13 @@ void Sink::go_on_from_commit(const program::Options& options) {
   if (ledger_) ledger_->cut(entries);
 }
 
-// Durable before the first record is taken: a death before the first commit shall find where to cut as well.
-void Sink::commit_beginning() {
+// Where something is there already it is durable before the first record is taken: a death before the first
+// commit shall find where to cut as well. An output that begins anew is cut off as a whole.
+void Sink::commit_beginning(bool appends) {
   if (!journal_) return;
   commit();
   const bool submitted = journal_->submit() == CommitStatus::ok;
+  if (submitted && !ledger_ && !(out_ && appends)) return;
   if (submitted && journal_->wait_durable(journal_->submitted(), Deadline::after(kFirstCommit))) return;
   const std::string why = journal_->no_space() ? "there is no room on its disk" : "its disk does not answer";
   throw Error(Errc::io,

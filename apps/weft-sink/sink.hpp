@@ -26,7 +26,7 @@ class Sink {
   void check(const wire::RecordView& record, const Meta& meta);
   void open_ledger(const program::Options& options);
   void go_on_from_commit(const program::Options& options);
-  void commit_beginning();
+  void commit_beginning(bool appends);
   void commit();
   void read_ledger();
   [[nodiscard]] bool complete() const;

@@ -12,7 +12,7 @@ namespace weft::blocks {
 namespace {
 
 constexpr std::size_t kNumber = 8;
-constexpr Duration kFirstCommit = std::chrono::seconds(30);
+constexpr Duration kFirstCommit = std::chrono::seconds(60);
 
 /// Most significant byte first, so that keys are in the order of numbers.
 void append_number(std::string& out, std::uint64_t number) {
