@@ -406,7 +406,7 @@ void Node::Impl::drain_step() {
     draining_letters = true;
     drain_all([](const NodePort& p) { return p.letters; });
   }
-  if (all_drained([](const NodePort&) { return true; }) && draining_letters) return stop(0);
+  if (all_drained([](const NodePort&) { return true; }) && draining_letters) return end_drained();
   // Whoever could take what is left has ended for good: waiting for the limit would change nothing.
   const auto stuck = [&](const auto& p) { return p->block->drained() || (deserted(*p) && left_alone(*p)); };
   if (std::ranges::all_of(ports, stuck)) {
@@ -414,6 +414,14 @@ void Node::Impl::drain_step() {
     options.log.error(reason);
     stop(4);
   }
+}
+
+// What a receiver took with it when it died may not pass for delivered.
+void Node::Impl::end_drained() {
+  reason = losses();
+  if (reason.empty()) return stop(0);
+  options.log.error(reason);
+  stop(4);
 }
 
 void Node::Impl::stop(int code) {

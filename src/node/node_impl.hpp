@@ -22,9 +22,11 @@ struct NodePort {
   std::set<std::string> peers_at;            // those among them that promised peers are at
   std::map<std::string, std::string> peers;  // node -> last event, for those who ask what is missing
   std::map<std::string, bool>
-      away;                   // peers that were told to be silent (false) or gone (true), and are not back
-  std::uint64_t returns = 0;  // peers that were gone and came back
-  std::uint64_t guests = 0;   // peers that the plan does not name, as often as they came
+      away;  // peers that were told to be silent (false) or gone (true), and are not back
+  std::map<std::string, std::string> refused;    // peers that are given up for good, and why
+  std::map<std::string, std::uint64_t> lost_to;  // best-effort: records that dead peers had not answered for
+  std::uint64_t returns = 0;                     // peers that were gone and came back
+  std::uint64_t guests = 0;                      // peers that the plan does not name, as often as they came
   std::unique_ptr<Pub<>> tap;
   std::string tap_error;                     // why there is none although somebody asked
   bool receives = false;                     // drains first
@@ -87,15 +89,19 @@ struct Node::Impl {
   void start();
   void begin_drain();
   void drain_step();
+  void end_drained();
   void stop(int code);
   void fail(std::string sentence, int code = 1);
   void on_signal();
   void on_event(NodePort& port, const PeerEvent& event);
   void tell_of(NodePort& port, const PeerEvent& event);
+  void on_refused(NodePort& port, const PeerEvent& event, bool promised);
+  [[nodiscard]] std::string losses() const;  // to peers that died and did not come back; empty: none
   [[nodiscard]] bool all_peers_up() const;
   [[nodiscard]] bool deserted(const NodePort& port) const;
   [[nodiscard]] std::string missing() const;
-  [[nodiscard]] std::string why_missing(const topology::EndPlan& end, const topology::PeerPlan& peer) const;
+  [[nodiscard]] std::string why_missing(const NodePort& port, const topology::EndPlan& end,
+                                        const topology::PeerPlan& peer) const;
   [[nodiscard]] std::string left() const;
 
   // journals.cpp, dead_letters.cpp: what acknowledged links need

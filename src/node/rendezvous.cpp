@@ -196,6 +196,7 @@ void Node::Impl::set_peers(NodePort& port, std::set<std::string> promised,
     port.block->disconnect(endpoint);
     obeying = false;
     port.connected.erase(endpoint);
+    port.refused.erase(endpoint);
   }
   port.peers_at = std::move(promised);
   for (const std::string& endpoint : port.peers_at) {

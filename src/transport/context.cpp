@@ -87,9 +87,10 @@ Context::Impl::Impl(const ContextOptions& o) : options(o) {
   keep_freed_batches();
   try {
     context.set(zmq::ctxopt::io_threads, options.io_threads);
-    // Each bound socket brings two of its monitor; what users may open is bounded by open_sockets.
+    // A socket that binds or connects brings two of its monitor, and one that was closed is given back in the
+    // background; what users may open is bounded by open_sockets.
     const int limit = context.get(zmq::ctxopt::socket_limit);
-    context.set(zmq::ctxopt::max_sockets, std::min(limit, 3 * options.max_sockets + 8));
+    context.set(zmq::ctxopt::max_sockets, std::min(limit, 4 * options.max_sockets + 64));
     zap_ = zmq::socket_t(context, zmq::socket_type::rep);
     zap_.set(zmq::sockopt::linger, 0);
     zap_.set(zmq::sockopt::rcvhwm, 0);  // bounded by the open handshakes

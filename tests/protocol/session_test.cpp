@@ -264,3 +264,55 @@ TEST_CASE("session options out of their bounds are named") {
   CHECK_THROWS_WITH_AS(fast.check(), doctest::Contains("heartbeat is 1ms"), Error);
   CHECK_THROWS_WITH_AS(hasty.check(), doctest::Contains("three heartbeats"), Error);
 }
+
+TEST_CASE("an initiator whose connection has ended suspects its peer at once, and asks on a new one") {
+  Session session = up(true);
+
+  const auto cut = session.on_cut(kStart + 1s);
+
+  CHECK(cut.became_suspect);
+  CHECK(cut.reconnect);
+  CHECK(cut.cut);
+  CHECK(cut.say_hello);
+  CHECK(session.state() == PeerState::suspect);
+  const auto again = session.on_cut(kStart + 1s + 1ms);  // the new one as well
+  CHECK(!again.reconnect);
+  CHECK(!again.say_hello);
+  CHECK(session.next_tick() < kStart + 1200ms);  // HELLO is repeated as in the beginning
+  CHECK(session.on_hello(kStart + 2s).became_up);
+  CHECK(session.on_cut(kStart + 3s).became_suspect);
+}
+
+TEST_CASE("a peer whose connection has ended and whose address refuses a new one is dead at once") {
+  Session session = up(true);
+  CHECK(!session.on_refused(kStart).became_dead);  // as long as its connection stands
+  (void)session.on_cut(kStart + 1s);
+
+  const auto refused = session.on_refused(kStart + 1s);
+
+  CHECK(refused.became_dead);
+  CHECK(refused.unreachable);
+  CHECK(!session.on_refused(kStart + 2s).became_dead);
+  CHECK(session.on_hello(kStart + 3s).became_up);
+}
+
+TEST_CASE("a refusal of who was only silent, or never met, is no death") {
+  Session silent = up(true);
+  CHECK(silent.on_tick(kStart + 3s).became_suspect);
+  CHECK(!silent.on_refused(kStart + 4s).became_dead);
+  Session stranger(options(true), kStart);
+  CHECK(!stranger.on_refused(kStart).became_dead);
+  CHECK(stranger.state() == PeerState::connecting);
+  Session binder = up(false);
+  CHECK(!binder.on_cut(kStart + 1s).became_suspect);
+}
+
+TEST_CASE("a peer that asked for HELLO and never answers it is dead after dead_after") {
+  Session session = up(true);
+  CHECK(session.on_stranger(kStart + 1s).say_hello);
+  CHECK(session.state() == PeerState::connecting);
+
+  CHECK(!session.on_tick(kStart + 10999ms).became_dead);
+  CHECK(session.on_tick(kStart + 11s).became_dead);
+  CHECK(session.state() == PeerState::dead);
+}
