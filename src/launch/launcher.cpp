@@ -113,8 +113,9 @@ void Launcher::stop_now() {
 bool Launcher::signal(const topology::NodeId& node, int number) {
   Managed* managed = impl_->find(node.text());
   if (!managed || !managed->process) return false;
-  // Its end is seen later; a run that waits for restarts must not take it for alive until then.
-  if (number == SIGKILL) managed->dying = true;
+  // Its end is seen later; a run that waits for restarts must not take it for alive until then, and nobody
+  // dies twice.
+  if (number == SIGKILL && std::exchange(managed->dying, true)) return false;
   managed->process->signal_group(number);
   return true;
 }
@@ -274,13 +275,18 @@ void Launcher::Impl::on_end(Managed& node, const Ending& ending) {
   state_changed();
 }
 
+// The pauses are between starts: one that fails at once is not started in a busy loop, and one that was at
+// work when it was killed is back at once.
 void Launcher::Impl::start_again(Managed& node, const std::string& how_it_ended) {
-  const Duration wait = std::min<Duration>(options.last_back_off,
-                                           options.first_back_off * (1LL << std::min(node.failures, 10U)));
+  const Duration apart = std::min<Duration>(options.last_back_off,
+                                            options.first_back_off * (1LL << std::min(node.failures, 10U)));
+  const Duration lived = Clock::now() - node.started;
+  const Duration wait = std::max(Duration::zero(), apart - lived);
   ++node.failures;
   ++node.restarts;
-  event(format("{} {}; starting it again in {} ({} of {})", node.plan->id.text(), how_it_ended,
-               humane_duration(wait), node.failures, node.plan->max_restarts));
+  const std::string when = wait == Duration::zero() ? "at once" : "in " + humane_duration(wait);
+  event(format("{} {}; starting it again {} ({} of {})", node.plan->id.text(), how_it_ended, when,
+               node.failures, node.plan->max_restarts));
   if (!node.last_word && node.program.describes) node.exact = false;
   add_counts(node.earlier_counts, node.counts);
   node.counts = Value::map();

@@ -51,7 +51,8 @@ struct LaunchOptions {
   std::function<std::string(const std::string& link, const std::string& endpoint)> address_of = {};
   /// Added to the environment of every node, before its own `env:`.
   std::vector<std::pair<std::string, std::string>> environment = {};
-  /// How long a node that failed is away before it is started again: the first time, and, doubling, at most.
+  /// How far apart two starts of a node that failed are: the first time, and, doubling, at most. One that ran
+  /// for longer than that is started again at once.
   Duration first_back_off = std::chrono::milliseconds(200);
   Duration last_back_off = std::chrono::seconds(10);
   /// A run whose main nodes have ended drains once those that are being started again are ready: they may
