@@ -74,6 +74,28 @@ void DealerBase::Impl::send_cancel(Peer& peer, std::uint64_t number) {
       {.kind = wire::Kind::cancel, .stream = peer.lane, .epoch = hub.epoch(), .seq = number, .options = {}});
 }
 
+void DealerBase::Impl::count_end(Outcome outcome) {
+  PortStats& counts = hub.counts();
+  switch (outcome) {
+    case Outcome::ok:
+      ++counts.processed_records;
+      break;
+    case Outcome::timed_out:
+      ++counts.timed_out_requests;
+      break;
+    case Outcome::peer_lost:
+    case Outcome::unknown:
+      ++lost_requests;
+      break;
+    case Outcome::closed:
+    case Outcome::cancelled:
+      ++counts.dropped_records;
+      break;
+    default:
+      ++counts.failed_requests;
+  }
+}
+
 std::string DealerBase::Impl::states(std::string_view node) const {
   std::string out;
   for (const auto& peer : hub.peers()) {
@@ -199,6 +221,7 @@ void DealerBase::tap(Tap tap) {
 PortStats DealerBase::stats() const {
   PortStats stats;
   impl_->hub.fill(stats);
+  stats.lost_records = impl_->lost_requests;  // not those whose way was cut alone
   impl_->fill(stats);
   return stats;
 }

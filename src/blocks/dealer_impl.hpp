@@ -57,6 +57,7 @@ struct DealerBase::Impl : blocks::HubClient {
   bool draining = false;
   bool said_bye = false;
   bool pumping = false;
+  std::uint64_t lost_requests = 0;  // with their router
 
   Impl(Loop& loop, PortOptions given, RecordType request, RecordType reply)
       : options(std::move(given)),
@@ -92,6 +93,8 @@ struct DealerBase::Impl : blocks::HubClient {
   void refuse_large(const Done& done) const;
   static void refuse(const Done& done, Outcome outcome, std::string text, const std::string& peer);
   void send_cancel(Peer& peer, std::uint64_t number);
+  /// A request that was accepted has ended so: each goes through here, once, before who waits for it is told.
+  void count_end(Outcome outcome);
   /// "server/0 is dead, server/1 is up", of those that `to` allows; who is known at all when that is none.
   [[nodiscard]] std::string states(std::string_view node = {}) const;
   void check_drain();

@@ -106,6 +106,7 @@ RequestId PlainDealer::add_unassigned(const Where& where, Deadline deadline, con
 
 std::uint64_t PlainDealer::open(Deadline deadline, Done done) {
   const std::uint64_t ticket = book.open(deadline, std::move(done));
+  ++hub.counts().accepted_records;
   plan_expiry(deadline.point());
   return ticket;
 }
@@ -177,13 +178,10 @@ bool PlainDealer::has_room(const RequestTo& to) {
 }
 
 void PlainDealer::fill(PortStats& stats) const {
-  stats.outstanding_records = book.size();
+  stats.outstanding_records = 0;
+  for (const auto& [id, outlet] : outlets) stats.outstanding_records += outlet.unanswered;
+  stats.queued_records = book.size() - stats.outstanding_records;
   stats.queued_bytes = queued_bytes;
-  stats.queued_records = unassigned.size();
-  for (const auto& [id, outlet] : outlets) {
-    stats.queued_records += outlet.open_tickets.size();
-    for (const auto& requests : outlet.ready) stats.queued_records += requests.tickets.size();
-  }
 }
 
 }  // namespace weft

@@ -24,6 +24,7 @@ void PlainDealer::on_reply(std::uint64_t peer_id, std::uint64_t number, RawReply
     ++hub.counts().late_replies;
     return;
   }
+  count_end(reply.outcome);
   (*done)(reply);
 }
 
@@ -49,7 +50,7 @@ void PlainDealer::expire() {
   const std::weak_ptr<bool> alive = hub.alive();
   blocks::CallAll all;
   for (auto& [ticket, done] : book.expire(hub.loop().now())) {
-    ++hub.counts().timed_out_requests;
+    count_end(Outcome::timed_out);
     RawReply reply;
     reply.outcome = Outcome::timed_out;
     std::string peer;
@@ -152,6 +153,7 @@ bool PlainDealer::end_lost() {
     reply.code = wire::Code::dead;
     reply.peer = one.peer;
     reply.text = one.text;
+    count_end(reply.outcome);
     (*done)(reply);
     if (alive.expired() || hub.closed()) return false;
   }
@@ -201,6 +203,7 @@ bool PlainDealer::cancel(RequestId id) {
       reply.peer.empty() ? "was never sent" : format("was sent to {}, which may have done it", reply.peer);
   forget_unsent();
   const std::weak_ptr<bool> alive = hub.alive();
+  count_end(reply.outcome);
   (*done)(reply);
   if (!alive.expired() && !hub.closed()) check_drain();
   return true;
@@ -217,6 +220,7 @@ void PlainDealer::end_all() {
   for (auto& [ticket, done] : book.expire(TimePoint::max())) {
     RawReply reply;
     reply.text = "the dealer was closed";
+    count_end(reply.outcome);
     all.call([&, &tell = done] { tell(reply); });
   }
   all.rethrow();

@@ -69,6 +69,7 @@ RequestId RetryDealer::add(const RequestTo& to, Deadline deadline, const Encode&
   Open open{blocks::Stored(scratch.take()), std::string(to.peer), std::move(done)};
   kept_bytes += open.request.bytes;
   requests.emplace(id, std::move(open));
+  ++hub.counts().accepted_records;
   book.open(id, deadline.point(), target);
   change();
   plan();
@@ -97,10 +98,9 @@ bool RetryDealer::cancel(RequestId id) {
 }
 
 void RetryDealer::fill(PortStats& stats) const {
-  stats.outstanding_records = requests.size();
   stats.queued_bytes = kept_bytes;
-  stats.queued_records = book.waiting();
-  stats.lost_records = 0;  // what a connection or a router took with it was sent again, or ended by name
+  stats.queued_records = std::min<std::uint64_t>(book.waiting(), requests.size());
+  stats.outstanding_records = requests.size() - stats.queued_records;
   stats.retried_requests = book.retries();
   stats.circuits_opened = book.replicas().opened();
 }
@@ -116,6 +116,7 @@ void RetryDealer::end_all() {
     RawReply reply;
     reply.text =
         exact ? "the dealer was closed; if it was sent, it may have been done" : "the dealer was closed";
+    count_end(reply.outcome);
     request.done(reply);
   }
 }
@@ -333,6 +334,7 @@ bool RetryDealer::finish(RequestId id, RawReply& reply) {
   const auto ended = requests.extract(at);  // the reply may view it
   kept_bytes -= ended.mapped().request.bytes;
   const std::weak_ptr<bool> alive = hub.alive();
+  count_end(reply.outcome);
   ended.mapped().done(reply);
   return !alive.expired() && !hub.closed();
 }
@@ -377,7 +379,6 @@ void RetryDealer::explain(const RetryBook::End& end, const Open& open, std::stri
       reply.code = what.empty() ? wire::Code::timed_out : wire::Code::dead;
       return;
     default:
-      ++hub.counts().timed_out_requests;
       reply.outcome = Outcome::timed_out;
       reply.code = wire::Code::timed_out;
   }

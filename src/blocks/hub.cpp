@@ -1,4 +1,5 @@
 #include "blocks/hub.hpp"
+#include "blocks/hub_scope.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -67,7 +68,7 @@ Peer& Hub::add_peer(bool inbound) {
 void Hub::remove_peer(Peer& peer, bool linger) {
   const auto at = std::ranges::find_if(peers_, [&](const auto& p) { return p.get() == &peer; });
   if (at == peers_.end()) return;  // a handler was faster
-  counts_.lost_records += peer.out.resume(peer.out.last_acknowledged()).records;
+  lose_flight(peer);
   client_.on_removed(peer);
   hello_attempts_ = std::max(hello_attempts_, peer.hello_attempt);
   peer.borrower.reset();
@@ -227,13 +228,8 @@ void Hub::on_ack(Peer& peer, const wire::Header& header) {
       header.options.has(wire::Options::credit)
           ? protocol::Credit{header.options.credit_bytes, header.options.credit_batches}
           : peer.out.credit();
+  hear_rejected(peer, header.options);
   if (!acknowledged(peer, header.seq, credit)) reject(wire::Rejection::unexpected, &peer);
-}
-
-bool Hub::acknowledged(Peer& peer, std::uint64_t seq, protocol::Credit credit) {
-  if (peer.out.acknowledge(seq, credit) == protocol::SendLane::Ack::beyond) return false;
-  client_.on_room(peer);
-  return true;
 }
 
 void Hub::on_bye(Peer& peer, const wire::Header& header) {
@@ -253,7 +249,7 @@ void Hub::on_bye(Peer& peer, const wire::Header& header) {
     acknowledge(peer);
   }
   // It acknowledged what it had before it said so, and takes nothing more.
-  counts_.lost_records += peer.out.resume(peer.out.last_acknowledged()).records;
+  lose_flight(peer);
   if (!identity_.finish_is_told) emit(peer, PeerEvent::What::finished);
   client_.on_down(peer, PeerEvent::What::finished);
 }
@@ -265,6 +261,8 @@ void Hub::reject(wire::Rejection why, Peer* peer) {
   if (++peer->bad_messages == kBadMessages && peer->session.state() != protocol::PeerState::closed) {
     const std::string text = format("sent {} messages that break the protocol, the last one: {}",
                                     kBadMessages, wire::to_string(why));
+    // What was not taken it shall count as that, not as lost.
+    if (peer->fates.rejected() != 0 && peer->up()) acknowledge(*peer);
     nack(*peer, wire::Code::denied, text);
     options_.log.warn(format("{}: shut {} out: it {}", stream_, peer->name(), text));
     give_up(*peer, wire::Code::denied, text);
@@ -421,7 +419,7 @@ std::uint64_t Hub::lost_records() const {
   for (const auto& peer : peers_) {
     const auto state = peer->session.state();
     const bool over = state == protocol::PeerState::dead || state == protocol::PeerState::closed;
-    if (over) lost += peer->out.outstanding_records();
+    if (over) lost += peer->out.outstanding_records() + peer->fates.waiting();
   }
   return lost;
 }
@@ -437,15 +435,14 @@ void Hub::fill(PortStats& stats) const {
   }
   for (const auto& peer : peers_) {
     // Should it come back after all, its HELLO says how much of it arrived.
-    (is_lost(*peer) ? stats.lost_records : stats.outstanding_records) += peer->out.outstanding_records();
+    (is_lost(*peer) ? stats.lost_records : stats.outstanding_records) +=
+        peer->out.outstanding_records() + peer->fates.waiting();
   }
 }
 
 void Hub::close() {
   if (closed_) return;
-  for (auto& peer : peers_) {
-    counts_.lost_records += peer->out.resume(peer->out.last_acknowledged()).records;
-  }
+  for (auto& peer : peers_) lose_flight(*peer);
   if (router_) counts_.rejected_connections = router_->rejected_connections();
   closed_ = true;
   if (timer_ != 0) loop_.cancel(timer_);

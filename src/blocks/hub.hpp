@@ -27,26 +27,6 @@
 
 namespace weft::blocks {
 
-/// A read or a tick of a Hub that is under way. Its message is its own, because handlers may run the loop.
-struct HubScope {
-  int& busy;
-  std::weak_ptr<bool> alive;
-  transport::Message& spare;
-  transport::Message message;
-  HubScope(int& depth, const std::shared_ptr<bool>& life, transport::Message& keep)
-      : busy(depth), alive(life), spare(keep), message(std::exchange(keep, {})) {
-    ++busy;
-  }
-  ~HubScope() {
-    if (alive.expired()) return;
-    --busy;
-    spare = std::move(message);
-    spare.clear();
-  }
-  HubScope(const HubScope&) = delete;
-  HubScope& operator=(const HubScope&) = delete;
-};
-
 /// What the block does with what its Hub hears.
 class HubClient {
  public:
@@ -155,6 +135,10 @@ class Hub {
 
   /// Counts refused bytes; a peer that goes on with it is shut out.
   void reject(wire::Rejection why, Peer* peer);
+  /// The same of so many records that came in a stream, and that its sender has to hear of.
+  void reject_records(wire::Rejection why, Peer* peer, std::uint64_t records);
+  /// Tells so, in an ACK or a HELLO, how many there were.
+  void say_rejected(const Peer& peer, wire::Header& header) const;
   [[nodiscard]] wire::Header header(wire::Kind kind, std::uint64_t seq) const;
   wire::Buffer& scratch() { return scratch_; }
   void on_peer(std::function<void(const PeerEvent&)> handler) { peer_handler_ = std::move(handler); }
@@ -205,6 +189,10 @@ class Hub {
   std::uint64_t meet_sender(Peer& peer, const wire::Header& header);
   void on_ack(Peer& peer, const wire::Header& header);
   bool acknowledged(Peer& peer, std::uint64_t seq, protocol::Credit credit);
+  static void hear_rejected(Peer& peer, const wire::Options& options);
+  void count_taken(Peer& peer, std::uint64_t records);
+  void count_lost(Peer& peer, std::uint64_t records);
+  void lose_flight(Peer& peer);
   void on_nack(Peer& peer, const wire::Header& header);
   void on_bye(Peer& peer, const wire::Header& header);
   void say_hello(Peer& peer);

@@ -71,6 +71,7 @@ void Hub::send_hello(Peer& peer, std::uint32_t attempt, std::uint64_t accepted) 
     o.credit_bytes = credit.bytes;
     o.credit_batches = credit.batches;
     o.mark(wire::Options::credit);
+    if (!client_.keeps_streams()) say_rejected(peer, h);
   }
   if (identity_.sends) {
     o.first_retained_v = peer.out.last_sent() + 1;
@@ -266,8 +267,12 @@ void Hub::meet_receiver(Peer& peer, const wire::Header& h, bool fresh_lane) {
                                       : protocol::Credit{options_.window_bytes, options_.window_batches};
   const bool answer = !peer.inbound && h.options.has(wire::Options::attempt);
   const auto attempt = answer ? std::optional(h.options.attempt_v) : std::nullopt;
+  hear_rejected(peer, h.options);
+  const std::uint64_t before = peer.out.outstanding_records();
   const auto lost = peer.meet_receiver(h.seq, attempt, !peer.inbound || fresh_lane, credit);
-  counts_.lost_records += lost.records;
+  const std::uint64_t arrived = before - peer.out.outstanding_records() - lost.records;
+  count_lost(peer, lost.records);
+  if (!identity_.receives) peer.fates.arrive(h.seq, arrived);
   if (lost.any()) client_.on_lost(peer, lost.accepted, lost.said);
 }
 
@@ -289,7 +294,8 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
     emit(peer, PeerEvent::What::restarted);
     if (!alive.expired() && !closed_) client_.on_down(peer, PeerEvent::What::restarted);
     if (alive.expired() || closed_ || peer.session.state() == protocol::PeerState::closed) return;
-    counts_.lost_records += peer.out.resume(peer.out.last_acknowledged()).records;
+    lose_flight(peer);
+    peer.fates = {};
     if (renamed) peer.in = protocol::ReceiveLane();
   }
   const bool known = peer.met;
@@ -347,6 +353,7 @@ void Hub::on_nack(Peer& peer, const wire::Header& h) {
     peer.trouble = text;
     return emit(peer, PeerEvent::What::refused, code, text);
   }
+  lose_flight(peer);
   give_up(peer, code, text);
 }
 

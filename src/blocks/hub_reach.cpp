@@ -5,6 +5,7 @@
 #include <weft/core/format.hpp>
 
 #include "blocks/hub.hpp"
+#include "blocks/hub_scope.hpp"
 
 namespace weft::blocks {
 namespace {

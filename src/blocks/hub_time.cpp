@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "blocks/hub.hpp"
+#include "blocks/hub_scope.hpp"
 
 namespace weft::blocks {
 namespace {
@@ -138,6 +139,7 @@ void Hub::acknowledge(Peer& peer) {
     ack.options.credit_bytes = options_.window_bytes;
     ack.options.credit_batches = options_.window_batches;
     ack.options.mark(wire::Options::credit);
+    say_rejected(peer, ack);
   }
   if (send_header(peer, ack) == transport::SendStatus::sent) peer.ack.sent();
 }

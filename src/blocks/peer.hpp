@@ -15,6 +15,8 @@
 #include <weft/wire/batch.hpp>
 #include <weft/wire/record_type.hpp>
 
+#include "blocks/lane_fates.hpp"
+
 namespace weft::blocks {
 
 /// What a port is, as its HELLO says it.
@@ -56,6 +58,7 @@ struct Peer : protocol::PeerLanes {
   bool cut = false;                      // outbound: its connection ended; what came on it is being read
   std::string trouble;                   // why it is not up, where that is known
   unsigned bad_messages = 0;
+  LaneFates fates;                 // of records on lanes that retain nothing
   std::string lane;                // name of the outgoing stream
   std::uint32_t stream_index = 0;  // for a block that keeps its streams itself
   wire::DataHeader header;

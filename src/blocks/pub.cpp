@@ -50,6 +50,7 @@ SendStatus PubBase::Impl::put(std::string_view name, const std::function<void(wi
   if (const auto refused = no_room()) return *refused;
   Topic* topic = topic_of(name);
   if (!topic) {
+    ++hub.counts().accepted_records;
     ++hub.counts().dropped_records;
     return SendStatus::dropped;
   }
@@ -75,9 +76,7 @@ void PubBase::Impl::send(Topic& topic) {
   const std::size_t last = topic.last_record;
   Batch batch = topic.open.take();
   if (tap) tap(true, blocks::topic_name(topic.frame), batch.body.view(), batch.count);
-  hub.counts().sent_records += batch.count;
-  hub.counts().sent_bytes += batch.bytes;
-  ++hub.counts().sent_batches;
+  hub.counts().accepted_records += batch.count;
   blocks::PubBatch out;
   if (options.keep_last) out.kept = last_record_of(batch, last);
   out.count = batch.count;
@@ -93,6 +92,9 @@ void PubBase::Impl::send(Topic& topic) {
 }
 
 void PubBase::Impl::publish(Topic& topic, blocks::PubBatch batch, std::uint64_t bytes) {
+  hub.counts().sent_records += batch.count;
+  hub.counts().sent_bytes += bytes;
+  ++hub.counts().sent_batches;
   ++topic.seq;
   if (options.keep_last) keep(topic, std::exchange(batch.kept, {}), topic.seq);
   if (topic.seq == topic.announced + 1) changed.push_back(&topic);
@@ -121,7 +123,7 @@ void PubBase::Impl::keep(Topic& topic, Batch record, std::uint64_t seq) {
   kept_bytes -= topic.kept.bytes;
   topic.kept = {};
   if (kept_bytes + record.bytes > options.capacity_bytes) {  // late joiners do without this topic
-    ++hub.counts().dropped_records;
+    ++hub.counts().unkept_records;
     return;
   }
   topic.kept = std::move(record);
@@ -216,6 +218,7 @@ PortStats PubBase::stats() const {
   stats.queued_bytes += impl_->pending_bytes;
   for (const auto& waiting : impl_->pending) stats.queued_records += waiting.batch.count;
   for (const auto* topic : impl_->dirty) {
+    stats.accepted_records += topic->open.count();
     stats.queued_records += topic->open.count();
     stats.queued_bytes += topic->open.bytes();
   }

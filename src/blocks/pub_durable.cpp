@@ -88,6 +88,7 @@ std::optional<SendStatus> PubBase::Impl::no_room() {
   if (!failed && pending_bytes < options.capacity_bytes) return std::nullopt;
   if (failed || options.overflow == Overflow::fail) return SendStatus::full;
   if (options.overflow != Overflow::drop_newest) return SendStatus::would_block;
+  ++hub.counts().accepted_records;
   ++hub.counts().dropped_records;
   return SendStatus::dropped;
 }

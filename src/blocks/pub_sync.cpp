@@ -233,7 +233,7 @@ bool PubBase::Impl::collect_snapshot(Peer& peer, const std::vector<std::string>&
                         bytes + open.bytes() <= options.capacity_bytes;
       if (!good) {
         open.roll_back(mark);
-        ++hub.counts().dropped_records;
+        ++hub.counts().unkept_records;
       }
       return good;
     };

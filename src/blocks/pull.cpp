@@ -64,8 +64,13 @@ struct PullBase::Impl final : blocks::HubClient {
       // Trying again would not help.
       if (reliable)
         reliable->note(item, inbox.index(), Verdict::reject("not a record of the receiver's type"));
-      hub.reject(wire::Rejection::wrong_type, hub.find(item.peer_id));
+      if (hub.counts().rejected_records == 0) {
+        options.log.warn(
+            format("{}: a record from {} is not a {}: it is rejected, and so is each one like it",
+                   hub.stream(), item.peer, type.name));
+      }
       --hub.counts().received_records;
+      hub.reject_records(wire::Rejection::wrong_type, hub.find(item.peer_id), 1);
     };
   }
 
@@ -106,6 +111,7 @@ struct PullBase::Impl final : blocks::HubClient {
     ack.options.credit_bytes = credit;
     ack.options.credit_batches = options.window_batches;
     ack.options.mark(wire::Options::credit);
+    hub.say_rejected(peer, ack);
     if (hub.send_header(peer, ack) == transport::SendStatus::sent) peer.ack.sent();
   }
 
@@ -124,7 +130,7 @@ struct PullBase::Impl final : blocks::HubClient {
     if (reliable && o.has(wire::Options::flags) && (o.flags_v & wire::kTombstone) != 0) {
       return reliable->on_void(peer, header);
     }
-    if (!checked(header, received, at, item, &peer)) return;
+    if (!checked(header, received, at, item, &peer)) return reliable ? void() : pass_over(peer, header);
     // A peer that ignores its credit would fill the memory of this one.
     if (peer.overfull() && peer.held_bytes > 2 * granted(peer)) {
       return hub.reject(wire::Rejection::too_large, &peer);
@@ -151,6 +157,19 @@ struct PullBase::Impl final : blocks::HubClient {
     take(std::move(item), header);
   }
 
+  /// Where nothing is sent again, a batch that cannot be read has come all the same, and is done with behind
+  /// those before it: its sender would wait for it in vain.
+  void pass_over(Peer& peer, const wire::Header& header) {
+    if (hub.closed() || !accepted(peer.in.arrive(header.epoch, header.seq))) return;
+    InboxItem nothing;
+    nothing.peer = peer.node;
+    nothing.peer_id = peer.id;
+    nothing.epoch = header.epoch;
+    nothing.seq = header.seq;
+    inbox.add(std::move(nothing));
+    inbox.deliver();
+  }
+
   /// Frames and body are as the header says; fills `item` with them.
   bool checked(const wire::Header& header, transport::Message& received, std::size_t at, InboxItem& item,
                Peer* peer) {
@@ -160,7 +179,7 @@ struct PullBase::Impl final : blocks::HubClient {
     }
     const auto why = wire::check_body(received[at].view(), header.options.count_v);
     if (why != wire::Rejection::none) {
-      hub.reject(why, peer);
+      hub.reject_records(why, peer, header.options.count_v);
       return false;
     }
     for (std::size_t i = at; i < received.size(); ++i) item.bytes += received[i].size();

@@ -25,6 +25,7 @@ PushBase::PushBase(Loop& loop, PortOptions options, RecordType type) {
   }
   impl_ = std::make_unique<Impl>(*this, loop, std::move(options), std::move(type));
   Impl& impl = *impl_;
+  if (impl.reliable) impl.hub.counts().resumed_records = impl.reliable->left();
   batch_bytes_ =
       std::min({impl.options.batch_bytes, std::max<std::uint64_t>(64, impl.options.capacity_bytes / 4),
                 impl.options.max_frame_bytes / 2});
@@ -72,7 +73,9 @@ PortStats PushBase::stats() const {
   stats.peers_up = peers_up();
   stats.queued_records = impl_->queued_records + impl_->shared.open.count();
   stats.queued_bytes = impl_->queued_bytes + impl_->shared.open.bytes();
+  stats.accepted_records += impl_->shared.open.count();
   for (const auto& [id, queue] : impl_->queues) {
+    stats.accepted_records += queue.open.count();
     stats.queued_records += queue.open.count();
     stats.queued_bytes += queue.open.bytes();
   }
@@ -117,13 +120,14 @@ void PushBase::close() {
   if (impl.hub.closed()) return;
   impl.close_all();
   impl.pump();
-  // What a journal has is not dropped: the next life of the port goes on with it.
-  impl.drop(impl.reliable && !impl.options.journal ? impl.reliable->left() : impl.queued_records);
   impl.hub.close();
+  std::uint64_t unsent = impl.queued_records;
+  impl.drop(unsent);
   if (impl.reliable) {
     if (impl.options.journal) impl.options.journal->remove_before_commit(impl.prepare);
-    impl.reliable->close();
+    unsent = impl.reliable->close();
   }
+  impl.tell_dropped(unsent);
   Loop& loop = impl.hub.loop();
   loop.remove_hook(impl.hook);
   if (impl.linger_timer != 0) loop.cancel(impl.linger_timer);
@@ -155,14 +159,14 @@ wire::BatchBuilder* PushBase::begin(const To& to, SendStatus& why) {
         why = SendStatus::full;
         return nullptr;
       case Overflow::drop_newest:
-        impl.drop(1);
+        impl.drop_newest();
         why = SendStatus::dropped;
         return nullptr;
       case Overflow::drop_oldest:
         impl.drop_oldest();
         // All of it is on its way: nothing can be taken back, so the new one goes.
         if (impl.reliable && impl.blocked) {
-          impl.drop(1);
+          impl.drop_newest();
           why = SendStatus::dropped;
           return nullptr;
         }

@@ -359,11 +359,12 @@ void ReliablePush::split_by_owner(const Parcel& parcel, const protocol::OutboxEn
 }
 
 void ReliablePush::fill(PortStats& stats) const {
+  stats.retransmitted_batches = outbox_.retransmitted();
+  stats.redelivered_records += outbox_.redelivered_records();
+  if (dropped_all_) return;
   stats.queued_records += outbox_.waiting_records() + letter_records_ + staged_records_;
   stats.outstanding_records = outbox_.records() - outbox_.waiting_records();
   stats.queued_bytes += outbox_.bytes() + letter_bytes_;
-  stats.retransmitted_batches = outbox_.retransmitted();
-  stats.redelivered_records += outbox_.redelivered_records();
 }
 
 }  // namespace weft::blocks

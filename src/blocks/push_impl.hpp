@@ -117,6 +117,7 @@ struct PushBase::Impl final : blocks::HubClient {
 
   void close_batch(Queue& queue) {
     if (queue.open.empty()) return;
+    hub.counts().accepted_records += queue.open.count();
     if (reliable) return hand_over(queue);
     queue.ready.push_back(queue.open.take());
     queued_bytes += queue.ready.back().bytes;
@@ -172,8 +173,15 @@ struct PushBase::Impl final : blocks::HubClient {
   }
 
   void drop(std::uint64_t records) { hub.counts().dropped_records += records; }
+  /// One that never came to stand in a queue.
+  void drop_newest() {
+    ++hub.counts().accepted_records;
+    drop(1);
+  }
 
   void drop_oldest();
+  /// Says that the block was closed with records that nobody has, where nobody else would.
+  void tell_dropped(std::uint64_t records) const;
 
   // ---- idle, drain ----
 

@@ -15,22 +15,35 @@ constexpr Duration kRetryLetter = std::chrono::milliseconds(20);
 // The value: [reason, attempts, receiver], then the parcel.
 void ReliablePush::bury(Parcel parcel, std::uint32_t attempts, std::string reason,
                         const std::string& receiver) {
-  const std::uint64_t id = next_letter_++;
-  if (journal_.on()) {
-    head_.clear();
-    wire::Pack pack(head_);
-    pack.array(3);
-    pack.str(reason);
-    pack.uint(attempts);
-    pack.str(receiver);
-    encode_parcel_head(parcel, head_);
-    std::vector<Bytes> parts{head_.view(), parcel.body.view()};
-    for (const Tensor& tensor : parcel.tensors) parts.push_back(tensor.data);
-    journal_->change().put(letters_space_, NumberKey(id).view(), parts);
-  }
   letter_bytes_ += parcel.bytes;
   letter_records_ += parcel.count;
-  letters_.push_back({std::move(parcel), attempts, std::move(reason), receiver, 0, id});
+  letters_.push_back({std::move(parcel), attempts, std::move(reason), receiver, 0, next_letter_++});
+  journal_letter(letters_.back());
+}
+
+void ReliablePush::journal_letter(const Letter& letter) {
+  if (!journal_.on()) return;
+  head_.clear();
+  wire::Pack pack(head_);
+  pack.array(3);
+  pack.str(letter.reason);
+  pack.uint(letter.attempts);
+  pack.str(letter.receiver);
+  encode_parcel_head(letter.parcel, head_);
+  std::vector<Bytes> parts{head_.view(), letter.parcel.body.view()};
+  for (const Tensor& tensor : letter.parcel.tensors) parts.push_back(tensor.data);
+  journal_->change().put(letters_space_, NumberKey(letter.id).view(), parts);
+}
+
+// What has been taken of a letter is not offered again, by a later life neither.
+void ReliablePush::keep_rest(Letter& letter) {
+  std::vector<std::uint32_t> rest;
+  for (std::uint32_t i = letter.next; i < letter.parcel.count; ++i) rest.push_back(i);
+  letter_bytes_ -= letter.parcel.bytes;
+  letter.parcel = take_records(letter.parcel, rest);
+  letter.next = 0;
+  letter_bytes_ += letter.parcel.bytes;
+  journal_letter(letter);
 }
 
 void ReliablePush::load_letters() {
@@ -64,12 +77,12 @@ void ReliablePush::hand_over_letters() {
     Letter letter = std::move(letters_.front());
     letters_.pop_front();
     if (!hand_over(letter)) {
+      if (letter.next != 0) keep_rest(letter);
       letters_.push_front(std::move(letter));
       plan(hub_.loop().now() + kRetryLetter);
       break;
     }
     letter_bytes_ -= letter.parcel.bytes;
-    letter_records_ -= letter.parcel.count;
     if (journal_.on()) journal_->change().erase(letters_space_, NumberKey(letter.id).view());
   }
   if (journal_.on()) refused_ = journal_->release() != CommitStatus::ok;
@@ -81,6 +94,7 @@ bool ReliablePush::hand_over(Letter& letter) {
   for (std::uint32_t i = 0; i < letter.parcel.count; ++i) {
     const Bytes record = reader.next();
     if (i < letter.next) continue;
+    bool taken = false;
     if (dead_letter) {
       const DeadLetter view{
           .record = {record, letter.parcel.tensors},
@@ -95,8 +109,11 @@ bool ReliablePush::hand_over(Letter& letter) {
         letter.next = i;
         return false;
       }
+      taken = status == SendStatus::ok;
     }
+    --letter_records_;
     ++hub_.counts().dead_lettered_records;
+    if (!taken) ++hub_.counts().untaken_records;
     tell(letter.parcel, i, 1, RecordFate::dead_lettered);
   }
   if (!dead_letter) {

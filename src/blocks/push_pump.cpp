@@ -1,6 +1,8 @@
 // What a Push does with its batches when there is room, when it is idle, and when a peer comes or goes.
 #include <algorithm>
 
+#include <weft/core/format.hpp>
+
 #include "blocks/push_impl.hpp"
 
 namespace weft {
@@ -158,6 +160,19 @@ void PushBase::Impl::drop_oldest() {
     pop(*fullest);
   }
   update_room();
+}
+
+void PushBase::Impl::tell_dropped(std::uint64_t records) const {
+  if (records == 0) return;
+  const bool met = std::ranges::any_of(hub.peers(), [](const auto& peer) { return peer->met; });
+  const std::string_view why = !met       ? "no receiver ever came to take"
+                               : reliable ? "no receiver has said it processed"
+                                          : "had not been sent yet";
+  const std::string text =
+      format("{}: closed with {} record{} that {}: dropped. settle(), or a drain, waits for them",
+             hub.stream(), records, records == 1 ? "" : "s", why);
+  // A block that was given no log has nobody else to tell.
+  options.log.enabled(LogLevel::off) ? options.log.warn(text) : Logger::to_stderr("weft").warn(text);
 }
 
 void PushBase::Impl::on_idle() {

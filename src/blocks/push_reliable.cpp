@@ -92,10 +92,21 @@ ReliablePush::~ReliablePush() {
   close();
 }
 
-void ReliablePush::close() {
+// What a journal has is not dropped: the next life of the port goes on with it. What a transaction had sent
+// that never came to its end is made again with its cause.
+std::uint64_t ReliablePush::close() {
+  const bool journaled = journal_.on();
   journal_.stop();
   if (timer_ != 0) hub_.loop().cancel(timer_);
   timer_ = 0;
+  hub_.counts().dropped_records += staged_records_;
+  staged_.clear();
+  staged_bytes_ = staged_records_ = 0;
+  if (journaled || dropped_all_) return 0;
+  dropped_all_ = true;
+  const std::uint64_t records = outbox_.records() + letter_records_;
+  hub_.counts().dropped_records += records;
+  return records;
 }
 
 // ---- receivers ----

@@ -78,7 +78,8 @@ class ReliablePush {
   void on_removed(Peer& peer);
   void on_room(Peer& peer);
   void probe_all();
-  void close();
+  /// What was not settled is dropped, where no journal has it. Returns how many records these were.
+  std::uint64_t close();
 
   std::function<void(std::uint64_t correlation, RecordFate fate)> outcome;
   std::function<SendStatus(const DeadLetter&)> dead_letter;
@@ -123,6 +124,8 @@ class ReliablePush {
   void split_by_owner(const Parcel& parcel, const protocol::OutboxEntry& entry);
   Parcel take_records(const Parcel& parcel, const std::vector<std::uint32_t>& indexes);
   void bury(Parcel parcel, std::uint32_t attempts, std::string reason, const std::string& receiver);
+  void journal_letter(const Letter& letter);
+  void keep_rest(Letter& letter);
   void load_letters();
   bool hand_over(Letter& letter);
   void hand_over_letters();
@@ -154,6 +157,7 @@ class ReliablePush {
   std::uint64_t last_commit_ = 0;  // number of the journal's commit that has the newest parcel
   bool refused_ = false;           // the journal took the last changes not yet
   bool pumping_ = false;
+  bool dropped_all_ = false;  // at the end: nothing is held any more
   Loop::TimerId timer_ = 0;
   TimePoint timer_at_ = TimePoint::max();
   wire::Buffer head_;

@@ -189,7 +189,9 @@ bool RouterBase::Impl::hand_out(const wire::RecordView& view, Ticket ticket, con
   if (journal) (void)journal->release();  // what is refused stays open until there is room
   if (taken) return true;
   // The ticket went into the handler unused, and has answered "failed" already; say why in the counts.
-  if (!alive.expired()) hub.reject(wire::Rejection::wrong_type, hub.find(peer));
+  if (alive.expired()) return false;
+  ++hub.counts().rejected_records;
+  hub.reject(wire::Rejection::wrong_type, hub.find(peer));
   return false;
 }
 

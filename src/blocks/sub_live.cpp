@@ -87,7 +87,7 @@ bool SubBase::Impl::checked(const wire::Header& header, std::size_t at, InboxIte
   }
   if (const auto why = wire::check_body(message[at].view(), header.options.count_v);
       why != wire::Rejection::none) {
-    hub.reject(why, nullptr);
+    hub.reject_records(why, nullptr, header.options.count_v);
     return false;
   }
   for (std::size_t i = at; i < message.size(); ++i) item.bytes += message[i].size();

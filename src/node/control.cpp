@@ -18,6 +18,8 @@ std::optional<Value> unpack(const RawRecord& record) {
 Value to_value(const PortStats& s) {
   Value out = Value::map();
   const auto put = [&out](std::string_view name, std::uint64_t count) { out[name] = count; };
+  put("accepted_records", s.accepted_records);
+  put("resumed_records", s.resumed_records);
   put("sent_records", s.sent_records);
   put("sent_batches", s.sent_batches);
   put("sent_bytes", s.sent_bytes);
@@ -26,6 +28,7 @@ Value to_value(const PortStats& s) {
   put("received_bytes", s.received_bytes);
   put("dropped_records", s.dropped_records);
   put("lost_records", s.lost_records);
+  put("rejected_records", s.rejected_records);
   put("missed_batches", s.missed_batches);
   put("duplicate_batches", s.duplicate_batches);
   put("fenced_batches", s.fenced_batches);
@@ -34,6 +37,8 @@ Value to_value(const PortStats& s) {
   put("rejected_peers", s.rejected_peers);
   put("late_replies", s.late_replies);
   put("timed_out_requests", s.timed_out_requests);
+  put("failed_requests", s.failed_requests);
+  put("unkept_records", s.unkept_records);
   put("retried_requests", s.retried_requests);
   put("repeated_requests", s.repeated_requests);
   put("circuits_opened", s.circuits_opened);
@@ -46,6 +51,7 @@ Value to_value(const PortStats& s) {
   put("retransmitted_batches", s.retransmitted_batches);
   put("expired_records", s.expired_records);
   put("dead_lettered_records", s.dead_lettered_records);
+  put("untaken_records", s.untaken_records);
   put("reconnects", s.reconnects);
   put("peers_up", s.peers_up);
   put("queued_records", s.queued_records);

@@ -195,12 +195,12 @@ TEST_CASE("the reference numbers the options as the code does") {
       {"31", "processed"},      {"32", "oldest"},      {"33", "topics"},
       {"34", "sequences"},      {"35", "scope"},       {"36", "delivery"},
       {"37", "seen"},           {"38", "missing"},     {"39", "stream_epoch"},
-      {"40", "shared"},
+      {"40", "shared"},         {"41", "rejected"},
   };
   static_assert(Options::count == 1 && Options::trace == 8 && Options::credit == 12 && Options::name == 19);
   static_assert(Options::version == 23 && Options::deadline == 26 && Options::processed == 31 &&
                 Options::scope == 35 && Options::missing == 38 && Options::stream_epoch == 39 &&
-                Options::shared == 40);
+                Options::shared == 40 && Options::rejected == 41);
 
   CHECK(table("| key | name | type |") == expected);
   CHECK(expected.size() == kLastOption);

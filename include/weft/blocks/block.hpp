@@ -14,14 +14,26 @@
 
 namespace weft {
 
-/// Counts of one port since it was opened. Nothing is lost without one of these going up.
+/// Counts of one port since it was opened. Nothing is lost without one of these going up. Of what a Push or a
+/// Dealer was given, each record has exactly one of these fates, so that at any moment
+///   accepted + resumed = processed + rejected + failed + timed out + expired + dead-lettered + dropped
+///                        + lost + queued + outstanding
+/// (`wire: native` apart: plain sockets tell nothing of what they were given). Of a Pub, which does not know
+/// its receivers: accepted = sent + dropped + queued.
 struct PortStats {
+  std::uint64_t accepted_records = 0;  ///< at the sender: taken from its user, or dropped in their place
+  std::uint64_t resumed_records = 0;   ///< at the sender: found in its journal when it was opened
   std::uint64_t sent_records = 0, sent_batches = 0, sent_bytes = 0;
   std::uint64_t received_records = 0, received_batches = 0, received_bytes = 0;
-  std::uint64_t dropped_records = 0;  ///< at the sender: by overflow, or without a peer at the end
-  /// At the sender: on their way when a connection or peer was lost. What a dead peer has counts as lost from
-  /// `dead_after` of silence on, until it comes back and says how much of that it got.
+  std::uint64_t dropped_records = 0;  ///< at the sender: by overflow, or without a peer at the end; Dealer:
+                                      ///< cancelled, or open when it was closed
+  /// At the sender: on their way when a connection or peer was lost; some of them may have arrived. What a
+  /// dead peer has counts as lost from `dead_after` of silence on, until it comes back and says how much of
+  /// that it got.
   std::uint64_t lost_records = 0;
+  /// Records that a receiver could not take (of another type, a body that cannot be read), as the receiver
+  /// counts them; and, best-effort, the sender by its receivers' word.
+  std::uint64_t rejected_records = 0;
   std::uint64_t missed_batches = 0;  ///< at the receiver: gaps in the sequence
   std::uint64_t duplicate_batches = 0;
   std::uint64_t replayed_batches = 0;  ///< Pub: sent again to who missed them; Sub: got so
@@ -33,13 +45,15 @@ struct PortStats {
   std::uint64_t rejected_peers = 0;        ///< HELLO refused: record type, block, version, scope
   std::uint64_t late_replies = 0;          ///< Dealer: after the deadline; Router: to an asker that is gone
   std::uint64_t timed_out_requests = 0;
-  // Acknowledged deliveries. At the sender: what became of records; at the receiver: redelivered and
-  // processed.
-  std::uint64_t processed_records = 0;      ///< acknowledged: every one has been processed
+  std::uint64_t failed_requests = 0;    ///< Dealer: answered with an error
+  std::uint64_t processed_records = 0;  ///< at the sender: its receiver is done with them; Dealer: replied
+  std::uint64_t unkept_records = 0;     ///< Pub: sent, and too large a sum to be kept for late joiners
+  // Acknowledged deliveries. At the sender: what became of records; at the receiver: redelivered.
   std::uint64_t redelivered_records = 0;    ///< offered again after a receiver was lost or refused them
   std::uint64_t retransmitted_batches = 0;  ///< sent again to the same receiver
   std::uint64_t expired_records = 0;        ///< waited longer than their time to live
   std::uint64_t dead_lettered_records = 0;  ///< tried too often, or refused
+  std::uint64_t untaken_records = 0;        ///< of them: nobody took the dead letter
   std::uint64_t reconnects = 0;
   std::uint64_t peers_up = 0;
   std::uint64_t queued_records = 0, queued_bytes = 0;  ///< waiting here

@@ -4,7 +4,7 @@
 //   weft::Push<Update> push(loop, {.name = "updates", .connect = {"tcp://127.0.0.1:5555"}});
 //   const auto deadline = weft::Deadline::after(10s);  // once: to read the clock costs as much as to send
 //   for (const Update& u : updates) (void)push.send(u, deadline);
-//   push.flush(deadline);
+//   push.settle(deadline);  // what is still here when it is closed is dropped, counted, and said
 #pragma once
 
 #include <functional>

@@ -116,6 +116,7 @@ struct Options {
     missing = 38,            // flat array first, last, ...: below `seen`, and has not arrived
     stream_epoch = 39,       // uint: epoch of the stream that is spoken of
     shared = 40,             // bin: where the sender lends its memory to peers of its host
+    rejected = 41,           // uint: records of the stream that could not be taken
   };
 
   std::uint64_t present = 0;
@@ -125,7 +126,7 @@ struct Options {
   std::uint64_t count_v, wall_time_v, ttl_v, not_before_v, checksum_v, fingerprint_v, first_retained_v,
       deadline_v, reply_fingerprint_v, processed_v, oldest_v, heartbeat_v, credit_bytes, credit_batches;
   std::uint32_t flags_v, attempt_v, chunk_index, chunk_count, version_low, version_high;
-  std::uint64_t seen_v, stream_epoch_v;
+  std::uint64_t seen_v, stream_epoch_v, rejected_v;
   std::uint8_t priority_v, delivery_v;
   Code code_v;
   Bytes key_v, correlation_v, trace_v, shared_v;
