@@ -26,6 +26,11 @@ Sink::Sink(Node& node, const program::Options& options)
       with_meta_(options.boolean("with-origin")) {
   open_ledger(options);
   auto topics = options.texts("topics");
+  // Every subscriber gets each record; of the others, each replica gets some.
+  const auto links = node.links_of("in");
+  const bool published = !links.empty() && links.front()->pattern == topology::Pattern::pub_sub;
+  const bool alone = node.plan().replicas == 1 || published;
+  gets_all_ = alone && topics.empty();
   if (topics.empty()) topics.emplace_back();
   in_.emplace(node, "in", program::InPort::Settings{.topics = std::move(topics)},
               [this](const wire::RecordView& record, const Meta& meta, program::Answer answer) {
@@ -234,12 +239,15 @@ Value Sink::result() const {
   }
   if (extra_ != 0) out["extra"] = extra_;
   if (!check_field_.empty()) {
+    // Who is given a part of the numbers does not miss the others.
     const Value checked = check_.result();
-    for (const auto& [name, value] : checked.as_map()) out[name] = value;
+    for (const auto& [name, value] : checked.as_map()) {
+      if (gets_all_ || name != "missing") out[name] = value;
+    }
   }
   Value peers = Value::map();
   for (const auto& [name, number] : peers_) peers[name] = number;
-  out["from"] = std::move(peers);
+  if (!peers_.empty()) out["from"] = std::move(peers);
   if (!topics_.empty()) {
     Value topics = Value::map();
     for (const auto& [name, number] : topics_) topics[name] = number;

@@ -41,6 +41,7 @@ class Sink {
   std::uint64_t count_;
   std::string check_field_;
   bool with_meta_;
+  bool gets_all_ = true;  // of its sources: no other replica and no choice of topics takes a part
   std::optional<program::InPort> in_;
 
   std::uint64_t received_ = 0;

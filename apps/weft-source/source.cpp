@@ -40,6 +40,7 @@ Source::Source(Node& node, const program::Options& options)
   }
   open_ledger(options);
   resume(options);
+  if (count_ == 0 && (!options.has("input") || repeat_ == 0)) node.set_endless();
   if (node.linked("replies")) replies_.emplace(node, "replies", program::OutPort::Settings{});
   node.on_start([this] { start(); });
   node.on_drain([this] {
@@ -299,9 +300,12 @@ double Source::seconds() const {
   return std::chrono::duration<double>((finished_ ? last_ : Clock::now()) - start_).count();
 }
 
-Value Source::result() const {
+Value Source::result() {
   Value out = Value::map();
-  out["sent"] = sent_;
+  // What the port has taken and not handed on yet is accepted, not sent.
+  const std::uint64_t queued = std::min(sent_, out_.block().stats().queued_records);
+  out["sent"] = sent_ - queued;
+  if (queued != 0) out["accepted"] = sent_;
   if (started_) {
     const double span = seconds();
     out["seconds"] = std::round(span * 1e3) / 1e3;
@@ -309,6 +313,11 @@ Value Source::result() const {
   }
   if (dropped_ != 0) out["dropped"] = dropped_;
   if (resumed_ != 0) out["resumed"] = resumed_;
+  if (ended_ && resumed_ != 0 && sent_ + dropped_ == 0) {
+    out["note"] =
+        format("there was nothing to do: all {} records had been accepted before this start, as {} says",
+               resumed_, ledger_ && !out_.accepted_total() ? "its ledger" : "the journal of port out");
+  }
   if (input_->skipped() != 0) out["skipped"] = input_->skipped();
   if (out_.pattern() == topology::Pattern::dealer_router) {
     out["answered"] = answered_;

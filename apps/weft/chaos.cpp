@@ -212,7 +212,7 @@ int run_verb(const Chaos& chaos) {
     print_summary(report);
     print_ledger(counted, ledger, promise);
   }
-  return report.ok && ledger.problems().empty() ? kOk : kFailed;
+  return ledger.problems().empty() ? launch::exit_code(report) : kFailed;
 }
 
 }  // namespace weft::cli

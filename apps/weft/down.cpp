@@ -10,6 +10,18 @@
 #include "verbs.hpp"
 
 namespace weft::cli {
+namespace {
+
+/// It ended early and in order, with nothing else to be said against it.
+bool was_cut_short(const Value& state) {
+  if (!state.get("interrupted").is_string() || !state.get("nodes").is_list()) return false;
+  for (const Value& node : state.get("nodes").as_list()) {
+    if (node.get("state") != Value("stopped")) return false;
+  }
+  return true;
+}
+
+}  // namespace
 
 int run_verb(const Down& down) {
   const launch::RunInfo run = pick_run(down.run);
@@ -27,8 +39,13 @@ int run_verb(const Down& down) {
   const launch::RunInfo after = pick_run(run.id);
   const Table table = link_table(after.state.get("links"), 0);
   if (!table.empty()) std::printf("\n%s", table.text().c_str());
+  for (const std::string& note : link_notes(after.state.get("links"))) std::printf("%s\n", note.c_str());
   if (after.state.get("ok") == Value(true)) return kOk;
   const Value& reason = after.state.get("reason");
+  if (was_cut_short(after.state)) {
+    std::printf("\n%s was %s: that is what was asked for\n", run.id.c_str(), humane(reason).c_str());
+    return kOk;
+  }
   std::fprintf(stderr, "weft: %s failed: %s\n", run.id.c_str(),
                reason.is_string() ? reason.as_string().c_str() : "its launcher ended without a report");
   return kFailed;

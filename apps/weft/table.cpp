@@ -37,56 +37,162 @@ std::string Table::text(const std::string& indent) const {
   return out;
 }
 
+namespace {
+
+std::uint64_t count(const Value& link, const char* key) {
+  const Value& value = link.get(key);
+  return value.is_int() && value.as_double() > 0 ? value.as_uint() : 0;
+}
+
+bool is(const Value& link, const char* key, std::string_view text) {
+  return link.get(key).is_string() && link.get(key).as_string() == text;
+}
+
+bool is_exact(const Value& link) {
+  return link.get("exact") != Value(false);
+}
+
+std::string name_of(const Value& link) {
+  return humane(link.get("from")) + " -> " + humane(link.get("to"));
+}
+
+/// Refused beside records: messages, connections, peers.
+std::uint64_t refused(const Value& link) {
+  const std::uint64_t all = count(link, "rejected"), records = count(link, "rejected_records");
+  return all > records ? all - records : 0;
+}
+
+// The sum of what the sender was given, where it is not what it handed on.
+bool held_back(const Value& link) {
+  return !is(link, "pattern", "pub-sub") && count(link, "accepted") != count(link, "sent");
+}
+
+// The receivers' word does not tell all that became of the records.
+bool processed_apart(const Value& link) {
+  return is(link, "pattern", "push-pull") && count(link, "processed") != count(link, "received");
+}
+
+struct Column {
+  const char* title;
+  const char* key;
+  enum class Shown { always, acknowledged, not_zero, processed, accepted } shown = Shown::always;
+};
+using Shown = Column::Shown;
+
+constexpr std::array kColumns{
+    Column{">accepted", "accepted", Shown::accepted},
+    Column{">sent", "sent"},
+    Column{">received", "received"},
+    Column{">processed", "processed", Shown::processed},
+    Column{">redelivered", "redelivered", Shown::acknowledged},
+    Column{">duplicates", "duplicates", Shown::acknowledged},
+    Column{">expired", "expired", Shown::acknowledged},
+    Column{">dead letters", "dead_lettered", Shown::acknowledged},
+    Column{">failed", "failed", Shown::not_zero},
+    Column{">timed out", "timed_out", Shown::not_zero},
+    Column{">dropped", "dropped"},
+    Column{">lost", "lost"},
+    Column{">rejected", "rejected_records"},
+    Column{">retained", "retained", Shown::acknowledged},
+    Column{">left", "left"},
+    Column{">refused", "refused", Shown::not_zero},
+    Column{">reconnects", "reconnects", Shown::not_zero},
+};
+
+Value cell(const Value& link, const Column& column) {
+  if (column.key == std::string_view("refused")) return Value(refused(link));
+  // A publisher does not know what became of its records.
+  const bool silent = is(link, "pattern", "pub-sub") && column.key == std::string_view("left");
+  return silent ? Value() : link.get(column.key);
+}
+
+bool is_shown(const Column& column, const Value::List& links) {
+  const auto any = [&](auto&& test) { return std::ranges::any_of(links, test); };
+  const auto acknowledged = [](const Value& link) {
+    return link.get("delivery").is_string() && !is(link, "delivery", "best-effort");
+  };
+  switch (column.shown) {
+    case Shown::acknowledged:
+      return any(acknowledged);
+    case Shown::processed:
+      return any(acknowledged) || any(processed_apart);
+    case Shown::accepted:
+      return any(held_back);
+    case Shown::not_zero:
+      return any([&](const Value& link) {
+        const Value value = cell(link, column);
+        return value.is_int() && value.as_double() > 0;
+      });
+    default:
+      return true;
+  }
+}
+
+}  // namespace
+
 Table link_table(const Value& links, double seconds) {
-  struct Column {
-    const char* title;
-    const char* key;
-    bool acknowledged = false;  // of acknowledged deliveries alone
-  };
-  static constexpr std::array kColumns{
-      Column{">sent", "sent"},
-      Column{">received", "received"},
-      Column{">processed", "processed", true},
-      Column{">redelivered", "redelivered", true},
-      Column{">duplicates", "duplicates", true},
-      Column{">expired", "expired", true},
-      Column{">dead letters", "dead_lettered", true},
-      Column{">dropped", "dropped"},
-      Column{">lost", "lost"},
-      Column{">rejected", "rejected"},
-      Column{">retained", "retained", true},
-      Column{">left", "left"},
-      Column{">reconnects", "reconnects", true},
-  };
   static const Value::List none;
   const Value::List& list = links.is_list() ? links.as_list() : none;
-  const bool acknowledged = std::ranges::any_of(list, [](const Value& link) {
-    return link.get("delivery").is_string() && link.get("delivery").as_string() != "best-effort";
-  });
-  const bool reconnects = std::ranges::any_of(list, [](const Value& link) {
-    const Value& count = link.get("reconnects");
-    return count.is_int() && count.as_double() > 0;
-  });
-  const auto shown = [&](const Column& column) {
-    return !column.acknowledged || acknowledged ||
-           (reconnects && column.key == std::string_view("reconnects"));
-  };
   std::vector<std::string> titles{"link"};
+  std::vector<const Column*> columns;
   for (const Column& column : kColumns) {
-    if (shown(column)) titles.emplace_back(column.title);
+    if (!is_shown(column, list)) continue;
+    columns.push_back(&column);
+    titles.emplace_back(column.title);
   }
   if (seconds > 0) titles.emplace_back(">sent/s");
   Table table(std::move(titles));
   for (const Value& link : list) {
-    std::vector<std::string> row{humane(link.get("from")) + " -> " + humane(link.get("to"))};
-    for (const Column& column : kColumns) {
-      if (shown(column)) row.push_back(humane(link.get(column.key)));
-    }
+    std::vector<std::string> row{name_of(link) + (is_exact(link) ? "" : " *")};
+    for (const Column* column : columns) row.push_back(humane(cell(link, *column)));
     const Value& sent = link.get("sent");
     if (seconds > 0) row.push_back(humane_rate(sent.is_number() ? sent.as_double() / seconds : 0));
     table.add(std::move(row));
   }
   return table;
+}
+
+std::vector<std::string> link_notes(const Value& links) {
+  std::vector<std::string> notes;
+  if (!links.is_list()) return notes;
+  for (const Value& link : links.as_list()) {
+    if (is_exact(link)) continue;
+    std::string reasons;
+    if (link.get("inexact").is_list()) {
+      for (const Value& reason : link.get("inexact").as_list())
+        reasons += (reasons.empty() ? "" : "; ") + humane(reason);
+    }
+    if (reasons.empty()) reasons = "an end has not said its last counts";
+    notes.push_back(format("  * {}: {}", name_of(link), reasons));
+  }
+  for (const Value& link : links.as_list()) {
+    const std::uint64_t sent = count(link, "sent"), received = count(link, "received");
+    if (is(link, "pattern", "pub-sub")) {
+      if (count(link, "missed") != 0) {
+        notes.push_back(format("  {}: subscribers missed {} batches of what they had asked for",
+                               name_of(link), humane_count(count(link, "missed"))));
+      } else if (is_exact(link) && received < sent) {
+        notes.push_back(
+            format("  {}: subscribers get the topics that they ask for, from when they come; of these "
+                   "they missed nothing",
+                   name_of(link)));
+      }
+      continue;
+    }
+    const std::uint64_t known = count(link, "processed") + count(link, "rejected_records");
+    if (is(link, "delivery", "best-effort") && is(link, "pattern", "push-pull") && is_exact(link) &&
+        count(link, "lost") != 0 && received > known) {
+      notes.push_back(
+          format("  {}: {} of the lost records had arrived; what is lost is what nobody acknowledged",
+                 name_of(link), humane_count(std::min(received - known, count(link, "lost")))));
+    }
+    if (count(link, "resumed") != 0) {
+      notes.push_back(
+          format("  {}: {} of the accepted records were in the sender's journal from an earlier run",
+                 name_of(link), humane_count(count(link, "resumed"))));
+    }
+  }
+  return notes;
 }
 
 std::string humane(const Value& value) {

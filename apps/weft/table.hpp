@@ -21,9 +21,13 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-/// The links of a report's JSON form: counts of acknowledged delivery only when some link promises it, so
-/// that the table of the others stays narrow. `seconds` 0: without the rate.
+/// The links of a report's JSON form: counts of acknowledged delivery only when some link promises it, and
+/// rare ones only where they are not 0, so that the table stays narrow. A link whose counts are not exact has
+/// a
+/// "*" behind its name. `seconds` 0: without the rate.
 Table link_table(const Value& links, double seconds);
+/// What a reader of that table might take for a loss, and is none, or for a sum, and is none: a line each.
+std::vector<std::string> link_notes(const Value& links);
 
 /// "received 1,000  rate 2,000": the members of a map, nested ones in braces.
 std::string humane_members(const Value& map);

@@ -44,8 +44,11 @@ void print_nodes(const launch::RunReport& report) {
 }
 
 void print_links(const launch::RunReport& report) {
-  const Table table = link_table(to_value(report).get("links"), report.seconds);
-  if (!table.empty()) std::printf("\n%s", table.text().c_str());
+  const Value links = to_value(report).get("links");
+  const Table table = link_table(links, report.seconds);
+  if (table.empty()) return;
+  std::printf("\n%s", table.text().c_str());
+  for (const std::string& note : link_notes(links)) std::printf("%s\n", note.c_str());
 }
 
 void print_results(const launch::RunReport& report) {
@@ -72,8 +75,14 @@ void print_summary(const launch::RunReport& report) {
   print_nodes(report);
   print_links(report);
   print_results(report);
-  std::printf("\n%s %s after %.2f s; its logs are in %s/logs\n", report.run.c_str(),
-              report.ok ? "is done" : "FAILED", report.seconds, report.directory.c_str());
+  // What a node wants to be said beside its numbers, such as that there was nothing to do.
+  for (const auto& [node, result] : report.result.as_map()) {
+    if (result.get("note").is_string())
+      std::printf("\n%s: %s\n", node.c_str(), result.get("note").as_string().c_str());
+  }
+  const char* const ended = report.ok ? "is done" : report.interrupted.empty() ? "FAILED" : "was INTERRUPTED";
+  std::printf("\n%s %s after %.2f s; its logs are in %s/logs\n", report.run.c_str(), ended, report.seconds,
+              report.directory.c_str());
   std::fflush(stdout);
   if (report.ok) return;
   print_failures(report);
@@ -127,6 +136,9 @@ int run_plan(const Up& up, const topology::Plan& plan, Catalog& catalog, int ann
     screen.state(node, state, text);
   };
   options.on_progress = [&](const Value& state) { screen.progress(state); };
+  options.on_event = [&](std::string_view sentence) {
+    if (!up.quiet && sentence.starts_with("draining: SIG")) screen.note(std::string(sentence));
+  };
   std::string run;
   options.on_ready = [&] { announcer.ready(run); };
   Loop loop;
@@ -139,7 +151,7 @@ int run_plan(const Up& up, const topology::Plan& plan, Catalog& catalog, int ann
   } else {
     print_summary(report);
   }
-  return report.ok ? kOk : kFailed;
+  return launch::exit_code(report);
 }
 
 // Forks before there is any thread or context; the child runs the topology in a session of its own.

@@ -57,6 +57,7 @@ void Launcher::Impl::handle(const Value& message, Responder<Raw> respond) {
   const std::string op = text(message, "op");
   if (op == "state") return reply(respond, state());
   if (op == "down") {
+    interrupt(SIGTERM);
     drain("somebody asked for it");
     return reply(respond, Value::map());
   }
@@ -91,8 +92,13 @@ void Launcher::Impl::on_report(Managed& node, const Value& message) {
   const bool news = now != node.state;
   node.state = now;
   if (now == "stopped" || now == "failed") node.last_word = true;
+  if (node.awaited && node.last_word)
+    loop.post([this, &node] {
+      if (node.awaited) on_end(node, *node.awaited);
+    });
   node.missing = text(message, "missing");
   if (message.get("ports").is_map()) node.counts = message.get("ports");
+  node.endless = message.get("endless") == Value(true);
   if (message.find("progress")) node.progress = message.get("progress");
   if (message.find("result")) node.result = message.get("result");
   if (message.find("reason")) node.reason = text(message, "reason");
@@ -134,7 +140,7 @@ void Launcher::Impl::on_guest(Managed& node, const std::string& op, const Value&
   const std::string endpoint = text(message, "endpoint");
   if (op == "attach") {
     // Without an endpoint the guest connects to the port itself; either way it takes part in the link.
-    node.exact = false;
+    node.had_guests = true;
     if (node.extra[port].size() >= kMostGuests) {
       return respond.fail(wire::Code::full, format("port {} has {} guests already", port, kMostGuests));
     }

@@ -130,6 +130,7 @@ RunReport Launcher::run() {
   impl.loop.run();
   impl.ended = Clock::now();
   if (impl.reason.empty()) impl.reason = impl.lost_in_silence();
+  if (impl.reason.empty()) impl.reason = impl.unmet();
   impl.write_state();
   return impl.report();
 }
@@ -240,8 +241,11 @@ void Launcher::Impl::on_line(Managed& node, bool is_stderr, std::string_view lin
   if (options.on_line) options.on_line(node.plan->id, is_stderr, line);
 }
 
-void Launcher::Impl::on_end(Managed& node, const Ending& ending) {
+void Launcher::Impl::on_end(Managed& node, const Ending& ended_so) {
+  const Ending ending = ended_so;
   node.process.reset();
+  if (await_last_word(node, ending)) return;
+  node.awaited.reset();
   if (node.timer != 0) loop.cancel(node.timer);
   node.timer = 0;
   node.ending = ending;
@@ -259,12 +263,17 @@ void Launcher::Impl::on_end(Managed& node, const Ending& ending) {
     node.ok = false;
     node.reason = "it was not ready yet";
   }
+  if (node.program.describes && !node.last_word) ++node.unfinished;
   if (Clock::now() - node.started > kStable) node.failures = 0;
   const bool wanted =
       node.plan->restart == topology::Restart::always ||
       (node.plan->restart == topology::Restart::on_failure && !node.ok && ending.exit_code != kUsageExit);
   if (wanted && !draining && !node.told_to_stop && node.failures < node.plan->max_restarts) {
     return start_again(node, how(ending));
+  }
+  if (node.ok && node.program.describes && !node.last_word && node.ready) {
+    node.ok = false;
+    node.reason = "its last report never came, so what it did is not known";
   }
   node.state = node.ok ? "stopped" : "failed";
   if (!node.program.describes) node.last_word = true;  // it never says a word
@@ -287,7 +296,6 @@ void Launcher::Impl::start_again(Managed& node, const std::string& how_it_ended)
   const std::string when = wait == Duration::zero() ? "at once" : "in " + humane_duration(wait);
   event(format("{} {}; starting it again {} ({} of {})", node.plan->id.text(), how_it_ended, when,
                node.failures, node.plan->max_restarts));
-  if (!node.last_word && node.program.describes) node.exact = false;
   add_counts(node.earlier_counts, node.counts);
   node.counts = Value::map();
   node.life = Managed::Life::backing_off;
@@ -446,6 +454,7 @@ void Launcher::Impl::on_signal() {
   while (read(signals, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
     const std::string name = info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM";
     if (++signals_seen == 1) {
+      interrupt(static_cast<int>(info.ssi_signo));
       drain(name + " (again to stop at once)");
     } else {
       fail(format("stopped at once by a second {}", name));

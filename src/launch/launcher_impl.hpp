@@ -66,7 +66,10 @@ struct Managed {
   };
   std::vector<Ask> asks;   // of guests, that the node has not answered yet
   bool last_word = false;  // the present incarnation said its final counts
-  bool exact = true;       // so did all before it, and no guest took part
+  bool endless = false;     // it says that it has no end of its own
+  bool had_guests = false;  // others took part at one of its ports
+  unsigned unfinished = 0;        // incarnations that ended without their last word
+  std::optional<Ending> awaited;  // it has ended, and its last word may still be on its way
   Loop::TimerId timer = 0;
 };
 
@@ -83,8 +86,10 @@ struct Launcher::Impl {
   bool go = false;
   bool draining = false;
   bool over = false;
-  bool stopped = false;  // everything was killed
-  std::string reason;    // why the run failed
+  bool stopped = false;   // everything was killed
+  std::string reason;     // why the run failed
+  int interrupted = 0;    // signal that ended it early
+  std::string cut_short;  // what was not done yet by then
   TimePoint began{};
   TimePoint ended{};
   int signals = -1;
@@ -113,6 +118,7 @@ struct Launcher::Impl {
   void on_line(Managed& node, bool is_stderr, std::string_view line);
   void start_again(Managed& node, const std::string& how);
   void on_end(Managed& node, const Ending& ending);
+  bool await_last_word(Managed& node, const Ending& ending);
   void ended_badly(Managed& node);
   void check_ready();
   void check_over();
@@ -121,6 +127,7 @@ struct Launcher::Impl {
   void stop(Managed& node);
   void kill_all();
   void on_signal();
+  void interrupt(int signal);
   void fail(std::string why);
   void event(const std::string& sentence) const;
   void state_of(const Managed& node, std::string_view state, std::string_view text) const;
@@ -146,8 +153,10 @@ struct Launcher::Impl {
   [[nodiscard]] RunReport report() const;
   [[nodiscard]] std::vector<LinkReport> links() const;
   [[nodiscard]] LinkReport link_report(const topology::LinkPlan& link) const;
+  static void note_inexact(LinkReport& report, const Managed& node, const std::string& port);
   [[nodiscard]] Value state() const;
   [[nodiscard]] std::string lost_in_silence() const;
+  [[nodiscard]] std::string unmet() const;
   void state_changed();  // soon on disk
   void write_state();
 };

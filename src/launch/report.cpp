@@ -14,6 +14,7 @@ Value to_value(const RunReport& report) {
   out["ready"] = report.ready;
   out["seconds"] = std::round(report.seconds * 1000) / 1000;
   if (!report.reason.empty()) out["reason"] = report.reason;
+  if (!report.interrupted.empty()) out["interrupted"] = report.interrupted;
   Value& nodes = out["nodes"] = Value::list();
   for (const NodeReport& node : report.nodes) {
     Value v;
@@ -37,6 +38,8 @@ Value to_value(const RunReport& report) {
     v["to"] = link.to;
     v["pattern"] = topology::to_string(link.pattern);
     v["delivery"] = topology::to_string(link.delivery);
+    v["accepted"] = link.accepted;
+    v["resumed"] = link.resumed;
     v["sent"] = link.sent;
     v["received"] = link.received;
     v["dropped"] = link.dropped;
@@ -44,20 +47,31 @@ Value to_value(const RunReport& report) {
     v["missed"] = link.missed;
     v["duplicates"] = link.duplicates;
     v["rejected"] = link.rejected;
+    v["rejected_records"] = link.rejected_records;
+    v["failed"] = link.failed;
+    v["timed_out"] = link.timed_out;
     v["processed"] = link.processed;
     v["redelivered"] = link.redelivered;
     v["retransmitted"] = link.retransmitted;
     v["expired"] = link.expired;
     v["dead_lettered"] = link.dead_lettered;
+    v["untaken"] = link.untaken;
     v["retained"] = link.retained;
     v["reconnects"] = link.reconnects;
     v["left"] = link.left;
     v["shared"] = link.shared;
     v["exact"] = link.exact;
+    if (!link.inexact.empty()) v["inexact"] = Value::List(link.inexact.begin(), link.inexact.end());
     links.push_back(std::move(v));
   }
   out["result"] = report.result;
   return out;
+}
+
+int exit_code(const RunReport& report) {
+  constexpr int kBySignal = 128;
+  if (report.ok) return 0;
+  return report.signal != 0 ? kBySignal + report.signal : 1;
 }
 
 }  // namespace weft::launch

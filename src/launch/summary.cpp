@@ -1,5 +1,6 @@
 // What a run was, or is: the report, and the state that others read from disk.
 #include <algorithm>
+#include <csignal>
 
 #include <unistd.h>
 
@@ -15,38 +16,84 @@ namespace {
 
 constexpr Duration kSoon = std::chrono::milliseconds(50);
 
-std::uint64_t count(const Value& counts, std::string_view port, std::string_view name) {
-  return count_of(counts.get(port).get(name));
+std::string name_of(int signal) {
+  return signal == SIGINT    ? "SIGINT"
+         : signal == SIGHUP  ? "SIGHUP"
+         : signal == SIGTERM ? "SIGTERM"
+                             : "a signal";
 }
 
-/// Adds what one node counted at its end, or ends, of a link.
-void add_port(LinkReport& report, std::uint64_t& wrong_type, const Value& counts,
-              const topology::LinkPlan& link, bool sends, bool takes) {
-  const auto refused = [&](std::string_view port) {
-    return count(counts, port, "rejected_messages") + count(counts, port, "rejected_connections") +
-           count(counts, port, "rejected_peers");
-  };
-  if (sends) {
-    report.sent += count(counts, link.from_port, "sent_records");
-    report.dropped += count(counts, link.from_port, "dropped_records");
-    report.lost += count(counts, link.from_port, "lost_records");
-    report.rejected += refused(link.from_port);
-    report.processed += count(counts, link.from_port, "processed_records");
-    report.redelivered += count(counts, link.from_port, "redelivered_records");
-    report.retransmitted += count(counts, link.from_port, "retransmitted_batches");
-    report.expired += count(counts, link.from_port, "expired_records");
-    report.dead_lettered += count(counts, link.from_port, "dead_lettered_records");
-    report.reconnects += count(counts, link.from_port, "returns");
+/// What one port counted of one incarnation, or of several.
+class Counts {
+ public:
+  Counts(const Value& counts, std::string_view port) : port_(counts.get(port)) {}
+  [[nodiscard]] std::uint64_t operator[](std::string_view name) const { return count_of(port_.get(name)); }
+  [[nodiscard]] std::uint64_t refused() const {
+    return (*this)["rejected_messages"] + (*this)["rejected_connections"] + (*this)["rejected_peers"];
   }
-  if (takes) {
-    report.received += count(counts, link.to_port, "received_records");
-    report.missed += count(counts, link.to_port, "missed_batches");
-    report.duplicates += count(counts, link.to_port, "duplicate_batches");
-    report.rejected += refused(link.to_port);
-    report.reconnects += count(counts, link.to_port, "returns");
-    const auto why = wire::to_string(wire::Rejection::wrong_type);
-    wrong_type += count_of(counts.get(link.to_port).get("rejections").get(why));
+  /// Records and bodies that no second try would make any better.
+  [[nodiscard]] std::uint64_t unfit() const {
+    using wire::Rejection;
+    std::uint64_t sum = 0;
+    for (const Rejection why : {Rejection::wrong_type, Rejection::too_deep, Rejection::too_large})
+      sum += count_of(port_.get("rejections").get(wire::to_string(why)));
+    return std::min(sum, (*this)["rejected_records"]);
   }
+  [[nodiscard]] std::uint64_t held() const {
+    return (*this)["queued_records"] + (*this)["outstanding_records"];
+  }
+
+ private:
+  const Value& port_;
+};
+
+void add_sender(LinkReport& report, const Counts& counts) {
+  report.accepted += counts["accepted_records"] + counts["resumed_records"];
+  report.resumed += counts["resumed_records"];
+  report.sent += counts["sent_records"];
+  report.dropped += counts["dropped_records"];
+  report.lost += counts["lost_records"];
+  report.rejected += counts.refused();
+  report.failed += counts["failed_requests"];
+  report.timed_out += counts["timed_out_requests"];
+  report.processed += counts["processed_records"];
+  report.redelivered += counts["redelivered_records"];
+  report.retransmitted += counts["retransmitted_batches"];
+  report.expired += counts["expired_records"];
+  report.dead_lettered += counts["dead_lettered_records"];
+  report.untaken += counts["untaken_records"];
+  report.reconnects += counts["returns"];
+}
+
+void add_receiver(LinkReport& report, const Counts& counts) {
+  report.received += counts["received_records"];
+  report.missed += counts["missed_batches"];
+  report.duplicates += counts["duplicate_batches"];
+  report.unfit += counts.unfit();
+  report.rejected += counts.refused();
+  report.reconnects += counts["returns"];
+}
+
+/// What an earlier life of the sender still held goes on with the next one where a journal had it, and is
+/// gone with it where none had.
+void add_earlier_held(LinkReport& report, std::uint64_t held, bool journaled) {
+  if (!journaled) {
+    report.lost += held;
+    return;
+  }
+  report.accepted -= std::min(report.accepted, held);
+  report.resumed -= std::min(report.resumed, held);
+}
+
+/// Plain sockets tell a sender nothing: what arrived is all that is known.
+void count_native(LinkReport& report) {
+  report.processed = std::min(report.received, report.sent);
+  report.left = report.accepted - std::min(report.accepted, report.processed + report.dropped + report.lost);
+}
+
+bool journaled(const topology::NodePlan& node, const topology::LinkPlan& link) {
+  return std::ranges::any_of(
+      node.ends, [&](const auto& end) { return end.link == link.id && end.sender && !end.journal.empty(); });
 }
 
 }  // namespace
@@ -58,8 +105,15 @@ RunReport Launcher::Impl::report() const {
   out.directory = directory.path();
   out.ready = go;
   out.reason = reason;
+  if (interrupted != 0) out.interrupted = name_of(interrupted);
+  // What went wrong besides says more.
+  if (interrupted != 0 && reason.empty()) {
+    out.signal = interrupted;
+    out.reason = format("interrupted by {} before {}", out.interrupted, cut_short);
+  }
   out.seconds = std::chrono::duration<double>((over ? ended : Clock::now()) - began).count();
-  out.ok = over && reason.empty() && std::ranges::all_of(nodes, [](const auto& node) { return node->ok; });
+  out.ok = over && reason.empty() && interrupted == 0 &&
+           std::ranges::all_of(nodes, [](const auto& node) { return node->ok; });
   for (const auto& node : nodes) {
     NodeReport n{};
     n.id = node->plan->id;
@@ -93,54 +147,57 @@ LinkReport Launcher::Impl::link_report(const topology::LinkPlan& link) const {
   report.to = link.to_node + "." + link.to_port;
   report.pattern = link.pattern;
   report.delivery = link.delivery;
-  const bool acknowledged = link.delivery != topology::Delivery::best_effort;
-  std::uint64_t wrong_type = 0;
+  std::uint64_t rejected_there = 0;
   for (const auto& node : nodes) {
     const bool sends = node->plan->id.name == link.from_node;
     const bool takes = node->plan->id.name == link.to_node;
     if (!sends && !takes) continue;
-    // A program that describes nothing counts nothing.
-    if (!node->exact || !node->program.describes) report.exact = false;
-    if (node->life == Managed::Life::ended && !node->last_word) report.exact = false;
-    // Of the present incarnation alone: an earlier one left nothing behind but its journal.
-    if (sends && acknowledged) {
-      report.retained += count(node->counts, link.from_port, "queued_records") +
-                         count(node->counts, link.from_port, "outstanding_records");
+    note_inexact(report, *node, sends ? link.from_port : link.to_port);
+    if (sends) {
+      const Counts now(node->counts, link.from_port), before(node->earlier_counts, link.from_port);
+      add_sender(report, now);
+      add_sender(report, before);
+      report.left += now.held();
+      report.rejected_records += now["rejected_records"] + before["rejected_records"];
+      add_earlier_held(report, before.held(), journaled(*node->plan, link));
     }
-    for (const Value* counts : {&node->counts, &node->earlier_counts}) {
-      add_port(report, wrong_type, *counts, link, sends, takes);
-      if ((sends && count(*counts, link.from_port, "guests") != 0) ||
-          (takes && count(*counts, link.to_port, "guests") != 0)) {
-        report.exact = false;
-      }
+    if (takes) {
+      const Counts now(node->counts, link.to_port), before(node->earlier_counts, link.to_port);
+      add_receiver(report, now);
+      add_receiver(report, before);
+      rejected_there += now["rejected_records"] + before["rejected_records"];
     }
   }
   report.shared = std::ranges::count_if(plan.links, [&](const auto& other) {
                     return (other.from_node == link.from_node && other.from_port == link.from_port) ||
                            (other.to_node == link.to_node && other.to_port == link.to_port);
                   }) > 1;
-  if (acknowledged) {
-    report.left = report.retained;
-  } else if (link.pattern != topology::Pattern::pub_sub && !report.shared) {
-    const std::uint64_t settled = report.received + report.lost + wrong_type;
-    report.left = report.sent > settled ? report.sent - settled : 0;
-  }
+  const bool told = link.pattern == topology::Pattern::push_pull && link.wire != topology::WireMode::native &&
+                    link.delivery == topology::Delivery::best_effort;
+  if (!told) report.rejected_records = rejected_there;
+  if (link.wire == topology::WireMode::native) count_native(report);
+  if (link.pattern == topology::Pattern::pub_sub) report.left = 0;
+  if (link.delivery != topology::Delivery::best_effort) report.retained = report.left;
   return report;
 }
 
-/// Where nothing died and everything was drained, every record that was sent has arrived; if not, the run has
-/// failed. Plain sockets promise nothing.
-std::string Launcher::Impl::lost_in_silence() const {
-  for (const auto& link : plan.links) {
-    if (link.pattern != topology::Pattern::push_pull || link.wire == topology::WireMode::native) continue;
-    // A sender that still has records says so itself when it ends.
-    if (link.delivery != topology::Delivery::best_effort) continue;
-    const LinkReport report = link_report(link);
-    if (!report.exact || report.left == 0) continue;
-    return format("link {}: {} of {} records were sent and have not arrived", link.id, report.left,
-                  report.sent);
+/// Why the counts of the two ends need not agree.
+void Launcher::Impl::note_inexact(LinkReport& report, const Managed& node, const std::string& port) {
+  const std::string name = node.plan->id.text();
+  const auto add = [&](std::string why) {
+    report.exact = false;
+    report.inexact.push_back(std::move(why));
+  };
+  if (!node.program.describes) return add(format("{} counts nothing", name));
+  if (node.unfinished != 0) {
+    add(format("{} ended {}without a last report: its counts are as of the one before", name,
+               node.unfinished == 1 ? "once " : format("{} times ", node.unfinished)));
   }
-  return {};
+  const bool guests = node.had_guests || Counts(node.counts, port)["guests"] != 0 ||
+                      Counts(node.earlier_counts, port)["guests"] != 0;
+  if (guests) add(format("others than the topology names took part at {}", name));
+  // Said of what is still to be told, too.
+  if (node.life == Managed::Life::ended && !node.last_word && node.unfinished == 0) report.exact = false;
 }
 
 Value Launcher::Impl::state() const {

@@ -125,6 +125,9 @@ void Node::on_report(std::function<Value()> handler) {
 void Node::set_result(Value result) {
   impl_->result = std::move(result);
 }
+void Node::set_endless() {
+  impl_->endless = true;
+}
 void Node::fail(std::string sentence, int exit_code) {
   impl_->fail(std::move(sentence), exit_code);
 }
@@ -233,6 +236,8 @@ int Node::run() {
   }
   impl.enter(impl.exit_code == 0 || impl.exit_code == 4 ? NodeState::stopped : NodeState::failed);
   impl.report(true);
+  // Without a launcher nobody else shows it.
+  if (!impl.control && !impl.result.is_null()) log().info(format("result {}", to_json(impl.result)));
   for (const auto& port : impl.ports) {
     if (!port->block) continue;
     log().debug(format("port {} counted {}", port->name, to_json(control::to_value(port->block->stats()))));

@@ -72,6 +72,7 @@ struct Node::Impl {
   std::function<void(std::string_view, const PeerEvent&)> peer_handler;
   std::function<Value()> report_handler;
   Value result;
+  bool endless = false;  // it has no end of its own
   std::string reason;
 
   Impl(Node& node, Loop& l, topology::NodePlan p, NodeOptions o)

@@ -76,6 +76,7 @@ Value Node::Impl::snapshot() const {
     out["progress"] = report_handler();
   }
   if (!result.is_null()) out["result"] = result;
+  if (endless) out["endless"] = true;
   if (!reason.empty()) out["reason"] = reason;
   if (state != NodeState::running && !started) out["missing"] = missing();
   return out;

@@ -20,6 +20,11 @@
 namespace weft::test {
 namespace {
 
+struct Number {
+  std::uint64_t n = 0;
+  WEFT_RECORD(Number, n)
+};
+
 std::map<std::string, std::string> arguments(int argc, char** argv) {
   std::map<std::string, std::string> out;
   for (int i = 1; i + 1 < argc; i += 2) out[argv[i]] = argv[i + 1];
@@ -52,12 +57,19 @@ void send(Node& node, const std::string& what, std::int64_t count) {
       some();
       if (++ups == 2) node.finish();
     });
+  } else if (what == "leave") {
+    node.on_start([] { _exit(0); });
   } else {
+    if (what == "endless") node.set_endless();
     node.on_start([&node, some] { node.loop().every(std::chrono::milliseconds(1), some); });
   }
 }
 
 void take(Node& node, const std::string& what, const std::string& directory) {
+  if (what == "strict") {
+    auto* typed = node.open<Pull<Number>>("in");
+    return typed->on_record([](Number&, const Meta&) {});
+  }
   auto* in = node.open<Pull<>>("in");
   if (!in) return;
   const std::string mark = format("{}/died-{}", directory, node.plan().id.replica);

@@ -111,6 +111,9 @@ class Node {
   void drain();
   /// A place for the outcome of a node that runs until drained: reported when it stops.
   void set_result(Value result);
+  /// This node has no end of its own, though it is one of a kind that has (a source without a count): a run that
+  /// is stopped in order has not cut its work short.
+  void set_endless();
 
   /// Runs the loop until the node has stopped. SIGTERM and SIGINT drain, a second one stops at once. Returns
   /// the exit code: 0 drained or finished, 1 failed, 3 start limit, 4 drain limit (something was left).

@@ -1,0 +1,83 @@
+// How a run ended: whether it was cut short, whether all have said what they did, and whether what the links
+// promise was kept.
+#include <algorithm>
+#include <csignal>
+
+#include <weft/core/format.hpp>
+#include <weft/core/text.hpp>
+
+#include "launch/launcher_impl.hpp"
+
+namespace weft::launch {
+namespace {
+
+constexpr Duration kWordComes = std::chrono::seconds(1);  // what an ended node said, that nobody has read
+
+}  // namespace
+
+// A launcher that was stopped or busy hears of the end first, and of what was said before it afterwards.
+bool Launcher::Impl::await_last_word(Managed& node, const Ending& ending) {
+  const bool may_come = node.program.describes && !node.last_word && ending.exit_code == 0 && node.ready;
+  if (!may_come || node.awaited) return false;
+  node.awaited = ending;
+  if (node.timer != 0) loop.cancel(node.timer);
+  node.timer = loop.at(Clock::now() + kWordComes, [this, &node] {
+    node.timer = 0;
+    on_end(node, *node.awaited);
+  });
+  return true;
+}
+
+/// Whoever ends a run before its main nodes have ended gets less than they were to do. Services have no end
+/// of their own: to stop them is no interruption, once they were there. Nor is it one to take down a main
+/// node that says so of itself; Ctrl-C is meant for whoever waits for the end, and always one.
+void Launcher::Impl::interrupt(int signal) {
+  if (draining) return;
+  std::vector<std::string> working;
+  for (const auto& node : nodes) {
+    const bool done = node->life == Managed::Life::ended && node->ok;
+    if (node->endless && signal != SIGINT) continue;
+    if (node->plan->main && !done) working.push_back(node->plan->id.text());
+  }
+  if (go && working.empty()) return;
+  interrupted = signal;
+  cut_short = go ? join_words(working) + " had ended" : "all nodes were ready";
+}
+
+/// Where nothing died and everything was drained, every record that was sent has arrived; if not, the run has
+/// failed. Plain sockets promise nothing.
+std::string Launcher::Impl::lost_in_silence() const {
+  for (const auto& link : plan.links) {
+    if (link.pattern != topology::Pattern::push_pull || link.wire == topology::WireMode::native) continue;
+    // A sender that still has records says so itself when it ends.
+    if (link.delivery != topology::Delivery::best_effort) continue;
+    const LinkReport report = link_report(link);
+    const std::uint64_t known = report.received + report.lost + report.rejected_records + report.left;
+    if (!report.exact || report.shared || report.sent <= known) continue;
+    return format("link {}: {} of {} records were sent and have not arrived", link.id, report.sent - known,
+                  report.sent);
+  }
+  return {};
+}
+
+/// Records that their receiver could not take, and that no dead letter saved, are a promise that was not kept.
+/// (A request that is refused is its asker's affair, who hears of it.)
+std::string Launcher::Impl::unmet() const {
+  for (const auto& link : plan.links) {
+    const LinkReport report = link_report(link);
+    if (report.untaken != 0) {
+      return format(
+          "link {}: {} of {} records are dead letters and nobody takes them; a dead-letter of the link would",
+          link.id, report.untaken, report.accepted);
+    }
+    const bool asks = link.pattern == topology::Pattern::dealer_router;
+    const bool acknowledged =
+        link.pattern == topology::Pattern::push_pull && link.delivery != topology::Delivery::best_effort;
+    if (asks || acknowledged || report.unfit == 0) continue;
+    return format("link {}: {} of {} records were rejected by {}: they are not what it takes", link.id,
+                  report.unfit, report.sent, report.to);
+  }
+  return {};
+}
+
+}  // namespace weft::launch
