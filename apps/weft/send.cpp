@@ -1,4 +1,5 @@
 // weft send: puts records into a receiving port of a live run, as one more peer.
+#include <algorithm>
 #include <cstdio>
 
 #include <weft/blocks/pub.hpp>
@@ -104,17 +105,56 @@ void meet(B& block, Guest& guest, Deadline deadline) {
     not_in_time(guest, "did not meet this peer in time");
 }
 
-int done(std::uint64_t sent) {
-  std::fprintf(stderr, "sent %llu\n", static_cast<unsigned long long>(sent));
-  return kOk;
+const char* plural(std::uint64_t count) {
+  return count == 1 ? "" : "s";
+}
+
+/// What the receivers said, and why, when they could not take all.
+int say_fates(const PortStats& stats, std::uint64_t sent, const Guest& guest, const std::string& why) {
+  std::string text = format("sent {}", sent);
+  const auto add = [&](std::uint64_t count, std::string_view what) {
+    if (count != 0) text += format(", {} {}", count, what);
+  };
+  const bool best_effort = guest.delivery() == Delivery::best_effort;
+  add(stats.processed_records, best_effort ? "taken" : "processed");
+  add(stats.rejected_records, "rejected");
+  add(stats.dead_lettered_records, "rejected");
+  add(stats.expired_records, "expired");
+  add(stats.lost_records, "lost");
+  add(stats.dropped_records, "dropped");
+  std::fprintf(stderr, "%s\n", text.c_str());
+  if (stats.processed_records == sent) return kOk;
+  const std::uint64_t refused = stats.rejected_records + stats.dead_lettered_records;
+  const std::string reason = why.empty() ? "not what it takes; its log names the type" : why;
+  if (refused != 0) {
+    std::fprintf(stderr, "weft: %s rejected %llu record%s: %s\n", names(guest).c_str(),
+                 static_cast<unsigned long long>(refused), plural(refused), reason.c_str());
+  } else {
+    const std::uint64_t open = sent - std::min(sent, stats.processed_records);
+    std::fprintf(stderr, "weft: %s did not say that it has %llu of the records\n", names(guest).c_str(),
+                 static_cast<unsigned long long>(open));
+  }
+  return kFailed;
 }
 
 int by_push(Loop& loop, Guest& guest, Records& records, Deadline deadline) {
   Push<Raw> push(loop, guest.options("send"));
+  std::string why;  // the receiver's words
+  push.on_dead_letter([&why](const DeadLetter& letter) {
+    why = letter.reason;
+    return SendStatus::ok;
+  });
+  // A receiver that shuts this peer out says why, and takes nothing more.
+  bool denied = false;
+  push.on_peer([&](const PeerEvent& event) {
+    if (event.what != PeerEvent::What::refused) return;
+    denied = true;
+    why = event.text;
+  });
   meet(push, guest, deadline);
   wire::Buffer record;
   std::uint64_t sent = 0;
-  while (records.next(record)) {
+  while (!denied && records.next(record)) {
     const auto status = push.send_packed(record.view(), deadline);
     if (status == SendStatus::timed_out) not_in_time(guest, "has no room");
     if (status != SendStatus::ok) {
@@ -122,10 +162,12 @@ int by_push(Loop& loop, Guest& guest, Records& records, Deadline deadline) {
     }
     ++sent;
   }
-  if (!push.settle(deadline)) not_in_time(guest, "did not acknowledge all records in time");
+  if (!push.settle(deadline) && push.stats().lost_records == 0 && !denied) {
+    not_in_time(guest, "did not acknowledge all records in time");
+  }
   push.begin_drain();
   (void)loop.run_until([&] { return push.drained(); }, deadline);
-  return done(sent);
+  return say_fates(push.stats(), sent, guest, why);
 }
 
 int by_pub(Loop& loop, Guest& guest, Records& records, const std::string& topic, Deadline deadline) {
@@ -142,14 +184,26 @@ int by_pub(Loop& loop, Guest& guest, Records& records, const std::string& topic,
       throw Error(Errc::invalid_argument,
                   format("record {} has no field {}, which --topic names", sent + 1, weft::quoted(missing)));
     }
-    (void)pub.publish_packed(*at, record.view());
+    const auto status = pub.publish_packed(*at, record.view());
+    if (status == SendStatus::dropped) {
+      throw Error(
+          Errc::invalid_argument,
+          format("record {} cannot be published: {} is no topic (at most {} bytes of UTF-8 without a zero "
+                 "byte in front)",
+                 sent + 1, weft::quoted(*at, kShown), wire::kMaxTopicBytes - 1));
+    }
+    if (status != SendStatus::ok) {
+      throw Error(Errc::io, format("record {} cannot be published: {}", sent + 1, to_string(status)));
+    }
     ++sent;
   }
   pub.flush();
   pub.begin_drain();
   if (!loop.run_until([&] { return pub.drained(); }, deadline))
     not_in_time(guest, "did not take all records in time");
-  return done(sent);
+  std::fprintf(stderr, "published %llu; subscribers do not say what they took\n",
+               static_cast<unsigned long long>(sent));
+  return kOk;
 }
 
 int by_requests(Loop& loop, Guest& guest, Records& records, Deadline deadline) {
