@@ -7,6 +7,7 @@ namespace {
 
 using weft::topology::BlockKind;
 using weft::topology::OptionType;
+using weft::topology::PortSide;
 
 weft::program::About about() {
   weft::program::About it;
@@ -20,10 +21,12 @@ weft::program::About about() {
       .ports = {{.name = "in",
                  .block = BlockKind::any,
                  .help = "pull, sub or router: lines for the command. A router's reply is the next line that "
-                         "it writes"},
+                         "it writes",
+                 .side = PortSide::to},
                 {.name = "out",
                  .block = BlockKind::any,
-                 .help = "push, pub or dealer: its lines. A dealer's replies are lines for the command"}},
+                 .help = "push, pub or dealer: its lines. A dealer's replies are lines for the command",
+                 .side = PortSide::from}},
       .options = {{.name = "command",
                    .type = OptionType::any,
 

@@ -7,6 +7,7 @@ namespace {
 
 using weft::topology::BlockKind;
 using weft::topology::OptionType;
+using weft::topology::PortSide;
 
 weft::program::About about() {
   weft::program::About it;
@@ -17,12 +18,16 @@ weft::program::About about() {
           "full it "
           "stops taking records.",
       .version = WEFT_VERSION,
-      .ports =
-          {{.name = "in", .block = BlockKind::any, .required = true, .help = "pull, sub or router"},
-           {.name = "out",
-            .block = BlockKind::any,
-            .help =
-                "push, pub or dealer. A router without it answers each request with the request itself."}},
+      .ports = {{.name = "in",
+                 .block = BlockKind::any,
+                 .required = true,
+                 .help = "pull, sub or router",
+                 .side = PortSide::to},
+                {.name = "out",
+                 .block = BlockKind::any,
+                 .help =
+                     "push, pub or dealer. A router without it answers each request with the request itself.",
+                 .side = PortSide::from}},
       .options = {{.name = "work",
                    .type = OptionType::duration,
                    .help = "Processor time that each record costs: a stand-in for real work.",

@@ -7,6 +7,7 @@ namespace {
 
 using weft::topology::BlockKind;
 using weft::topology::OptionType;
+using weft::topology::PortSide;
 
 weft::program::About about() {
   weft::program::About it;
@@ -20,7 +21,8 @@ weft::program::About about() {
       .ports = {{.name = "in",
                  .block = BlockKind::any,
                  .required = true,
-                 .help = "pull, sub or router (each request is answered with {received})"}},
+                 .help = "pull, sub or router (each request is answered with {received})",
+                 .side = PortSide::to}},
       .options = {
           {.name = "output", .help = "File to write, \"-\": standard output.", .default_value = "-"},
           {.name = "append",

@@ -8,6 +8,7 @@ namespace {
 
 using topology::BlockKind;
 using topology::OptionType;
+using topology::PortSide;
 
 constexpr double kMostCount = 9007199254740992.0;  // what JSON numbers hold exactly
 
@@ -20,10 +21,12 @@ program::About about() {
       .ports = {{.name = "out",
                  .block = BlockKind::any,
                  .required = true,
-                 .help = "push, pub or dealer: where the records go"},
+                 .help = "push, pub or dealer: where the records go",
+                 .side = PortSide::from},
                 {.name = "replies",
                  .block = BlockKind::any,
-                 .help = "push or pub: the replies, when \"out\" is a dealer"}},
+                 .help = "push or pub: the replies, when \"out\" is a dealer",
+                 .side = PortSide::from}},
       .options =
           {{.name = "input", .help = "File to read, \"-\": standard input. Absent: the generator."},
            {.name = "format",

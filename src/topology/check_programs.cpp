@@ -26,8 +26,8 @@ bool is_open(BlockKind block) {
 }
 
 // The port that a link's end names, or nullptr when nothing is known of it (or nothing good).
-const PortDescription* check_port(const Model& model, const PortRef& ref, std::optional<BlockKind> block,
-                                  const LinkSpec& link, Problems& problems) {
+const PortDescription* check_port(const Model& model, const PortRef& ref, PortSide side,
+                                  std::optional<BlockKind> block, const LinkSpec& link, Problems& problems) {
   const NodeSpec* node = model.node(ref.node);
   if (!node || !node->description || problems.full()) return nullptr;
   const ProgramDescription& program = *node->description;
@@ -48,6 +48,11 @@ const PortDescription* check_port(const Model& model, const PortRef& ref, std::o
                "to, or take another port",
                describe_port(ref, *node), to_string(port->block), to_string(*link.pattern),
                to_string(*block)));
+  } else if (is_open(port->block) && port->side != PortSide::either && port->side != side) {
+    problems.add(*ref.at,
+                 format("{} {}, but it stands at \"{}\" here; swap from and to, or take another port",
+                        describe_port(ref, *node), port->side == PortSide::from ? "sends" : "receives",
+                        to_string(side)));
   }
   return port;
 }
@@ -119,10 +124,10 @@ void check_programs(Model& model, Problems& problems) {
     const auto from_kind = link.pattern ? std::optional(from_block(*link.pattern)) : std::nullopt;
     const auto to_kind = link.pattern ? std::optional(to_block(*link.pattern)) : std::nullopt;
     const bool letters = !link.plan.dead_letters_of.empty();
-    const PortDescription* to = check_port(model, *link.to, to_kind, link, problems);
+    const PortDescription* to = check_port(model, *link.to, PortSide::to, to_kind, link, problems);
     if (letters && to) check_letters(model, link, *to, problems);
     if (letters) continue;  // the node opens its end itself
-    const PortDescription* from = check_port(model, *link.from, from_kind, link, problems);
+    const PortDescription* from = check_port(model, *link.from, PortSide::from, from_kind, link, problems);
     if (from && to) check_records(model, link, *from, *to, problems);
   }
   for (const NodeSpec& node : model.nodes) {

@@ -21,6 +21,7 @@ Value to_value(const PortDescription& port) {
   v["fingerprint"] = format("{:016x}", port.fingerprint);
   v["required"] = port.required;
   v["help"] = port.help;
+  if (port.side != PortSide::either) v["side"] = to_string(port.side);
   return v;
 }
 
@@ -84,6 +85,7 @@ PortDescription port_from(const Value& value, const std::string& path) {
   port.fingerprint = read_fingerprint(fields);
   port.required = fields.boolean_or("required", false);
   port.help = fields.text_or_empty("help");
+  if (!fields.any("side").is_null()) port.side = fields.word("side", side_names());
   return port;
 }
 

@@ -23,6 +23,12 @@ const Names<BlockKind>& block_names() {
   return names;
 }
 
+const Names<PortSide>& side_names() {
+  static const Names<PortSide> names{
+      {PortSide::either, "either"}, {PortSide::from, "from"}, {PortSide::to, "to"}};
+  return names;
+}
+
 const Names<OptionType>& option_type_names() {
   static const Names<OptionType> names{{OptionType::text, "text"},
                                        {OptionType::integer, "integer"},
@@ -94,6 +100,9 @@ const Names<From>& replay_names() {
   return names;
 }
 
+std::string_view to_string(PortSide side) {
+  return name_of(side, side_names());
+}
 std::string_view to_string(BlockKind kind) {
   return name_of(kind, block_names());
 }

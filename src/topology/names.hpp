@@ -17,6 +17,7 @@ template <class Enum>
 using Names = std::vector<std::pair<Enum, std::string>>;
 
 const Names<BlockKind>& block_names();
+const Names<PortSide>& side_names();
 const Names<OptionType>& option_type_names();
 const Names<Pattern>& pattern_names();
 const Names<Delivery>& delivery_names();

@@ -18,6 +18,12 @@ enum class BlockKind { push, pull, pub, sub, dealer, router, any };
 std::string_view to_string(BlockKind kind);
 std::optional<BlockKind> parse_block_kind(std::string_view text);
 
+/// The end of a link that a port of block `any` stands at: `from` sends or asks, `to` receives or answers.
+/// `either`: the topology says, or the block.
+enum class PortSide { either, from, to };
+
+std::string_view to_string(PortSide side);
+
 struct PortDescription {
   std::string name = {};
   BlockKind block = BlockKind::any;
@@ -27,6 +33,7 @@ struct PortDescription {
   std::uint64_t fingerprint = 0;
   bool required = false;  ///< the program cannot work when the topology leaves this port unlinked
   std::string help = {};
+  PortSide side = PortSide::either;
 };
 
 enum class OptionType { text, integer, number, boolean, duration, size, choice, list, map, record, any };
