@@ -98,6 +98,7 @@ SimulatedLink push_pull(const topology::LinkPlan& link, const Sim& sim) {
   options.records = records_of(sim, std::max(options.senders, options.receivers));
   options.capacity = std::max<std::uint64_t>(link.capacity_bytes, 4096);
   options.window = {link.prefetch_bytes, 1024};
+  options.prefetch_records = link.prefetch_records;
   options.max_attempts = link.max_attempts;
   options.ttl = link.ttl;
   options.delay = link.delay;

@@ -74,6 +74,24 @@ void DealerBase::Impl::send_cancel(Peer& peer, std::uint64_t number) {
       {.kind = wire::Kind::cancel, .stream = peer.lane, .epoch = hub.epoch(), .seq = number, .options = {}});
 }
 
+void DealerBase::Impl::share() {
+  if (options.distribute != Distribute::balance && options.distribute != Distribute::round_robin) return;
+  sharing = sharing || hub.peers_up() > 1;
+  for (const auto& peer : hub.peers()) {
+    peer->work.share(sharing);
+    if (!peer->up() || !peer->work.wants_ping()) continue;
+    peer->work.pinged(Clock::now());
+    hub.ping(*peer);
+  }
+}
+
+std::uint32_t DealerBase::Impl::most_together(std::uint64_t peer, bool anywhere) {
+  const Peer* to = hub.find(peer);
+  if (!to || !to->work.active() || (sharing && !anywhere)) return options.batch_records;
+  return static_cast<std::uint32_t>(
+      std::clamp<std::uint64_t>(to->work.piece(0, 0, 0), 1, options.batch_records));
+}
+
 std::string DealerBase::Impl::states(std::string_view node) const {
   std::string out;
   for (const auto& peer : hub.peers()) {

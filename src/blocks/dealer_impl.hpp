@@ -57,6 +57,7 @@ struct DealerBase::Impl : blocks::HubClient {
   bool draining = false;
   bool said_bye = false;
   bool pumping = false;
+  bool sharing = false;  // there are, or were, several routers
 
   Impl(Loop& loop, PortOptions given, RecordType request, RecordType reply)
       : options(std::move(given)),
@@ -113,8 +114,29 @@ struct DealerBase::Impl : blocks::HubClient {
     if (!std::exchange(woken, true)) hub.loop().ask_for(hook);
   }
 
-  void on_up(Peer&) override { pump(); }
-  void on_room(Peer&) override { wake(); }
+  // ---- who has room ----
+
+  /// Where requests may go to any router, each gets what it hands out soon.
+  void share();
+  /// Requests that it has room for beside `open` that are about to leave.
+  [[nodiscard]] static std::uint64_t work_room(const Peer& peer, std::uint64_t open) {
+    return peer.work.room(peer.out.outstanding_records() + open);
+  }
+  /// Requests that may leave together; those that may go `anywhere` only as many as it has time for.
+  [[nodiscard]] std::uint32_t most_together(std::uint64_t peer, bool anywhere);
+  /// It has told how many of its requests were handed out.
+  static void report(Peer& peer) {
+    if (peer.work.active()) peer.work.handled(peer.out.outstanding_records(), Clock::now());
+  }
+
+  void on_up(Peer&) override {
+    share();
+    pump();
+  }
+  void on_room(Peer& peer) override {
+    report(peer);
+    wake();
+  }
 };
 
 }  // namespace weft

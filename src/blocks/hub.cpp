@@ -232,6 +232,7 @@ void Hub::on_ack(Peer& peer, const wire::Header& header) {
 
 bool Hub::acknowledged(Peer& peer, std::uint64_t seq, protocol::Credit credit) {
   if (peer.out.acknowledge(seq, credit) == protocol::SendLane::Ack::beyond) return false;
+  if (peer.work.active()) peer.work.heard(Clock::now());
   client_.on_room(peer);
   return true;
 }

@@ -72,6 +72,10 @@ void Hub::send_hello(Peer& peer, std::uint32_t attempt, std::uint64_t accepted) 
     o.credit_batches = credit.batches;
     o.mark(wire::Options::credit);
   }
+  if (identity_.reports) {
+    o.credit_records_v = options_.window_records;
+    o.mark(wire::Options::credit_records);
+  }
   if (identity_.sends) {
     o.first_retained_v = peer.out.last_sent() + 1;
     o.mark(wire::Options::first_retained);
@@ -303,12 +307,14 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
   if (o.has(wire::Options::heartbeat) && o.heartbeat_v <= 3'600'000) {
     peer.session.peer_heartbeat(std::chrono::milliseconds(o.heartbeat_v));
   }
+  peer.work.meet(o.has(wire::Options::credit_records) ? std::optional(o.credit_records_v) : std::nullopt);
   std::uint64_t accepted = 0;
   if (client_.keeps_streams()) {
     client_.on_met(peer, h, new_connection || restarted || !known);
   } else {
     if (identity_.sends) meet_receiver(peer, h, new_connection || restarted || !known);
     if (identity_.receives) accepted = meet_sender(peer, h);
+    peer.work.reset(peer.out.outstanding_records());
   }
   peer.met = true;
   borrow_from(peer, h);

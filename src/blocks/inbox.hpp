@@ -26,8 +26,9 @@ struct InboxItem {
   std::uint64_t bytes = 0;
   std::uint32_t count = 0;  // records
   bool snapshot = false;
-  bool reset = false;  // Sub: does not continue what came before
-  bool lent = false;   // lies in its sender's memory
+  bool reset = false;   // Sub: does not continue what came before
+  bool lent = false;    // lies in its sender's memory
+  bool report = false;  // its sender waits for the word that it was handled
   // Acknowledged deliveries.
   std::string stream;
   std::uint32_t attempt = 1;

@@ -49,6 +49,7 @@ void PortOptions::check() const {
   check_range("capacity_bytes", capacity_bytes, 1 << 10, 64ULL << 30);
   check_range("window_bytes", window_bytes, 4 << 10, 4ULL << 30);
   check_range("window_batches", window_batches, 1, 65536);
+  check_range("window_records", window_records, 0, 1'000'000'000);
   check_range("shared_bytes", shared_bytes, 64 << 10, 64ULL << 30);
   check_range("shared_from", shared_from, 1 << 10, 4ULL << 30);
   check_range("max_frame_bytes", max_frame_bytes, 64 << 10, 4ULL << 30);

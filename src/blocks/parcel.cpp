@@ -9,6 +9,7 @@ namespace weft::blocks {
 namespace {
 
 constexpr std::uint64_t kFormat = 1;
+constexpr std::uint64_t kPartFormat = 2;  // of a part: with order and part at the end
 
 void pack_numbers(wire::Pack& pack, const std::vector<std::uint64_t>& numbers) {
   pack.array(numbers.size());
@@ -36,11 +37,12 @@ std::uint64_t millis_of(Duration span) {
 }  // namespace
 
 // [format, count, priority, ttl ms, delay ms, accepted micros, bound, keys, correlations, body bytes,
-//  [tensor bytes...]]
+//  [tensor bytes...]], and of a part of a batch: order, part
 void encode_parcel_head(const Parcel& parcel, wire::Buffer& out) {
   wire::Pack pack(out);
-  pack.array(11);
-  pack.uint(kFormat);
+  const bool part = parcel.order != 0;
+  pack.array(part ? 13 : 11);
+  pack.uint(part ? kPartFormat : kFormat);
   pack.uint(parcel.count);
   pack.uint(parcel.kind.priority);
   pack.uint(millis_of(parcel.kind.ttl));
@@ -52,11 +54,16 @@ void encode_parcel_head(const Parcel& parcel, wire::Buffer& out) {
   pack.uint(parcel.body.size());
   pack.array(parcel.tensors.size());
   for (const Tensor& tensor : parcel.tensors) pack.uint(tensor.data.size());
+  if (!part) return;
+  pack.uint(parcel.order);
+  pack.uint(parcel.part);
 }
 
 std::optional<Parcel> decode_parcel(Bytes value) {
   wire::Unpack in(value);
-  if (in.array() != 11U || in.uint() != kFormat) return std::nullopt;
+  const auto fields = in.array();
+  const bool part = fields == 13U;
+  if ((!part && fields != 11U) || in.uint() != (part ? kPartFormat : kFormat)) return std::nullopt;
   const auto count = in.uint(), priority = in.uint(), ttl = in.uint(), delay = in.uint(),
              accepted = in.uint();
   const auto bound = in.str();
@@ -78,6 +85,12 @@ std::optional<Parcel> decode_parcel(Bytes value) {
     const auto size = in.uint();
     if (!size) return std::nullopt;
     sizes.push_back(*size);
+  }
+  if (part) {
+    const auto order = in.uint(), at = in.uint();
+    if (!order || !at || *at > wire::kMaxBatchRecords) return std::nullopt;
+    out.order = *order;
+    out.part = static_cast<std::uint32_t>(*at);
   }
   Bytes rest = in.rest();
   if (rest.size() < *body) return std::nullopt;

@@ -36,6 +36,9 @@ struct Parcel {
   std::string bound;                        // receiver, for hash and explicit
   std::vector<std::uint64_t> keys;          // hash of each record's key; empty unless distributed by hash
   std::vector<std::uint64_t> correlations;  // of each record; empty when none has one
+  // Of a part of a batch that was split: OutboxEntry::order and part.
+  std::uint64_t order = 0;
+  std::uint32_t part = 0;
 };
 
 /// What a journal keeps of a parcel: the head that this appends, then the body and the tensors' bytes.

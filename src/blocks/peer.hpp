@@ -25,6 +25,7 @@ struct PortIdentity {
   RecordType reply_type;
   bool sends = false;     ///< has an outgoing lane a peer
   bool receives = false;  ///< has an incoming lane a peer, and gives credit
+  bool reports = false;   ///< acknowledges at once what it has handled, where kReport asks for it
   std::string data_endpoint;
   /// Peers whose HELLO names another delivery are refused.
   bool same_delivery = false;

@@ -51,6 +51,7 @@ struct PullBase::Impl final : blocks::HubClient {
              .reply_type = {},
              .sends = false,
              .receives = true,
+             .reports = true,
              .data_endpoint = {},
              .same_delivery = true,
              .shares_memory = !options.native},
@@ -89,6 +90,7 @@ struct PullBase::Impl final : blocks::HubClient {
       const std::uint64_t credit = protocol::window_for(options.window_bytes, item.bytes, item.lent);
       if (credit == options.window_bytes) {
         hub.settled(*peer, item.epoch, item.seq, item.bytes);
+        if (item.report && peer->ack.untold()) hub.acknowledge(*peer);
       } else {
         settled_large(*peer, item, credit);
       }
@@ -132,6 +134,7 @@ struct PullBase::Impl final : blocks::HubClient {
     item.peer = peer.node;
     item.peer_id = peer.id;
     item.lent = o.has(wire::Options::flags) && (o.flags_v & wire::kShared) != 0;
+    item.report = o.has(wire::Options::flags) && (o.flags_v & wire::kReport) != 0;
     if (reliable) {
       item.count = static_cast<std::uint32_t>(o.count_v);
       item.attempt = o.has(wire::Options::attempt) ? o.attempt_v : 1;

@@ -180,7 +180,7 @@ void ReliablePull::on_void(Peer& peer, const wire::Header& header) {
         const std::string key = name + std::string(as_text(NumberKey(header.seq).view()));
         journal_->change().erase(refused_space_, as_bytes(key));
       }
-      finished_.push_back({0, name, header.epoch, header.seq, 0, false});
+      finished_.push_back({0, name, header.epoch, header.seq, 0, false, false});
       if (!journal_->entered()) {
         write_finished();
         refused_ = journal_->submit() != CommitStatus::ok;
@@ -193,7 +193,7 @@ void ReliablePull::on_void(Peer& peer, const wire::Header& header) {
   stream.held.erase(header.seq);
   drop_void(stream);
   deliver_due(stream, peer);
-  if (!hub_.closed()) acknowledge_soon(stream, 0);
+  if (!hub_.closed()) acknowledge_soon(stream, 0, false);
 }
 
 void ReliablePull::deliver_due(Stream& stream, Peer& peer) {
@@ -217,7 +217,8 @@ void ReliablePull::deliver(Peer& peer, InboxItem item) {
   Stream& stream = stream_of(peer);
   stream.window = std::max(stream.window, protocol::window_for(options_.window_bytes, item.bytes, item.lent));
   peer.held_bytes += item.bytes;
-  open_[{item.stream, item.seq}] = {.epoch = item.epoch, .bytes = item.bytes, .waiting = {}, .refusal = {}};
+  open_[{item.stream, item.seq}] = {
+      .epoch = item.epoch, .bytes = item.bytes, .report = item.report, .waiting = {}, .refusal = {}};
   inbox_.add(std::move(item));
   inbox_.deliver();
 }
@@ -293,7 +294,7 @@ void ReliablePull::finish(const std::string& name, std::uint64_t seq, Open& open
   if (at == streams_.end() || at->second.in.epoch() != open.epoch)
     return;  // of a sender that was replaced since
   Stream& stream = at->second;
-  Pending news{0, name, open.epoch, seq, open.bytes, !open.refusal.records.empty()};
+  Pending news{0, name, open.epoch, seq, open.bytes, !open.refusal.records.empty(), open.report};
   if (news.refused) {
     std::ranges::sort(open.refusal.records);
     stream.refused[seq] = std::move(open.refusal);
@@ -342,13 +343,15 @@ void ReliablePull::publish(const Pending& news) {
   }
   stream.in.publish(news.epoch, news.seq);
   stream.undurable -= std::min(stream.undurable, news.bytes);
-  acknowledge_soon(stream, news.bytes);
+  acknowledge_soon(stream, news.bytes, news.report);
 }
 
-void ReliablePull::acknowledge_soon(Stream& stream, std::uint64_t bytes) {
+void ReliablePull::acknowledge_soon(Stream& stream, std::uint64_t bytes, bool report) {
   Peer* peer = hub_.find(stream.peer);
   if (!peer || !peer->met) return;
   if (peer->ack.settled(bytes) || peer->finished) return acknowledge(stream, *peer);
+  if (report && !journal_.on()) return acknowledge(stream, *peer);
+  stream.report = stream.report || report;  // with all that its commit has made durable
   hub_.tick_at(*peer, hub_.loop().now() + kAckDelay);
 }
 
@@ -362,6 +365,7 @@ void ReliablePull::acknowledge(Stream& stream, Peer& peer) {
   ack.options.credit_batches = options_.window_batches;
   ack.options.mark(wire::Options::credit);
   if (hub_.send_header(peer, ack) == transport::SendStatus::sent) peer.ack.sent();
+  stream.report = false;
 }
 
 // Where the disk keeps up, acknowledgements say it early enough.
@@ -405,11 +409,12 @@ void ReliablePull::on_news() {
     publish(news);
     if (published.empty() || published.back() != news.stream) published.push_back(news.stream);
   }
-  if (!pending_.empty()) return;
-  // No further sync follows that would bring more to tell: whoever waits for the end hears it now.
+  // Where no further sync follows that would bring more to tell, whoever waits for the end hears it now.
+  const bool last = pending_.empty();
   for (const std::string& name : published) {
     const auto at = streams_.find(name);
-    Peer* peer = at == streams_.end() ? nullptr : hub_.find(at->second.peer);
+    if (at == streams_.end() || (!last && !at->second.report)) continue;
+    Peer* peer = hub_.find(at->second.peer);
     if (peer && peer->met && peer->up() && peer->ack.pending()) acknowledge(at->second, *peer);
   }
 }

@@ -66,6 +66,7 @@ class ReliablePull {
     std::uint64_t window = 0;                  // bytes, for the largest batches that have come
     std::uint64_t undurable = 0;               // bytes that were handled and are not told
     std::uint64_t granted = 0;                 // of them, what the sender was given on top of its window
+    bool report = false;                       // the sender waits for the word on what has been published
 
     // Its sender has begun a new life.
     void forget() {
@@ -78,6 +79,7 @@ class ReliablePull {
   struct Open {
     std::uint64_t epoch = 0;
     std::uint64_t bytes = 0;
+    bool report = false;              // its sender waits for the word
     std::set<std::uint32_t> waiting;  // deferred records without an outcome
     bool handed_out = false;          // the inbox is done with it
     Refusal refusal;
@@ -87,6 +89,7 @@ class ReliablePull {
     std::string stream;
     std::uint64_t epoch = 0, seq = 0, bytes = 0;
     bool refused = false;
+    bool report = false;
   };
 
   static std::string stream_name(const Peer& peer) { return peer.node + "." + peer.port; }
@@ -100,7 +103,7 @@ class ReliablePull {
   void write_finished();
   void write_marks(const std::string& name, const Stream& stream);
   void publish(const Pending& pending);
-  void acknowledge_soon(Stream& stream, std::uint64_t bytes);
+  void acknowledge_soon(Stream& stream, std::uint64_t bytes, bool report);
   void acknowledge(Stream& stream, Peer& peer);
   void grant(const std::string& name);
   static void judge(Refusal& refusal, std::uint32_t index, Verdict outcome);

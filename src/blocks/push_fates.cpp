@@ -44,8 +44,12 @@ void ReliablePush::load() {
   };
   std::vector<Placed> placed;
   const auto entry_of = [](std::uint64_t id, const Parcel& parcel) {
-    return protocol::OutboxEntry{
-        .id = id, .bytes = parcel.bytes, .records = parcel.count, .priority = parcel.kind.priority};
+    return protocol::OutboxEntry{.id = id,
+                                 .order = parcel.order,
+                                 .part = parcel.part,
+                                 .bytes = parcel.bytes,
+                                 .records = parcel.count,
+                                 .priority = parcel.kind.priority};
   };
   const std::uint64_t wall = wall_micros();
   outbox_.durable(journal_->durable());
@@ -315,9 +319,71 @@ protocol::Outbox& ReliablePush::box() {
   return outbox_;
 }
 
+// A receiver has room for so many records of a batch: they become one of their own, and the rest parts that
+// grow, so that what is split again and again is copied a few times only.
+void ReliablePush::split(std::uint64_t id, std::uint32_t records) {
+  const auto found = parcels_.find(id);
+  Parcel whole = std::move(found->second);
+  parcels_.erase(found);
+  std::vector<Parcel> parcels;
+  std::vector<protocol::Outbox::Part> parts;
+  wire::BatchReader reader(whole.body.view());
+  for (std::uint32_t first = 0; first < whole.count; first += records, records = first) {
+    records = std::max(1U, std::min(records, whole.count - first));
+    parcels.push_back(next_part(whole, reader, first, records));
+    parts.push_back({parcels.back().bytes, parcels.back().count});
+  }
+  const std::vector<std::uint64_t> ids = box().split(id, parts);
+  const std::uint64_t order = whole.order != 0 ? whole.order : id;
+  std::uint32_t at = whole.part;
+  for (std::size_t i = 0; i < parcels.size(); ++i) {
+    Parcel& parcel = parcels[i];
+    parcel.order = order;
+    parcel.part = at;
+    at += parcel.count;
+    const std::uint64_t own = i < ids.size() ? ids[i] : id;
+    journal_put(own, parcel);
+    parcels_.emplace(own, std::move(parcel));
+  }
+}
+
+// Records `first` to `first + count` of a batch, which the reader comes to next.
+Parcel ReliablePush::next_part(const Parcel& whole, wire::BatchReader& reader, std::uint32_t first,
+                               std::uint32_t count) {
+  wire::BatchBuilder builder(hub_.pool(), 256);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    if (whole.tensors.empty()) {
+      builder.add_packed(reader.next());
+    } else {
+      add_forwarded(builder, wire::RecordView{reader.next(), whole.tensors});
+    }
+  }
+  Parcel out = parcel_of(builder.take(), whole);
+  const auto some = [&](const std::vector<std::uint64_t>& all) {
+    const auto from = all.begin() + std::min<std::ptrdiff_t>(first, std::ssize(all));
+    return std::vector<std::uint64_t>(from, from + std::min<std::ptrdiff_t>(count, all.end() - from));
+  };
+  out.keys = some(whole.keys);
+  out.correlations = some(whole.correlations);
+  return out;
+}
+
+// A batch of records of another one.
+Parcel ReliablePush::parcel_of(wire::BatchBuilder::Batch batch, const Parcel& from) {
+  Parcel out;
+  out.body = transport::Frame(batch.body.view());
+  out.tensors = std::move(batch.tensors);
+  out.count = batch.count;
+  out.bytes = batch.bytes;
+  out.kind = from.kind;
+  out.accepted_micros = from.accepted_micros;
+  out.bound = from.bound;
+  return out;
+}
+
 Parcel ReliablePush::take_records(const Parcel& parcel, const std::vector<std::uint32_t>& indexes) {
   wire::BatchBuilder builder(hub_.pool(), 256);
-  Parcel out;
+  std::vector<std::uint64_t> keys, correlations;
   wire::BatchReader reader(parcel.body.view());
   std::size_t next = 0;
   for (std::uint32_t i = 0; i < parcel.count && next < indexes.size(); ++i) {
@@ -325,17 +391,12 @@ Parcel ReliablePush::take_records(const Parcel& parcel, const std::vector<std::u
     if (indexes[next] != i) continue;
     ++next;
     add_forwarded(builder, wire::RecordView{record, parcel.tensors});
-    if (!parcel.keys.empty()) out.keys.push_back(parcel.keys[i]);
-    if (!parcel.correlations.empty()) out.correlations.push_back(parcel.correlations[i]);
+    if (!parcel.keys.empty()) keys.push_back(parcel.keys[i]);
+    if (!parcel.correlations.empty()) correlations.push_back(parcel.correlations[i]);
   }
-  auto batch = builder.take();
-  out.body = transport::Frame(batch.body.view());
-  out.tensors = std::move(batch.tensors);
-  out.count = batch.count;
-  out.bytes = batch.bytes;
-  out.kind = parcel.kind;
-  out.accepted_micros = parcel.accepted_micros;
-  out.bound = parcel.bound;
+  Parcel out = parcel_of(builder.take(), parcel);
+  out.keys = std::move(keys);
+  out.correlations = std::move(correlations);
   return out;
 }
 

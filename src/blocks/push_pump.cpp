@@ -5,12 +5,30 @@
 
 namespace weft {
 
-void PushBase::Impl::list_candidates(std::uint64_t bytes) {
-  candidates.clear();
+void PushBase::Impl::share() {
+  const auto up = std::ranges::count_if(hub.peers(), [](const auto& peer) { return peer->up(); });
+  sharing = sharing || up > 1;
   for (const auto& peer : hub.peers()) {
-    candidates.push_back({.id = peer->name_hash,
-                          .ready = peer->usable() && peer->out.admits(bytes),
-                          .room = peer->out.room()});
+    peer->work.share(sharing);
+    if (!peer->up() || !peer->work.wants_ping()) continue;
+    peer->work.pinged(Clock::now());
+    hub.ping(*peer);
+  }
+}
+
+void PushBase::Impl::list_candidates(const Batch& batch) {
+  candidates.clear();
+  receivers = 0;
+  for (const auto& peer : hub.peers()) {
+    if (peer->usable()) ++receivers;
+    const std::uint64_t outstanding = peer->out.outstanding_records();
+    // Who gets a part of it needs credit for a part.
+    const bool parts = sharing || peer->work.active();
+    const std::uint64_t bytes = parts ? batch.bytes / std::max(1U, batch.count) : batch.bytes;
+    candidates.push_back(
+        {.id = peer->name_hash,
+         .ready = peer->usable() && peer->out.admits(bytes) && peer->work.room(outstanding) != 0,
+         .room = sharing ? UINT64_MAX - peer->work.load(outstanding) : peer->out.room()});
   }
   for (const auto& native : natives) {
     candidates.push_back({.id = native->hash, .ready = native->socket.writable(), .room = 1});
@@ -83,7 +101,7 @@ void PushBase::Impl::pump() {
 
 void PushBase::Impl::pump_shared() {
   while (!shared.ready.empty()) {
-    list_candidates(shared.ready.front().bytes);
+    list_candidates(shared.ready.front());
     const auto at = options.distribute == Distribute::balance
                         ? protocol::most_room(candidates, last_choice)
                         : protocol::round_robin(candidates, last_choice);
@@ -105,14 +123,47 @@ void PushBase::Impl::pump_shared() {
 
 bool PushBase::Impl::send_one(Peer& peer, Queue& queue) {
   Batch& batch = queue.ready.front();
-  if (!peer.out.admits(batch.bytes)) return false;
+  if (sharing || peer.work.active()) {
+    const bool anyone = &queue == &shared;
+    const std::uint64_t records =
+        peer.work.piece(peer.out.outstanding_records(), anyone ? queued_records : 0, anyone ? receivers : 0);
+    if (records == 0) return false;
+    const bool whole = records >= batch.count && queue.taken == 0 && peer.out.admits(batch.bytes);
+    if (!whole) return send_part(peer, queue, records);
+  }
+  if (!peer.out.admits(batch.bytes) || !send_batch(peer, batch)) return false;
+  pop(queue);
+  return true;
+}
+
+bool PushBase::Impl::send_part(Peer& peer, Queue& queue, std::uint64_t records) {
+  // With nothing on its way one record goes, whatever it needs.
+  Queue::Part part = queue.part(records, peer.out.room(), hub.pool());
+  if (!peer.out.admits(part.batch.bytes)) return false;
+  if (!send_batch(peer, part.batch)) return false;
+  const Batch& rest = queue.ready.front();
+  queued_bytes -= rest.bytes;
+  queued_records -= rest.count;
+  queue.take(part);
+  queued_bytes += rest.bytes;
+  queued_records += rest.count;
+  if (rest.count == 0) pop(queue);
+  return true;
+}
+
+bool PushBase::Impl::send_batch(Peer& peer, Batch& batch) {
   if (tap) tap(true, peer.node, batch.body.view(), batch.count);
   const std::uint64_t bytes = batch.bytes;
   const std::uint32_t count = batch.count;
-  if (!hub.send_batch(peer, wire::Kind::data, peer.out.last_sent() + 1, batch)) return false;
+  const TimePoint now = peer.work.active() ? Clock::now() : TimePoint();
+  const bool asks = peer.work.asks(peer.out.outstanding_records() + count, now);
+  if (!hub.send_batch(peer, wire::Kind::data, peer.out.last_sent() + 1, batch,
+                      asks ? std::uint32_t{wire::kReport} : 0U)) {
+    return false;
+  }
   peer.out.send(bytes, count);
+  peer.work.sent(count, asks, now);
   count_sent(bytes, count);
-  pop(queue);
   return true;
 }
 
@@ -192,6 +243,7 @@ void PushBase::Impl::on_room(Peer& peer) {
     update_room();
     return check_drain();
   }
+  if (peer.work.active()) peer.work.handled(peer.out.outstanding_records(), Clock::now());
   if (peer.draining && !peer.finished) {
     down.push_back(peer.id);
     // After what is already on its way it hears that nothing more comes.

@@ -150,6 +150,8 @@ void ReliablePush::on_met(Peer& peer, const wire::Header& header) {
   const protocol::Credit credit = o.has(wire::Options::credit)
                                       ? protocol::Credit{o.credit_bytes, o.credit_batches}
                                       : protocol::Credit{options_.window_bytes, options_.window_batches};
+  outbox_.at(lane).work().meet(o.has(wire::Options::credit_records) ? std::optional(o.credit_records_v)
+                                                                    : std::nullopt);
   const auto verdict =
       box().meet(lane, header.epoch, read_ack(header, hub_.epoch()), credit, hub_.loop().now());
   if (verdict == protocol::Outbox::Ack::beyond) hub_.reject(wire::Rejection::unexpected, &peer);
@@ -157,11 +159,23 @@ void ReliablePush::on_met(Peer& peer, const wire::Header& header) {
 
 void ReliablePush::on_up(Peer& peer) {
   outbox_.set_usable(lane_of(peer), peer.usable());
+  ask_way();
   // Keys of receivers that are gone find an owner again.
   for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
     if (options_.distribute == Distribute::hash && state(lane).given_up) box().give_up(lane);
   }
   pump();
+}
+
+// How long the way to them is, before they have work: what a report tells beyond that is their own time.
+void ReliablePush::ask_way() {
+  for (const auto& peer : hub_.peers()) {
+    if (!peer->up() || !peer->met) continue;
+    protocol::WorkWindow& work = outbox_.at(lane_of(*peer)).work();
+    if (!work.wants_ping()) continue;
+    work.pinged(Clock::now());
+    hub_.ping(*peer);
+  }
 }
 
 void ReliablePush::on_down(Peer& peer, PeerEvent::What what) {
@@ -215,8 +229,9 @@ void ReliablePush::on_ack(Peer& peer, const wire::Header& header) {
   if (o.has(wire::Options::credit)) credit = protocol::Credit{o.credit_bytes, o.credit_batches};
   std::optional<std::uint32_t> probe;
   if (o.has(wire::Options::attempt)) probe = o.attempt_v;
+  if (outbox_.at(lane_of(peer)).work().active()) outbox_.at(lane_of(peer)).work().heard(Clock::now());
   const auto verdict =
-      box().acknowledge(lane_of(peer), read_ack(header, hub_.epoch()), credit, probe, hub_.loop().now());
+      box().acknowledge(lane_of(peer), read_ack(header, hub_.epoch()), credit, probe, Clock::now());
   if (verdict == protocol::Outbox::Ack::beyond) return hub_.reject(wire::Rejection::unexpected, &peer);
   settle_done();
   on_room(peer);
@@ -299,7 +314,11 @@ void ReliablePush::pump() {
   if (hub_.closed() || pumping_) return;
   pumping_ = true;
   forget_places();
-  while (const auto place = box().assign(hub_.loop().now())) {
+  while (const auto place = box().assign(Clock::now())) {
+    if (place->split != 0) {
+      split(place->id, place->split);
+      continue;
+    }
     if (!journal_.on()) continue;
     const protocol::OutboxLane& lane = outbox_.at(place->lane);
     head_.clear();
@@ -322,13 +341,19 @@ void ReliablePush::pump() {
   room_came_();
 }
 
+bool ReliablePush::crowded() const {
+  const std::uint64_t records = outbox_.records() - outbox_.waiting_records();
+  return options_.capacity_records != 0 && 2 * records >= options_.capacity_records;
+}
+
 bool ReliablePush::send(Peer& peer, std::uint32_t lane, const protocol::Outbox::Departure& departure) {
   if (departure.id == 0) return send_void(peer, lane, departure.seq);
   const Parcel& parcel = parcels_.at(departure.id);
   head_.clear();
   const std::uint32_t attempts = outbox_.attempts(departure.id);
   const bool lent = hub_.lend(peer, parcel.body.view(), parcel.tensors);
-  const std::uint32_t flags = lent ? std::uint32_t{wire::kShared} : 0U;
+  const std::uint32_t report = departure.report || crowded() ? std::uint32_t{wire::kReport} : 0U;
+  const std::uint32_t flags = report | (lent ? std::uint32_t{wire::kShared} : 0U);
   if (attempts <= 1 && parcel.kind.priority == options_.priority) {
     peer.header.encode(departure.seq, parcel.count, head_, 0, flags);
   } else {

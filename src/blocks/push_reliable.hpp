@@ -107,6 +107,7 @@ class ReliablePush {
   std::uint32_t lane_of(Peer& peer);
   LaneState& state(std::uint32_t lane);
   void give_up(std::uint32_t lane);
+  void ask_way();
   void load();
   std::uint64_t admit(Parcel parcel, std::uint32_t lane, std::uint32_t attempts, Duration delay);
   void journal_put(std::uint64_t id, const Parcel& parcel);
@@ -121,6 +122,11 @@ class ReliablePush {
   void forget_places();
   protocol::Outbox& box();
   void split_by_owner(const Parcel& parcel, const protocol::OutboxEntry& entry);
+  void split(std::uint64_t id, std::uint32_t records);
+  Parcel next_part(const Parcel& whole, wire::BatchReader& reader, std::uint32_t first, std::uint32_t count);
+  static Parcel parcel_of(wire::BatchBuilder::Batch batch, const Parcel& from);
+  /// What is on its way fills the port: it waits for reports.
+  [[nodiscard]] bool crowded() const;
   Parcel take_records(const Parcel& parcel, const std::vector<std::uint32_t>& indexes);
   void bury(Parcel parcel, std::uint32_t attempts, std::string reason, const std::string& receiver);
   void load_letters();

@@ -78,6 +78,7 @@ struct RequestHold {
   std::uint64_t first = 0;
   std::uint64_t count = 0;
   std::uint64_t bytes = 0;
+  bool report = false;  // its asker waits for the word that they were handed out
 };
 
 struct Waiting {
@@ -127,6 +128,7 @@ struct RouterBase::Impl final : blocks::HubClient {
              .reply_type = std::move(reply),
              .sends = true,
              .receives = true,
+             .reports = true,
              .data_endpoint = {},
              .same_delivery = true,
              .shares_memory = true},

@@ -62,6 +62,7 @@ void RouterBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   hold->first = header.seq;
   hold->count = count;
   hold->bytes = bytes;
+  hold->report = header.options.has(wire::Options::flags) && (header.options.flags_v & wire::kReport) != 0;
   peer.held_bytes += bytes;
   const std::weak_ptr<bool> alive = hub.alive();
   dispatch(peer, hold);
@@ -169,7 +170,10 @@ void RouterBase::Impl::done(const RequestHold& hold) {
   Peer* peer = hub.find(hold.peer);
   if (!peer) return;
   peer->held_bytes -= std::min(peer->held_bytes, hold.bytes);
-  if (hold.count != 0) hub.settled(*peer, hold.epoch, hold.first + hold.count - 1, hold.bytes);
+  if (hold.count == 0) return;
+  hub.settled(*peer, hold.epoch, hold.first + hold.count - 1, hold.bytes);
+  // Replies of this turn say it as well; where there are none, it is said behind them.
+  if (hold.report) hub.tick_at(*peer, hub.loop().now());
 }
 
 bool RouterBase::Impl::hand_out(Waiting next, const Handler& to) {

@@ -182,6 +182,10 @@ PortOptions Node::port_options(std::string_view name) const {
     }
     out.capacity_bytes = link.capacity_bytes;
     out.window_bytes = link.prefetch_bytes;
+    out.window_records = link.prefetch_records;
+    out.batch_bytes = link.batch_bytes;
+    out.batch_records = static_cast<std::uint32_t>(link.batch_records);
+    out.linger = link.linger;
     out.overflow = link.overflow;
     out.distribute = link.distribute;
     out.dead_after = link.dead_after;

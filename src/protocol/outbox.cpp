@@ -9,8 +9,9 @@ namespace {
 // Batches of each lower class that one class more overtakes.
 constexpr std::int64_t kOvertakes = 1024;
 
-std::pair<std::int64_t, std::uint64_t> rank(const OutboxEntry& entry) {
-  return {static_cast<std::int64_t>(entry.id) - kOvertakes * entry.priority, entry.id};
+OutboxRank rank(const OutboxEntry& entry) {
+  const std::uint64_t order = entry.order != 0 ? entry.order : entry.id;
+  return {static_cast<std::int64_t>(order) - kOvertakes * entry.priority, order, entry.part, entry.id};
 }
 
 }  // namespace
@@ -117,11 +118,22 @@ std::vector<Outbox::Held> Outbox::oldest(std::size_t limit) const {
   return out;
 }
 
+// Who gets a part of it needs credit for a part.
+std::uint64_t Outbox::part_of(const OutboxLane& lane, const OutboxEntry& entry) {
+  return lane.work_.active() ? entry.bytes / std::max(1U, entry.records) : entry.bytes;
+}
+
 std::optional<std::uint32_t> Outbox::choose(const OutboxEntry& entry) {
   candidates_.clear();
+  receivers_ = 0;
+  // By what they still have to do, where they tell; else by what they say that they would take.
+  const bool told = std::ranges::any_of(lanes_, [](const auto& lane) { return lane->work_.active(); });
   for (const auto& lane : lanes_) {
-    candidates_.push_back(
-        {.id = lane->hash_, .ready = lane->usable_ && lane->admits(entry.bytes), .room = lane->room()});
+    if (lane->usable_) ++receivers_;
+    candidates_.push_back({.id = lane->hash_,
+                           .ready = lane->usable_ && lane->admits(part_of(*lane, entry)) &&
+                                    lane->work_.room(lane->records_) != 0,
+                           .room = told ? UINT64_MAX - lane->work_.load(lane->records_) : lane->room()});
   }
   const auto chosen = options_.distribute == Distribute::round_robin ? round_robin(candidates_, last_choice_)
                                                                      : most_room(candidates_, last_choice_);
@@ -140,6 +152,8 @@ Outbox::Assignment Outbox::place(OutboxEntry& entry, std::uint32_t index, TimePo
   flight.bytes = entry.bytes;
   flight.records = entry.records;
   flight.gate = commit_;
+  flight.report = lane.work_.asks(lane.records_ + entry.records, now);
+  lane.work_.sent(entry.records, flight.report, now);
   lane.flights_.push_back(flight);
   if (lane.count_ == 0) {  // its silence so far was that of a lane at rest
     lane.progress_ = now;
@@ -149,6 +163,49 @@ Outbox::Assignment Outbox::place(OutboxEntry& entry, std::uint32_t index, TimePo
   lane.bytes_ += entry.bytes;
   lane.records_ += entry.records;
   return {entry.id, index, lane.next() - 1, entry.attempts};
+}
+
+Outbox::Assignment Outbox::place_or_split(OutboxEntry& entry, std::uint32_t index, TimePoint now) {
+  const OutboxLane& lane = at(index);
+  if (!lane.work_.active() || entry.records <= 1) return place(entry, index, now);
+  const bool any = entry.lane == 0;
+  std::uint64_t records = lane.work_.piece(lane.records_, any ? waiting_records_ : 0, any ? receivers_ : 0);
+  // Credit in bytes may be enough for some of them.
+  if (!lane.admits(entry.bytes) || (lane.count_ == 0 && entry.bytes > lane.room())) {
+    records = std::min(records, lane.room() / (1 + entry.bytes / entry.records));
+  }
+  if (records >= entry.records) return place(entry, index, now);
+  return {entry.id, index, 0, entry.attempts,
+          static_cast<std::uint32_t>(std::max<std::uint64_t>(1, records))};
+}
+
+std::optional<OutboxEntry> Outbox::waiting(std::uint64_t id) const {
+  const auto found = entries_.find(id);
+  if (found == entries_.end() || !waiting_.contains(id)) return std::nullopt;
+  return found->second;
+}
+
+std::vector<std::uint64_t> Outbox::split(std::uint64_t id, const std::vector<Part>& parts) {
+  std::vector<std::uint64_t> ids;
+  const auto found = entries_.find(id);
+  if (found == entries_.end() || !waiting_.contains(id) || parts.size() < 2) return ids;
+  OutboxEntry rest = found->second;
+  unwait(rest);
+  bytes_ -= rest.bytes;
+  records_ -= rest.records;
+  entries_.erase(found);
+  if (rest.order == 0) rest.order = id;
+  for (const Part& part : parts) {
+    const bool last = &part == &parts.back();
+    OutboxEntry entry = rest;
+    entry.id = last ? id : 0;
+    entry.bytes = part.bytes;
+    entry.records = part.records;
+    rest.part += part.records;
+    const std::uint64_t accepted = accept(entry);
+    if (!last) ids.push_back(accepted);
+  }
+  return ids;
 }
 
 // What is past its time to live ends, and what was delayed may leave.
@@ -169,14 +226,19 @@ std::optional<Outbox::Assignment> Outbox::assign(TimePoint now) {
   for (const std::uint32_t i : binding_) {
     OutboxLane& lane = at(i);
     if (!lane.usable_) continue;
-    OutboxEntry& entry = entries_.at(lane.bound_.begin()->second);
-    if (lane.admits(entry.bytes)) return place(entry, i, now);
+    OutboxEntry& entry = entries_.at(lane.bound_.begin()->id);
+    if (lane.admits(part_of(lane, entry)) && lane.work_.room(lane.records_) != 0) {
+      return place_or_split(entry, i, now);
+    }
   }
   if (shared_.empty()) return std::nullopt;
-  OutboxEntry& entry = entries_.at(shared_.begin()->second);
+  OutboxEntry& entry = entries_.at(shared_.begin()->id);
+  const std::size_t last = last_choice_;
   const auto lane = choose(entry);
   if (!lane) return std::nullopt;
-  return place(entry, *lane, now);
+  const Assignment given = place_or_split(entry, *lane, now);
+  if (given.split != 0) last_choice_ = last;  // it is still its turn
+  return given;
 }
 
 Duration Outbox::probe_after(const OutboxLane& lane) const {

@@ -252,6 +252,9 @@ Outbox::Ack Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, cons
   lane.progress_ = now;
   lane.silent_probes_ = 0;
   lane.skip_ = false;
+  const auto met = std::ranges::count_if(lanes_, [](const auto& one) { return one->met_; });
+  sharing_ = sharing_ || met > 1;
+  for (const auto& one : lanes_) one->work_.share(sharing_);
   see(lane, view);
   (void)finish_processed(lane, view);
   if (restarted && options_.delivery == Delivery::at_least_once) {
@@ -261,6 +264,7 @@ Outbox::Ack Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, cons
     resend_all_unseen(lane, view, restarted, now);
   }
   mention_skipped(lane, view);
+  lane.work_.reset(lane.records_);
   return Ack::ok;
 }
 
@@ -281,12 +285,13 @@ void Outbox::free_flights(OutboxLane& lane, bool gone) {
   lane.cursor_ = lane.base_;
   lane.again_.clear();
   lane.count_ = lane.bytes_ = lane.records_ = 0;
+  lane.work_.reset(0);
   lane.last_sent_ = std::max(lane.last_sent_, lane.base_ - 1);
   for (const Flight& flight : flights) {
     if (!flight.done) release(lane, flight, gone);
   }
   if (!gone || options_.distribute != Distribute::hash) return;
-  while (!lane.bound_.empty()) end(lane.bound_.begin()->second, Fate::orphaned, lane.receiver_);
+  while (!lane.bound_.empty()) end(lane.bound_.begin()->id, Fate::orphaned, lane.receiver_);
   for (std::uint64_t id : std::vector<std::uint64_t>(waiting_.begin(), waiting_.end())) {
     const auto& entry = entries_.at(id);
     if (entry.lane != 0 && &at(entry.lane) == &lane) end(id, Fate::orphaned, lane.receiver_);
@@ -318,6 +323,7 @@ Outbox::Ack Outbox::acknowledge(std::uint32_t index, const AckView& view, std::o
   if (probe && *probe > lane.probe_) probe.reset();  // nobody asked that
   see(lane, view);
   const bool progress = finish_processed(lane, view);
+  if (progress && lane.work_.active()) lane.work_.handled(lane.records_, now);
   const bool lost = resend_lost(lane, view, probe, now);
   if (progress || lost) {
     lane.silent_probes_ = 0;
@@ -350,21 +356,23 @@ std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq
 std::optional<Outbox::Departure> Outbox::departure(std::uint32_t index) {
   OutboxLane& lane = at(index);
   if (!lane.up_) return std::nullopt;
-  if (lane.skip_ && lane.retained_ >= lane.skip_to_) return Departure{0, lane.retained_ - 1, true};
+  if (lane.skip_ && lane.retained_ >= lane.skip_to_) return Departure{0, lane.retained_ - 1, true, false};
   for (auto next = lane.again_.begin(); next != lane.again_.end();) {
     const Flight* flight = lane.flight(*next);
     if (!flight || (flight->sent && !flight->done)) {
       next = lane.again_.erase(next);
       continue;
     }
-    if (flight->gate <= durable_) return Departure{flight->done ? 0 : flight->id, *next, true};
+    if (flight->gate <= durable_) {
+      return Departure{flight->done ? 0 : flight->id, *next, true, flight->report};
+    }
     ++next;
   }
   for (; lane.cursor_ < lane.next(); ++lane.cursor_) {
     const Flight& flight = lane.flights_[lane.cursor_ - lane.base_];
     if (flight.done || flight.sent) continue;
     if (flight.gate > durable_) return std::nullopt;
-    return Departure{flight.id, lane.cursor_, flight.ever_sent};
+    return Departure{flight.id, lane.cursor_, flight.ever_sent, flight.report};
   }
   return std::nullopt;
 }

@@ -68,8 +68,10 @@ void SimSender::restore() {
     auto batch = std::make_shared<SimBatch>();
     batch->bytes = numbers[0];
     batch->key = numbers[1];
-    batch->records.assign(numbers.begin() + 4, numbers.end());
+    batch->records.assign(numbers.begin() + 6, numbers.end());
     OutboxEntry entry{.id = unpack_numbers(key)[0],
+                      .order = numbers[4],
+                      .part = static_cast<std::uint32_t>(numbers[5]),
                       .bytes = batch->bytes,
                       .records = static_cast<std::uint32_t>(batch->records.size()),
                       .priority = static_cast<std::uint8_t>(numbers[2]),
@@ -238,13 +240,11 @@ std::uint32_t SimSender::lane_for(const SimBatch& batch) {
 }
 
 void SimSender::accept(const SimBatchPtr& batch, OutboxEntry entry) {
-  entry.id = 0;
+  entry.id = entry.order = entry.part = 0;
   const std::uint64_t id = outbox_->accept(entry);
   batches_[id] = batch;
   if (!journal_) return;
-  std::vector<std::uint64_t> numbers{batch->bytes, batch->key, entry.priority, entry.lane};
-  numbers.insert(numbers.end(), batch->records.begin(), batch->records.end());
-  journal_->changes().put("entry", pack_numbers({id}), pack_numbers(numbers));
+  keep(id, *batch, entry);
   unconfirmed_.emplace_back(journal_->store().next(), batch);
 }
 
@@ -292,6 +292,10 @@ void SimSender::tell_fate(const SimBatch& batch, Fate fate) {
 
 void SimSender::assign() {
   while (const auto assignment = outbox_->assign(clock())) {
+    if (assignment->split != 0) {
+      split(assignment->id, assignment->split);
+      continue;
+    }
     touched_.insert(assignment->lane);
     if (!journal_) continue;
     const auto id = pack_numbers({assignment->id});
@@ -307,6 +311,7 @@ void SimSender::depart(std::uint32_t lane) {
     SimMessage message{.kind = SimKind::data, .to = process_of(peer), .epoch = epoch_, .seq = departure->seq};
     message.first_retained = outbox_->at(lane).first_retained();
     if (departure->id != 0) message.batch = batches_.at(departure->id);
+    message.report = departure->report;
     send(std::move(message));
     if (departure->id != 0) ++world_.report().batches_sent;
     if (departure->id != 0 && departure->again) ++world_.report().batches_retransmitted;
@@ -378,6 +383,7 @@ void SimSender::on_message(const SimMessage& message) {
 void SimSender::on_hello(Peer& peer, const SimMessage& message) {
   if (message.attempt <= peer.ignored) return;
   peer.ignored = peer.hellos;
+  outbox_->at(peer.lane).work().meet(world_.options().prefetch_records);
   const auto met =
       outbox_->meet(peer.lane, message.from_life, *message.view, world_.options().window, clock());
   if (met != Outbox::Ack::ok) {

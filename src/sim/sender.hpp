@@ -61,6 +61,8 @@ class SimSender final : public SimProcess {
   void end_batches();
   void end_batch(const protocol::Outbox::Done& done);
   void assign();
+  void split(std::uint64_t id, std::uint32_t records);
+  void keep(std::uint64_t id, const SimBatch& batch, const protocol::OutboxEntry& entry);
   void depart(std::uint32_t lane);
   void tell_durable();
   void tell_fate(const SimBatch& batch, protocol::Fate fate);

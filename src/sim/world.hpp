@@ -69,6 +69,7 @@ struct SimMessage {
   std::uint32_t channel = 0;     // 1: the second one between these two, where there are two
   bool ordered = false;          // by a connection that keeps order and doubles nothing
   bool copy = false;             // the second one of a doubled message
+  bool report = false;           // DATA: say as soon as it has been processed
   std::uint64_t epoch = 0;
   std::uint64_t seq = 0;
   std::uint64_t first_retained = 0;

@@ -68,7 +68,7 @@ struct LinkSpec {
              *journal = nullptr, *journal_from = nullptr, *journal_to = nullptr, *journal_segment = nullptr,
              *journal_max = nullptr, *priority = nullptr, *ttl = nullptr, *delay = nullptr,
              *max_attempts = nullptr, *dead_letter = nullptr, *capacity_records = nullptr, *retain = nullptr,
-             *replay = nullptr;
+             *replay = nullptr, *batch = nullptr, *linger = nullptr;
   std::optional<PortRef> dead_letter_port;
   std::vector<Located> endpoints;
   const Tree* endpoint = nullptr;

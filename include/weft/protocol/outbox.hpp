@@ -17,43 +17,11 @@
 #include <weft/core/time.hpp>
 #include <weft/protocol/choose.hpp>
 #include <weft/protocol/lane.hpp>
+#include <weft/protocol/outbox_entry.hpp>
 #include <weft/protocol/sequence_set.hpp>
+#include <weft/protocol/work_window.hpp>
 
 namespace weft::protocol {
-
-/// What became of a batch. Each accepted batch has exactly one.
-enum class Fate {
-  processed,
-  expired,        ///< waited longer than its time to live
-  dead_lettered,  ///< tried as often as it may be
-  dropped,        ///< by `overflow: drop-oldest`, or purged
-  orphaned,       ///< hash: its receiver is gone, and its records have owners of their own: accept them anew
-};
-std::string_view to_string(Fate fate);
-
-struct OutboxOptions {
-  Delivery delivery = Delivery::at_least_once;  ///< or exactly_once
-  Distribute distribute = Distribute::balance;
-  std::uint32_t max_attempts = 0;  ///< receivers that a batch is offered to; 0: no bound
-  Duration first_probe =
-      std::chrono::milliseconds(200);  ///< silence after which a receiver is asked; doubles
-  Duration last_probe = std::chrono::seconds(5);
-  Duration hole_age = std::chrono::milliseconds(20);  ///< a hole younger than this may be mere reordering
-};
-
-/// A batch that is handed over. The owner keeps its bytes under `id` until take_done() names it.
-struct OutboxEntry {
-  std::uint64_t id = 0;  ///< rising: the order of acceptance
-  std::uint64_t bytes = 0;
-  std::uint32_t records = 0;
-  /// 0-9, higher first: a batch overtakes at most 1,024 of each lower class for each class between them, so
-  /// that none starves.
-  std::uint8_t priority = 4;
-  std::uint32_t attempts = 0;  ///< receivers that it was offered to so far
-  std::uint32_t lane = 0;      ///< index + 1 of the one lane that it belongs to (hash, explicit); 0: any
-  TimePoint not_before = TimePoint::min();
-  TimePoint expires = TimePoint::max();
-};
 
 /// One acknowledged stream to one receiver, which is known by name over all its connections and lives.
 class OutboxLane {
@@ -71,6 +39,8 @@ class OutboxLane {
   [[nodiscard]] bool usable() const { return usable_; }
   [[nodiscard]] bool admits(std::uint64_t bytes) const;
   [[nodiscard]] std::uint64_t room() const;
+  /// How many records the receiver may have at once; the owner tells it what HELLO says of that.
+  [[nodiscard]] WorkWindow& work() { return work_; }
 
  private:
   friend class Outbox;
@@ -86,6 +56,7 @@ class OutboxLane {
     bool sent = false;        // in this connection and life of the receiver
     bool ever_sent = false;
     bool done = false;
+    bool report = false;  // the receiver is asked to say when it has been processed
   };
   Flight* flight(std::uint64_t seq) {
     return seq < base_ || seq >= next() ? nullptr : &flights_[seq - base_];
@@ -98,6 +69,7 @@ class OutboxLane {
   bool usable_ = false;  // up, and takes new work
   bool up_ = false;      // connected: what is bound to it may be sent again
   Credit credit_;
+  WorkWindow work_;
   std::uint64_t base_ = 1;  // sequence of flights_.front()
   std::uint64_t retained_ = 1;
   std::deque<std::pair<std::uint64_t, std::uint64_t>> retaining_;  // (commit, base_ that it makes retained_)
@@ -113,7 +85,7 @@ class OutboxLane {
   unsigned silent_probes_ = 0;
   bool skip_ = false;  // the receiver misses what lies before skip_to_: tell it that nothing comes
   std::uint64_t skip_to_ = 0;
-  std::set<std::pair<std::int64_t, std::uint64_t>> bound_;  // waiting for this lane only
+  std::set<OutboxRank> bound_;  // waiting for this lane only
 };
 
 class Outbox {
@@ -184,9 +156,22 @@ class Outbox {
     std::uint32_t lane = 0;
     std::uint64_t seq = 0;
     std::uint32_t attempts = 0;
+    /// Not 0: the batch has no place yet, because its receiver has room for so many of its records only. The
+    /// owner splits it, behind these or before, and asks again.
+    std::uint32_t split = 0;
   };
   /// Gives the next waiting batch a place in a lane, when some lane admits it.
   std::optional<Assignment> assign(TimePoint now);
+  struct Part {
+    std::uint64_t bytes = 0;
+    std::uint32_t records = 0;
+  };
+  /// One that waits; nullopt: there is none with that id.
+  [[nodiscard]] std::optional<OutboxEntry> waiting(std::uint64_t id) const;
+  /// A batch that waits becomes several, which leave in its place and in this order. The last one keeps its
+  /// id; the ids of the others are returned. At least two parts; their records are together those of the
+  /// batch.
+  std::vector<std::uint64_t> split(std::uint64_t id, const std::vector<Part>& parts);
   /// With a journal: all that changes from here on becomes durable with that commit. A place is not used
   /// before its assignment is durable, and no receiver hears that nothing comes in a place before the batch's
   /// end (or its loss of the place) is durable: it would count the place as settled, and say so to a
@@ -201,6 +186,7 @@ class Outbox {
     std::uint64_t id = 0;  ///< 0: an empty place
     std::uint64_t seq = 0;
     bool again = false;
+    bool report = false;  ///< ask the receiver to say at once when it has been processed
   };
   /// What is to be sent next on the lane.
   std::optional<Departure> departure(std::uint32_t lane);
@@ -253,6 +239,8 @@ class Outbox {
   [[nodiscard]] bool hole_is_loss(const OutboxLane& lane, const Flight& flight, TimePoint now) const;
   bool resend_lost(OutboxLane& lane, const AckView& view, std::optional<std::uint32_t> probe, TimePoint now);
   std::optional<std::uint32_t> choose(const OutboxEntry& entry);
+  [[nodiscard]] static std::uint64_t part_of(const OutboxLane& lane, const OutboxEntry& entry);
+  Assignment place_or_split(OutboxEntry& entry, std::uint32_t lane, TimePoint now);
   Assignment place(OutboxEntry& entry, std::uint32_t lane, TimePoint now);
   [[nodiscard]] Duration probe_after(const OutboxLane& lane) const;
 
@@ -260,13 +248,15 @@ class Outbox {
   std::vector<std::unique_ptr<OutboxLane>> lanes_;
   std::unordered_map<std::string, std::uint32_t> by_name_;
   std::unordered_map<std::uint64_t, OutboxEntry> entries_;
-  std::set<std::pair<std::int64_t, std::uint64_t>> shared_;  // waiting for any lane: (rank, id)
-  std::set<std::uint32_t> binding_;                          // lanes that something waits for
-  std::set<std::pair<TimePoint, std::uint64_t>> delayed_;    // not to leave yet
-  std::set<std::pair<TimePoint, std::uint64_t>> expiring_;   // of those that wait
-  std::set<std::uint64_t> waiting_;                          // all that wait, by age
+  std::set<OutboxRank> shared_;                             // waiting for any lane
+  std::set<std::uint32_t> binding_;                         // lanes that something waits for
+  std::set<std::pair<TimePoint, std::uint64_t>> delayed_;   // not to leave yet
+  std::set<std::pair<TimePoint, std::uint64_t>> expiring_;  // of those that wait
+  std::set<std::uint64_t> waiting_;                         // all that wait, by age
   std::vector<Candidate> candidates_;
   std::size_t last_choice_ = SIZE_MAX;
+  std::size_t receivers_ = 0;  // that could take something when one was chosen last
+  bool sharing_ = false;       // several receivers are there, or were
   std::uint64_t next_id_ = 1;
   std::uint64_t durable_ = UINT64_MAX;
   std::uint64_t commit_ = 0;

@@ -41,6 +41,7 @@ struct PushPullOptions {
   std::uint64_t keys = 8;                ///< under `hash`: different keys of a sender
   std::uint64_t capacity = 64ULL << 10;  ///< of a sender, bytes; one batch at least
   protocol::Credit window = {16ULL << 10, 64};
+  std::uint64_t prefetch_records = 0;               ///< that a receiver takes at once; 0: no bound of its own
   std::uint32_t max_attempts = 0;                   ///< 0: no bound
   Duration ttl = Duration::zero();                  ///< of a batch; 0: lives for ever
   Duration delay = Duration::zero();                ///< most that a batch is delayed by its sender

@@ -58,6 +58,10 @@ struct LinkPlan {
   bool keep_last = false;
   std::uint64_t capacity_bytes = 64ULL << 20;  ///< bound of a sender's queue
   std::uint64_t prefetch_bytes = 4ULL << 20;   ///< credit a receiver gives each sender
+  std::uint64_t prefetch_records = 0;          ///< ... in records; 0: as many as it handles in time
+  std::uint64_t batch_bytes = 256ULL << 10;    ///< a batch leaves when it holds so much
+  std::uint64_t batch_records = 65536;         ///< ... or so many records
+  Duration linger = Duration::zero();          ///< how long one that is not full waits for more
   std::uint64_t capacity_records = 0;          ///< bound of the same queue; 0: by its bytes alone
   Duration dead_after = std::chrono::seconds(10);
   unsigned priority = 4;            ///< of records that name none

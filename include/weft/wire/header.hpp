@@ -43,8 +43,9 @@ enum Flag : std::uint32_t {
   kLast = 8,       ///< BYE: nothing will follow on this stream; DATA: last batch
   kDraining = 16,  ///< BYE from a receiver: send nothing new, answer with BYE after what is on its way
   kReplay = 32,    ///< SYNC: the subscriber wants no gaps; DATA on a publisher's session: an answer to that
-  kShared = 64,  ///< DATA, REQUEST, REPLY: a frame behind the header says which frames lie in shared memory,
-                 ///< and where
+  kShared = 64,   ///< DATA, REQUEST, REPLY: a frame behind the header says which frames lie in shared memory,
+                  ///< and where
+  kReport = 128,  ///< DATA, REQUEST: acknowledge as soon as all of it has been handled
 };
 
 /// Why bytes were refused. Each is counted by name.
@@ -116,6 +117,7 @@ struct Options {
     missing = 38,            // flat array first, last, ...: below `seen`, and has not arrived
     stream_epoch = 39,       // uint: epoch of the stream that is spoken of
     shared = 40,             // bin: where the sender lends its memory to peers of its host
+    credit_records = 41,     // uint: records that may be on their way, 0: no bound; its sender heeds kReport
   };
 
   std::uint64_t present = 0;
@@ -125,7 +127,7 @@ struct Options {
   std::uint64_t count_v, wall_time_v, ttl_v, not_before_v, checksum_v, fingerprint_v, first_retained_v,
       deadline_v, reply_fingerprint_v, processed_v, oldest_v, heartbeat_v, credit_bytes, credit_batches;
   std::uint32_t flags_v, attempt_v, chunk_index, chunk_count, version_low, version_high;
-  std::uint64_t seen_v, stream_epoch_v;
+  std::uint64_t seen_v, stream_epoch_v, credit_records_v;
   std::uint8_t priority_v, delivery_v;
   Code code_v;
   Bytes key_v, correlation_v, trace_v, shared_v;
