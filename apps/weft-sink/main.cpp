@@ -22,7 +22,10 @@ weft::program::About about() {
                  .required = true,
                  .help = "pull, sub or router (each request is answered with {received})"}},
       .options = {
-          {.name = "output", .help = "File to write, \"-\": standard output.", .default_value = "-"},
+          {.name = "output",
+           .unit = "file of its own",
+           .help = "File to write, \"-\": standard output.",
+           .default_value = "-"},
           {.name = "append",
            .type = OptionType::boolean,
            .help = "Continue the file instead of a new one.",

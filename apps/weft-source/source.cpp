@@ -5,7 +5,6 @@
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
-#include <weft/core/units.hpp>
 #include <weft/transport/loop.hpp>
 
 namespace weft::source {
@@ -49,12 +48,9 @@ Source::Source(Node& node, const program::Options& options)
   // Replies that are still to come have to be handed on before the port for them closes.
   node.hold_drain([this] { return replies_ && (!out_.settled() || !reply_queue_.empty()); });
   node.on_peer([this](std::string_view port, const PeerEvent& event) {
-    if (port == "out") on_receiver(event);
+    using What = PeerEvent::What;
+    if (port == "out" && (event.what == What::finished || event.what == What::draining)) left_ = true;
   });
-  for (const topology::LinkPlan* link : node.links_of("out")) {
-    keeps_ = link->delivery != Delivery::best_effort;
-    patience_ = link->dead_after;
-  }
   node.on_report([this] { return result(); });
   out_.on_room([this] { pump(); });
   if (replies_) {
@@ -233,37 +229,10 @@ void Source::end_of_input() {
   if (input_->skipped() != 0) node_.log().warn(format("{} lines were left out: not JSON", input_->skipped()));
 }
 
-void Source::on_receiver(const PeerEvent& event) {
-  using What = PeerEvent::What;
-  if (event.what == What::up) {
-    receivers_[event.node] = TimePoint::max();
-  } else if (event.what == What::finished || event.what == What::draining) {
-    left_ = true;
-    receivers_.erase(event.node);
-  } else if (event.what == What::dead && receivers_.contains(event.node)) {
-    receivers_[event.node] = Clock::now();
-    node_.loop().at(Clock::now() + patience_, [] {});  // a turn in which it is looked at again
-    if (ended_ && !finished_ && !out_.settled()) {
-      node_.log().warn(format("all records have been handed over, and {} is dead: this source waits for it{}",
-                              event.node, keeps_ ? "" : format(", {} at most", format_duration(patience_))));
-    }
-  }
-}
-
-// Nobody is there who could take what is left, and nobody will be.
-bool Source::abandoned() const {
-  return std::ranges::all_of(receivers_, [this](const auto& one) {
-    return !keeps_ && one.second != TimePoint::max() && Clock::now() - one.second >= patience_;
-  });
-}
-
 // Receivers that said goodbye do not come back, so a source that has none left would wait for ever.
 void Source::finish_when_alone() {
-  if (!started_ || finished_ || stopped_ || out_.pattern() == topology::Pattern::pub_sub) return;
+  if (!left_ || !started_ || ended_ || stopped_ || out_.pattern() == topology::Pattern::pub_sub) return;
   if (out_.block().peers_up() != 0) return;
-  const bool known = left_ || !receivers_.empty();  // plain sockets do not tell who is there
-  if (ended_ ? out_.pattern() != topology::Pattern::push_pull || !known || !abandoned() : !left_) return;
-  if (ended_ && out_.settled()) return;
   node_.log().info("all receivers have ended; so does this source");
   ended_ = true;
   report_and_finish();

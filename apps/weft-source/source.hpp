@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,8 +40,6 @@ class Source {
   void forward_replies();
   void end_of_input();
   void finish_when_alone();
-  void on_receiver(const PeerEvent& event);
-  [[nodiscard]] bool abandoned() const;
   void finish_when_settled();
   void report_and_finish();
   void fail(const std::string& sentence);
@@ -69,10 +66,7 @@ class Source {
   bool started_ = false;
   bool stopped_ = false;
   bool ended_ = false;
-  bool left_ = false;                           // a receiver has said goodbye
-  std::map<std::string, TimePoint> receivers_;  // that have not, and since when they are dead (else max)
-  bool keeps_ = false;   // what a dead receiver had goes to another one, or waits for it
-  Duration patience_{};  // best-effort: how long a dead receiver may take to come back
+  bool left_ = false;  // a receiver has said goodbye
   bool finished_ = false;
   bool posted_ = false;
   bool waiting_ = false;  // for a timer or for input

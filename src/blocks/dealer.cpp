@@ -78,7 +78,7 @@ std::string DealerBase::Impl::states(std::string_view node) const {
   std::string out;
   for (const auto& peer : hub.peers()) {
     if (!node.empty() && peer->node != node) continue;
-    out += format("{}{} is {}", out.empty() ? "" : ", ", peer->name(), blocks::Hub::state_of(*peer));
+    out += format("{}{} is {}", out.empty() ? "" : ", ", peer->name(), to_string(peer->session.state()));
   }
   if (!out.empty()) return out;
   if (node.empty() || hub.peers().empty()) return "no router is known";
@@ -131,16 +131,14 @@ void DealerBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   const std::uint64_t first = header.seq;
   const std::weak_ptr<bool> alive = hub.alive();
   wire::BatchReader reader(hold->body.view());
-  blocks::CallAll all;
   for (std::uint64_t i = 0; i < count; ++i) {
     // Whoever waits for it may keep the hold, and nothing else of it.
     reply.outcome = Outcome::ok;
     reply.record = {reader.next(), hold->tensors};
     reply.hold = hold;
-    all.call([&] { on_reply(id, first + i, reply); });
-    if (alive.expired() || hub.closed()) break;
+    on_reply(id, first + i, reply);
+    if (alive.expired() || hub.closed()) return;
   }
-  all.rethrow();
 }
 
 void DealerBase::Impl::settle(Peer& peer, std::uint64_t epoch, std::uint64_t count, std::uint64_t bytes) {
@@ -163,12 +161,7 @@ DealerBase::DealerBase(Loop& loop, PortOptions options, RecordType request, Reco
 }
 
 DealerBase::~DealerBase() {
-  try {
-    close();
-  } catch (const std::exception& e) {  // of a handler that was told of the end
-    impl_->options.log.error(
-        format("{}: a handler threw as its dealer ended: {}", impl_->hub.stream(), e.what()));
-  }
+  close();
 }
 
 std::vector<std::string> DealerBase::endpoints() const {
@@ -247,12 +240,12 @@ void DealerBase::wait(const bool& finished, Deadline deadline) {
 
 bool DealerBase::wait_for_room(const RequestTo& to, Deadline deadline) {
   Impl& impl = *impl_;
-  return impl.hub.wait_for_peers([&] { return impl.hub.closed() || impl.draining || impl.has_room(to); },
-                                 deadline);
+  return impl.hub.loop().run_until([&] { return impl.hub.closed() || impl.draining || impl.has_room(to); },
+                                   deadline);
 }
 
 bool DealerBase::wait_for_peers(std::size_t count, Deadline deadline) {
-  return impl_->hub.wait_for_peers([&] { return peers_up() >= count; }, deadline);
+  return impl_->hub.loop().run_until([&] { return peers_up() >= count; }, deadline);
 }
 
 }  // namespace weft

@@ -58,12 +58,8 @@ RequestId PlainDealer::add(const RequestTo& to, Deadline deadline, const Encode&
   }
   Peer* peer = choose(key, to.peer);
   if (!peer && options.distribute == Distribute::explicit_) {
-    refuse(done, Outcome::no_peer, format("router {} is not up: {}", weft::quoted(to.peer), states()),
+    refuse(done, Outcome::no_peer, format("router {} is not up", weft::quoted(to.peer)),
            std::string(to.peer));
-    return 0;
-  }
-  if (!peer && hub.hopeless()) {
-    refuse(done, Outcome::no_peer, "never sent: " + states(), std::string(to.peer));
     return 0;
   }
   if (!peer) return add_unassigned({.key = key, .peer = to.peer}, deadline, encode, std::move(done));

@@ -109,7 +109,6 @@ struct PlainDealer final : DealerBase::Impl {
   /// Takes a ticket out of wherever it waits; says where that was.
   std::string forget(std::uint64_t ticket, std::string& peer_name);
   /// What nobody waits for any more is not sent: whole batches only, because numbers follow each other.
-  void refuse_waiting();
   void forget_unsent();
   void on_down(Peer& peer, PeerEvent::What what) override;
   void on_lost(Peer& peer, std::uint64_t accepted, std::uint64_t said) override;

@@ -47,7 +47,6 @@ void PlainDealer::plan_expiry(TimePoint when) {
 
 void PlainDealer::expire() {
   const std::weak_ptr<bool> alive = hub.alive();
-  blocks::CallAll all;
   for (auto& [ticket, done] : book.expire(hub.loop().now())) {
     ++hub.counts().timed_out_requests;
     RawReply reply;
@@ -55,14 +54,13 @@ void PlainDealer::expire() {
     std::string peer;
     reply.text = forget(ticket, peer);
     reply.peer = peer;
-    all.call([&, &tell = done] { tell(reply); });
-    if (alive.expired() || hub.closed()) return all.rethrow();
+    done(reply);
+    if (alive.expired() || hub.closed()) return;
   }
   forget_unsent();
   wake();
   if (const auto next = book.next_deadline()) plan_expiry(*next);
   check_drain();
-  all.rethrow();
 }
 
 std::string PlainDealer::forget(std::uint64_t ticket, std::string& peer_name) {
@@ -74,7 +72,7 @@ std::string PlainDealer::forget(std::uint64_t ticket, std::string& peer_name) {
       const Peer* peer = hub.find(id);
       peer_name = peer ? peer->name() : "";
       trim(outlet);
-      return format("no reply from {} ({})", peer_name, peer ? Hub::state_of(*peer) : "gone");
+      return format("no reply from {} ({})", peer_name, peer ? to_string(peer->session.state()) : "gone");
     }
   }
   return "never sent: " + states();
@@ -93,10 +91,7 @@ void PlainDealer::forget_unsent() {
 
 void PlainDealer::on_down(Peer& peer, PeerEvent::What what) {
   const auto found = outlets.find(peer.id);
-  if (found == outlets.end()) {
-    if (what == PeerEvent::What::refused && hub.hopeless()) refuse_waiting();
-    return;
-  }
+  if (found == outlets.end()) return;
   Outlet outlet = std::move(found->second);
   outlets.erase(found);
   latest_outlet = nullptr;
@@ -115,9 +110,7 @@ void PlainDealer::on_down(Peer& peer, PeerEvent::What what) {
   for (const std::uint64_t ticket : outlet.sent) {
     if (ticket != 0) lost.push_back({ticket, peer.name(), text});
   }
-  if (!end_lost()) return;
-  if (what == PeerEvent::What::refused && hub.hopeless()) return refuse_waiting();
-  pump();
+  if (end_lost()) pump();
 }
 
 /// What the router has got it answers, by this connection or by the next one; what it has not got, nobody
@@ -156,20 +149,6 @@ bool PlainDealer::end_lost() {
     if (alive.expired() || hub.closed()) return false;
   }
   return true;
-}
-
-// Whom they wait for has refused this port for good.
-void PlainDealer::refuse_waiting() {
-  const std::weak_ptr<bool> alive = hub.alive();
-  blocks::CallAll all;
-  unassigned.clear();
-  queued_bytes = 0;
-  for (auto& [ticket, done] : book.expire(TimePoint::max())) {
-    all.call([&, &tell = done] { refuse(tell, Outcome::no_peer, "never sent: " + states(), {}); });
-    if (alive.expired() || hub.closed()) return all.rethrow();
-  }
-  check_drain();
-  all.rethrow();
 }
 
 void PlainDealer::say_bye_when_idle(Peer& peer) {
@@ -213,13 +192,11 @@ void PlainDealer::end_all() {
   latest_outlet = nullptr;
   unassigned.clear();
   lost.clear();
-  blocks::CallAll all;
   for (auto& [ticket, done] : book.expire(TimePoint::max())) {
     RawReply reply;
     reply.text = "the dealer was closed";
-    all.call([&, &tell = done] { tell(reply); });
+    done(reply);
   }
-  all.rethrow();
 }
 
 }  // namespace weft

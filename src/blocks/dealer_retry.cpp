@@ -52,10 +52,6 @@ RequestId RetryDealer::add(const RequestTo& to, Deadline deadline, const Encode&
     refuse(done, Outcome::no_peer, "the request names no router", {});
     return 0;
   }
-  if (hub.hopeless()) {
-    refuse(done, Outcome::no_peer, "never sent: " + states(), std::string(to.peer));
-    return 0;
-  }
   encode(scratch);
   if (!fits(scratch, {})) {
     scratch.roll_back({});
@@ -183,7 +179,6 @@ void RetryDealer::on_room(Peer&) {
 }
 
 void RetryDealer::on_down(Peer& peer, PeerEvent::What what) {
-  if (what == PeerEvent::What::refused && hub.hopeless()) return refuse_all();
   const auto known = by_peer.find(peer.id);
   if (known == by_peer.end()) return;
   const Id id = known->second;
@@ -193,24 +188,6 @@ void RetryDealer::on_down(Peer& peer, PeerEvent::What what) {
   change();
   if (!finish_all(ends, to_string(what))) return;
   pump();
-}
-
-// Whom they wait for has refused this port for good.
-void RetryDealer::refuse_all() {
-  std::vector<RequestId> open;
-  for (const auto& [id, request] : requests) open.push_back(id);
-  const bool exact = options.delivery == Delivery::exactly_once;
-  for (const RequestId id : open) {
-    if (!requests.contains(id)) continue;  // closed by the end of another one
-    const bool sent = !book.cancel(id).empty();
-    const std::string text = (sent ? "no reply: " : "never sent: ") + states();
-    RawReply reply;
-    reply.outcome = !sent ? Outcome::no_peer : exact ? Outcome::unknown : Outcome::peer_lost;
-    if (sent) reply.code = exact ? wire::Code::outcome_unknown : wire::Code::dead;
-    reply.text = text;
-    if (!finish(id, reply)) return;
-  }
-  check_drain();
 }
 
 // ---- sending
@@ -338,20 +315,14 @@ bool RetryDealer::finish(RequestId id, RawReply& reply) {
 }
 
 bool RetryDealer::finish_all(const std::vector<RetryBook::End>& ends, std::string_view what) {
-  blocks::CallAll all;
-  const std::weak_ptr<bool> alive = hub.alive();
-  bool going_on = true;
   for (const RetryBook::End& end : ends) {
     const auto open = requests.find(end.ticket);
     if (open == requests.end()) continue;  // closed by the end of another one
     RawReply reply;
     explain(end, open->second, what, reply);
-    all.call([&] { (void)finish(end.ticket, reply); });
-    going_on = !alive.expired() && !hub.closed();
-    if (!going_on) break;
+    if (!finish(end.ticket, reply)) return false;
   }
-  all.rethrow();
-  return going_on;
+  return true;
 }
 
 /// Says who was asked, how often, and in which state they are.

@@ -65,7 +65,6 @@ struct RetryDealer final : DealerBase::Impl {
   void on_up(Peer& peer) override;
   void on_room(Peer& peer) override;
   void on_down(Peer& peer, PeerEvent::What what) override;
-  void refuse_all();
 
   void change() {
     changed = true;

@@ -14,6 +14,17 @@ namespace {
 constexpr int kMessagesPerTurn = 256;  // then other sockets get their turn
 constexpr std::uint64_t kBytesPerTurn = 8ULL << 20;
 constexpr Duration kFollows = std::chrono::microseconds(20);
+constexpr int kSendHighWater = 200'000;
+constexpr std::uint64_t kReceiveReserve = 1000;
+
+transport::SocketOptions socket_options(const PortOptions& options) {
+  // Credit bounds what is on its way between peers that keep to it. These marks are for those that do not:
+  // one that floods us, and one that makes us answer and never reads.
+  return {.send_high_water = kSendHighWater,
+          .receive_high_water = static_cast<int>(kReceiveReserve + 2 * options.window_batches),
+          .linger = options.close_linger,
+          .max_frame_bytes = options.max_frame_bytes};
+}
 
 std::uint64_t seed_of(std::string_view text) {
   return protocol::name_hash(text);
@@ -39,10 +50,64 @@ Hub::~Hub() {
 
 void Hub::bind(const std::string& endpoint) {
   if (!router_) {
-    router_.emplace(loop_.context(), transport::SocketType::router, socket_options());
+    router_.emplace(loop_.context(), transport::SocketType::router, socket_options(options_));
     router_watch_ = loop_.watch(*router_, [this] { read_router(); });
   }
   bound_.push_back(router_->bind(endpoint));
+}
+
+void Hub::connect(const std::string& endpoint) {
+  for (const auto& peer : peers_) {
+    if (peer->endpoint == endpoint) return;
+  }
+  transport::check_endpoint(endpoint, false);
+  transport::Socket socket = dial(endpoint);
+  Peer& peer = add_peer(false);
+  peer.endpoint = endpoint;
+  use(peer, std::move(socket));
+  apply(peer, peer.session.on_tick(loop_.now()));
+  plan_tick(peer, peer.session.next_tick());
+}
+
+transport::Socket Hub::dial(const std::string& endpoint) {
+  transport::Socket socket(loop_.context(), transport::SocketType::dealer, socket_options(options_));
+  socket.connect(endpoint);
+  return socket;
+}
+
+void Hub::use(Peer& peer, transport::Socket socket) {
+  peer.socket.emplace(std::move(socket));
+  peer.watch = loop_.watch(*peer.socket, [this, &peer] { read_dealer(peer); });
+}
+
+// A connection can be dead while the system believes in it: the host behind it vanished, or something between
+// has forgotten it. Nobody ever says so, but a new connection gets through. Where it was only slow, the
+// streams of acknowledged blocks know what arrived; what others have sent may still get there by the old one.
+void Hub::reconnect(Peer& peer) {
+  if (!peer.socket || !peer.socket->open() || peer.watch == 0) return;
+  try {
+    transport::Socket socket = dial(peer.endpoint);
+    loop_.unwatch(peer.watch);
+    client_.keeps_streams() ? peer.socket->close_at_once() : peer.socket->close();
+    use(peer, std::move(socket));
+    peer.fresh = true;
+  } catch (const Error& e) {  // out of descriptors, say: the old one may come back
+    options_.log.warn(format("{}: no new connection to {}: {}", stream_, peer.name(), e.what()));
+  }
+}
+
+void Hub::disconnect(const std::string& endpoint) {
+  const auto found =
+      std::ranges::find_if(peers_, [&](const auto& p) { return p->endpoint == endpoint && !p->inbound; });
+  if (found == peers_.end()) return;
+  Peer& peer = **found;
+  // One that has said that it goes is not lost, and a farewell would only wait for it.
+  const bool leaving = peer.finished || peer.draining;
+  const bool reachable = peer.up() && !leaving;
+  if (reachable) bye(peer, wire::kLast);
+  if (peer.session.state() != protocol::PeerState::closed && !leaving)
+    lost(peer, PeerEvent::What::dead, "told to disconnect");
+  remove_peer(peer, reachable);
 }
 
 Peer& Hub::add_peer(bool inbound) {
@@ -93,24 +158,6 @@ Peer* Hub::find(std::uint64_t id) {
   const auto found = by_id_.find(id);
   if (found == by_id_.end()) return nullptr;
   return latest_ = found->second;
-}
-
-bool Hub::hopeless() const {
-  return bound_.empty() && !peers_.empty() && std::ranges::all_of(peers_, [](const auto& p) {
-           return p->session.state() == protocol::PeerState::closed && !p->finished;
-         });
-}
-
-bool Hub::wait_for_peers(const std::function<bool()>& done, Deadline deadline) {
-  bool good = false;
-  const auto over = [&] { return (good = done()) || hopeless(); };
-  return loop_.run_until(over, deadline) && good;
-}
-
-std::string Hub::state_of(const Peer& peer) {
-  const std::string_view state = to_string(peer.session.state());
-  if (peer.up() || peer.trouble.empty()) return std::string(state);
-  return format("{}: {}", state, peer.trouble);
 }
 
 bool Hub::anyone_living() const {
@@ -266,18 +313,10 @@ void Hub::reject(wire::Rejection why, Peer* peer) {
     const std::string text = format("sent {} messages that break the protocol, the last one: {}",
                                     kBadMessages, wire::to_string(why));
     nack(*peer, wire::Code::denied, text);
-    options_.log.warn(format("{}: shut {} out: it {}", stream_, peer->name(), text));
-    give_up(*peer, wire::Code::denied, text);
+    peer->session.close();
+    emit(*peer, PeerEvent::What::refused, wire::Code::denied, text);
+    client_.on_down(*peer, PeerEvent::What::refused);
   }
-}
-
-// Who connects to it never asks it again; who is bound hears it when it comes as a new incarnation.
-void Hub::give_up(Peer& peer, wire::Code code, std::string text) {
-  peer.session.close();
-  peer.trouble = format("{} ({})", text, wire::to_string(code));
-  const std::weak_ptr<bool> alive = alive_;
-  emit(peer, PeerEvent::What::refused, code, std::move(text));
-  if (!alive.expired() && !closed_) client_.on_down(peer, PeerEvent::What::refused);
 }
 
 // ---- sending
@@ -397,33 +436,12 @@ void Hub::emit(Peer& peer, PeerEvent::What what, wire::Code code, std::string te
   options_.log.debug(
       format("{}: peer {} {}{}{}", stream_, peer.name(), to_string(what), text.empty() ? "" : ": ", text));
   if (!peer_handler_) return;
-  const bool dead = what == PeerEvent::What::dead;
-  peer_handler_(
-      {.what = what,
-       .node = peer.name(),
-       .port = peer.port,
-       .endpoint = peer.endpoint,
-       .epoch = peer.epoch,
-       .code = code,
-       .text = std::move(text),
-       .for_good = what == PeerEvent::What::refused && peer.session.state() == protocol::PeerState::closed,
-       .lost_records = dead ? peer.out.outstanding_records() : 0});
-}
-
-bool Hub::is_lost(const Peer& peer) const {
-  const auto state = peer.session.state();
-  if (state == protocol::PeerState::closed) return true;
-  return state == protocol::PeerState::dead && loop_.now() - peer.session.last_heard() >= options_.dead_after;
-}
-
-std::uint64_t Hub::lost_records() const {
-  std::uint64_t lost = counts_.lost_records;
-  for (const auto& peer : peers_) {
-    const auto state = peer->session.state();
-    const bool over = state == protocol::PeerState::dead || state == protocol::PeerState::closed;
-    if (over) lost += peer->out.outstanding_records();
-  }
-  return lost;
+  peer_handler_({.what = what,
+                 .node = peer.name(),
+                 .port = peer.port,
+                 .epoch = peer.epoch,
+                 .code = code,
+                 .text = std::move(text)});
 }
 
 void Hub::fill(PortStats& stats) const {
@@ -435,10 +453,7 @@ void Hub::fill(PortStats& stats) const {
     stats.shared_memory_full = shared.full;
     stats.shared_memory_used = shared.used_bytes;
   }
-  for (const auto& peer : peers_) {
-    // Should it come back after all, its HELLO says how much of it arrived.
-    (is_lost(*peer) ? stats.lost_records : stats.outstanding_records) += peer->out.outstanding_records();
-  }
+  for (const auto& peer : peers_) stats.outstanding_records += peer->out.outstanding_records();
 }
 
 void Hub::close() {

@@ -23,9 +23,62 @@
 #include <weft/wire/record_type.hpp>
 #include <weft/wire/shared.hpp>
 
-#include "blocks/peer.hpp"
-
 namespace weft::blocks {
+
+/// What a port is, as its HELLO says it.
+struct PortIdentity {
+  std::string_view block;  ///< "push", ...
+  std::string_view peer_block;
+  RecordType type;
+  RecordType reply_type;
+  bool sends = false;     ///< has an outgoing lane a peer
+  bool receives = false;  ///< has an incoming lane a peer, and gives credit
+  std::string data_endpoint;
+  /// Peers whose HELLO names another delivery are refused.
+  bool same_delivery = false;
+  /// A peer's BYE may overtake its last data, which comes another way: the block says when it has finished.
+  bool finish_is_told = false;
+  /// Large frames may go through memory that the two ends share, where PortOptions says so.
+  bool shares_memory = false;
+};
+
+struct Peer : protocol::PeerLanes {
+  std::uint64_t id = 0;
+  bool inbound = false;
+  std::string routing_id;                   // inbound: ROUTER's name for the connection
+  std::string endpoint;                     // outbound: as given to connect()
+  std::optional<transport::Socket> socket;  // outbound
+  Loop::WatchId watch = 0;
+  protocol::Session session;
+  std::string node;
+  std::string port;
+  std::uint64_t epoch = 0;
+  std::string data_endpoint;
+  std::uint64_t name_hash = 0;
+  bool met = false;    // at least one HELLO was accepted
+  bool gone = false;   // its connection is: to be reported in the next turn
+  bool fresh = false;  // outbound: nothing was said yet on its present connection, which replaced another one
+  bool finished = false;                 // it said BYE
+  bool draining = false;                 // it wants nothing new
+  TimePoint tick_at = TimePoint::max();  // when the hub looks at it again
+  unsigned bad_messages = 0;
+  std::string lane;                // name of the outgoing stream
+  std::uint32_t stream_index = 0;  // for a block that keeps its streams itself
+  wire::DataHeader header;
+  std::unique_ptr<transport::Borrower> borrower;  // reads what it lends
+
+  Peer(const protocol::SessionOptions& options, TimePoint now, std::uint64_t lane_epoch,
+       protocol::Credit window)
+      : PeerLanes(lane_epoch, window), session(options, now) {}
+  [[nodiscard]] bool up() const { return session.state() == protocol::PeerState::up; }
+  /// May get new work.
+  [[nodiscard]] bool usable() const { return up() && !draining && !finished; }
+  /// Keeps the keys that it owns: a silence alone does not move them.
+  [[nodiscard]] bool living() const {
+    return met && !draining && !finished && (up() || session.state() == protocol::PeerState::suspect);
+  }
+  [[nodiscard]] std::string name() const { return node.empty() ? endpoint : node; }
+};
 
 /// A read or a tick of a Hub that is under way. Its message is its own, because handlers may run the loop.
 struct HubScope {
@@ -111,12 +164,6 @@ class Hub {
   [[nodiscard]] std::size_t peers_up() const;
   /// True while a peer that has not said BYE lives, be it silent for a while: slow is not dead.
   [[nodiscard]] bool anyone_living() const;
-  /// Nobody can come any more: this port only connects, and each of its peers has been refused for good.
-  [[nodiscard]] bool hopeless() const;
-  /// Runs the loop until what only peers can bring about is done; false at the deadline, or when hopeless().
-  [[nodiscard]] bool wait_for_peers(const std::function<bool()>& done, Deadline deadline);
-  /// "dead", "connecting: the host name is unknown": for errors that name a peer.
-  [[nodiscard]] static std::string state_of(const Peer& peer);
 
   /// Sends frames to a peer that is up. `unroutable` is taken as the peer's death: it is not up any more, and
   /// the block hears of it in the next turn (never from inside this call).
@@ -159,8 +206,6 @@ class Hub {
   wire::Buffer& scratch() { return scratch_; }
   void on_peer(std::function<void(const PeerEvent&)> handler) { peer_handler_ = std::move(handler); }
   void fill(PortStats& stats) const;
-  /// Under best-effort: those that were on their way to whom is dead or gone.
-  [[nodiscard]] std::uint64_t lost_records() const;
   PortStats& counts() { return counts_; }
   void close();
   [[nodiscard]] bool closed() const { return closed_; }
@@ -179,12 +224,7 @@ class Hub {
   Peer& add_peer(bool inbound);
   transport::Socket dial(const std::string& endpoint);
   void use(Peer& peer, transport::Socket socket);
-  void reconnect(Peer& peer, bool ended);
-  [[nodiscard]] transport::SocketOptions socket_options() const;
-  void read_news(Peer& peer);
-  void on_news(Peer& peer, transport::ConnectionNews news);
-  void tell_trouble(Peer& peer, std::string text, wire::Code code);
-  void give_up(Peer& peer, wire::Code code, std::string text);
+  void reconnect(Peer& peer);
   void remove_peer(Peer& peer, bool linger = false);
   void read_router();
   void read_dealer(Peer& peer);
@@ -214,7 +254,6 @@ class Hub {
   void lost(Peer& peer, PeerEvent::What what, std::string text);
   void report_gone(Peer& peer);
   bool make_room();
-  [[nodiscard]] bool is_lost(const Peer& peer) const;
   void tick();
   bool tick(Peer& peer, TimePoint now, const std::weak_ptr<bool>& alive);
   void plan_tick(Peer& peer, TimePoint when);

@@ -159,7 +159,6 @@ void Hub::on_hello(Peer* peer, std::string_view routing_id, const wire::Header& 
         peer_handler_({.what = PeerEvent::What::refused,
                        .node = std::string(h.options.has(wire::Options::node) ? h.options.node_v : "?"),
                        .port = std::string(h.options.has(wire::Options::port) ? h.options.port_v : "?"),
-                       .endpoint = {},
                        .epoch = h.epoch,
                        .code = refusal->first,
                        .text = refusal->second});
@@ -167,7 +166,9 @@ void Hub::on_hello(Peer* peer, std::string_view routing_id, const wire::Header& 
       return;
     }
     nack(*peer, refusal->first, refusal->second);
-    return give_up(*peer, refusal->first, refusal->second);
+    peer->session.close();
+    emit(*peer, PeerEvent::What::refused, refusal->first, refusal->second);
+    return;
   }
   // An outbound peer that was silent only may well be on the same connection still.
   bool new_connection =
@@ -298,7 +299,6 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
   rename(peer, h);
   peer.epoch = h.epoch;
   peer.finished = peer.draining = false;
-  peer.trouble.clear();
   if (o.has(wire::Options::data_endpoint)) peer.data_endpoint = o.data_endpoint_v;
   if (o.has(wire::Options::heartbeat) && o.heartbeat_v <= 3'600'000) {
     peer.session.peer_heartbeat(std::chrono::milliseconds(o.heartbeat_v));
@@ -336,7 +336,7 @@ void Hub::on_nack(Peer& peer, const wire::Header& h) {
     const bool leftovers = !peer.inbound && client_.keeps_streams() &&
                            peer.session.state() != protocol::PeerState::connecting &&
                            peer.session.state() != protocol::PeerState::closed;
-    if (leftovers) reconnect(peer, false);
+    if (leftovers) reconnect(peer);
     apply(peer, peer.session.on_stranger(loop_.now()));
     plan_tick(peer, peer.session.next_tick());
     return;
@@ -344,10 +344,11 @@ void Hub::on_nack(Peer& peer, const wire::Header& h) {
   options_.log.warn(format("{}: refused by {}: {} ({})", stream_, peer.name(), text, wire::to_string(code)));
   ++counts_.rejected_peers;
   if (code == wire::Code::full && !peer.inbound && !peer.up()) {  // there may be room later: HELLO goes on
-    peer.trouble = text;
     return emit(peer, PeerEvent::What::refused, code, text);
   }
-  give_up(peer, code, text);
+  peer.session.close();
+  emit(peer, PeerEvent::What::refused, code, text);
+  client_.on_down(peer, PeerEvent::What::refused);
 }
 
 }  // namespace weft::blocks

@@ -83,11 +83,6 @@ bool Hub::tick(Peer& peer, TimePoint now, const std::weak_ptr<bool>& alive) {
   const auto ended = [&] { return alive.expired() || closed_; };
   if (peer.gone) report_gone(peer);
   if (ended()) return false;
-  if (peer.cut && peer.socket && !peer.socket->readable()) {
-    peer.cut = false;
-    apply(peer, peer.session.on_cut(now));
-    if (ended()) return false;
-  }
   apply(peer, peer.session.on_tick(now));
   if (ended()) return false;
   if (peer.up() && peer.ack.untold()) {
@@ -106,7 +101,6 @@ bool Hub::tick(Peer& peer, TimePoint now, const std::weak_ptr<bool>& alive) {
     }
     next = std::min(next, end);
   }
-  if (peer.cut) next = now;  // when what came on its connection has been read
   if (next != TimePoint::max()) plan_tick(peer, next);
   return true;
 }
@@ -158,19 +152,14 @@ void Hub::acknowledge_stream(Peer& peer, std::optional<std::uint32_t> echo) {
 }
 
 void Hub::apply(Peer& peer, const protocol::Session::Action& action) {
-  if (action.reconnect) reconnect(peer, action.cut);
+  if (action.reconnect) reconnect(peer);
   if (action.say_hello) {
     say_hello(peer);
     plan_tick(peer, peer.session.next_tick());  // to say it again
   }
   if (action.ping) ping(peer);
-  // Who has said BYE may be silent.
-  if (action.became_suspect && !peer.finished) {
-    emit(peer, PeerEvent::What::suspect, action.cut ? wire::Code::dead : wire::Code::none, peer.trouble);
-  }
-  if (action.became_dead) {
-    return lost(peer, PeerEvent::What::dead, action.unreachable ? peer.trouble : "silent for too long");
-  }
+  if (action.became_suspect) emit(peer, PeerEvent::What::suspect);
+  if (action.became_dead) return lost(peer, PeerEvent::What::dead, "silent for too long");
   if (action.became_up && peer.met) {
     // First what waited for the peer, then what a handler of the event may add.
     client_.on_up(peer);
@@ -187,12 +176,10 @@ void Hub::lost(Peer& peer, PeerEvent::What what, std::string text) {
   const bool known = peer.met;
   peer.session.lose();
   if (!known) return;
-  // From then on what it has counts as lost; who waits for that is woken.
-  if (peer.out.outstanding() != 0) plan_tick(peer, peer.session.last_heard() + options_.dead_after);
   // What a sender left behind in its memory has been taken in by now, as far as it came through the socket.
   if (peer.borrower && peer.borrower->ended()) peer.borrower.reset();
   const std::weak_ptr<bool> alive = alive_;
-  if (!peer.finished) emit(peer, what, wire::Code::dead, std::move(text));
+  emit(peer, what, wire::Code::dead, std::move(text));
   if (!alive.expired() && !closed_) client_.on_down(peer, what);
 }
 

@@ -82,8 +82,6 @@ std::string_view to_string(PeerEvent::What what) {
       return "restarted";
     case PeerEvent::What::refused:
       return "refused";
-    case PeerEvent::What::unreachable:
-      return "unreachable";
   }
   return "unknown";
 }

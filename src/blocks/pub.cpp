@@ -260,7 +260,7 @@ void PubBase::close() {
 }
 
 bool PubBase::wait_for_peers(std::size_t count, Deadline deadline) {
-  return impl_->hub.wait_for_peers([&] { return peers_up() >= count; }, deadline);
+  return impl_->hub.loop().run_until([&] { return peers_up() >= count; }, deadline);
 }
 
 SendStatus PubBase::put(std::string_view topic, const std::function<void(wire::BatchBuilder&)>& encode) {

@@ -359,7 +359,7 @@ bool PullBase::receive_one(Deadline deadline, const Handler& take) {
 }
 
 bool PullBase::wait_for_peers(std::size_t count, Deadline deadline) {
-  return impl_->hub.wait_for_peers([&] { return peers_up() >= count; }, deadline);
+  return impl_->hub.loop().run_until([&] { return peers_up() >= count; }, deadline);
 }
 
 void PullBase::begin_drain() {

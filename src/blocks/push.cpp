@@ -221,17 +221,15 @@ bool PushBase::flush(Deadline deadline) {
   Impl& impl = *impl_;
   impl.close_all();
   impl.pump();
-  return impl.hub.wait_for_peers(
+  return impl.hub.loop().run_until(
       [&] { return impl.reliable ? impl.reliable->handed_over() : impl.queued_records == 0; }, deadline);
 }
 
 bool PushBase::settle(Deadline deadline) {
-  Impl& impl = *impl_;
-  const std::uint64_t lost = impl.hub.lost_records();
   if (!flush(deadline)) return false;
+  Impl& impl = *impl_;
   impl.ask_for_acks();
-  const bool settled = impl.hub.wait_for_peers([&] { return impl.all_settled(); }, deadline);
-  return settled && impl.hub.lost_records() == lost;
+  return impl.hub.loop().run_until([&] { return impl.all_settled(); }, deadline);
 }
 
 bool PushBase::sync(Deadline deadline) {
@@ -270,7 +268,7 @@ std::uint64_t PushBase::accepted_total() const {
 
 bool PushBase::wait_for_peers(std::size_t count, Deadline deadline) {
   Loop& loop = impl_->hub.loop();
-  if (impl_->natives.empty()) return impl_->hub.wait_for_peers([&] { return peers_up() >= count; }, deadline);
+  if (impl_->natives.empty()) return loop.run_until([&] { return peers_up() >= count; }, deadline);
   // A plain PUSH socket does not tell when its connection stands: ask again and again.
   const Loop::TimerId ask = loop.every(kNativeRetry, [] {});
   const bool there = loop.run_until([&] { return peers_up() >= count; }, deadline);

@@ -189,11 +189,10 @@ struct PushBase::Impl final : blocks::HubClient {
              std::ranges::all_of(queues, [](const auto& q) { return q.second.open.empty(); });
     }
     return queued_records == 0 && std::ranges::all_of(hub.peers(), [](const auto& peer) {
-             // One that is silent for a while is slow, not dead, and one that is met anew will say what it
-             // got.
+             // One that is silent for a while is slow, not dead: what it has may still be handled.
              const auto state = peer->session.state();
-             const bool over = state == protocol::PeerState::dead || state == protocol::PeerState::closed;
-             return over || peer->out.outstanding() == 0;
+             const bool lives = state == protocol::PeerState::up || state == protocol::PeerState::suspect;
+             return !lives || peer->out.outstanding() == 0;
            });
   }
 

@@ -110,7 +110,7 @@ bool RouterBase::next_one(Deadline deadline, const Handler& take) {
 }
 
 bool RouterBase::wait_for_peers(std::size_t count, Deadline deadline) {
-  return impl_->hub.wait_for_peers([&] { return peers_up() >= count; }, deadline);
+  return impl_->hub.loop().run_until([&] { return peers_up() >= count; }, deadline);
 }
 
 // ---- Ticket ----

@@ -126,7 +126,7 @@ bool SubBase::receive_one(Deadline deadline, const Handler& take) {
 }
 
 bool SubBase::wait_for_peers(std::size_t count, Deadline deadline) {
-  return impl_->hub.wait_for_peers([&] { return peers_up() >= count; }, deadline);
+  return impl_->hub.loop().run_until([&] { return peers_up() >= count; }, deadline);
 }
 
 void SubBase::begin_drain() {

@@ -11,26 +11,6 @@ namespace weft {
 namespace {
 
 constexpr int kMaxDepth = 64;
-constexpr std::size_t kShownDigits = 40;
-constexpr std::size_t kShownReason = 200;
-
-// The library says where it is, what it was doing, what is wrong, and what it has read: what is wrong.
-std::string reason_in(std::string_view text) {
-  const auto behind = [&text](std::string_view mark) {
-    const auto at = text.find(mark);
-    if (at != std::string_view::npos) text.remove_prefix(at + mark.size());
-    return at != std::string_view::npos;
-  };
-  (void)behind("] ");
-  if (text.starts_with("parse error")) (void)behind(": ");
-  if (text.starts_with("syntax error while parsing")) (void)behind(" - ");
-  if (const auto read = text.find("; last read: "); read != std::string_view::npos) {
-    const auto rest = text.find("; expected", read);
-    const std::string expected(rest == std::string_view::npos ? std::string_view() : text.substr(rest));
-    if (text.size() > kShownReason) return std::string(text.substr(0, read)) + expected;
-  }
-  return std::string(text.substr(0, kShownReason));
-}
 
 // Builds a Value while the text is read, so that no second tree is made and nesting is bounded.
 class Builder {
@@ -45,13 +25,7 @@ class Builder {
   bool boolean(bool v) { return add(Value(v)); }
   bool number_integer(number_integer_t v) { return add(Value(v)); }
   bool number_unsigned(number_unsigned_t v) { return add(Value(v)); }
-  bool number_float(number_float_t v, const string_t& text) {
-    // A number without fraction and exponent comes here when it is too large for its own kind.
-    if (text.find_first_not_of("-0123456789") != string_t::npos) return add(Value(v));
-    why_ = format("the integer {} does not fit 64 bits; write it as text, or with a fraction",
-                  text.size() > kShownDigits ? text.substr(0, kShownDigits) + "..." : text);
-    return false;
-  }
+  bool number_float(number_float_t v, const string_t&) { return add(Value(v)); }
   bool string(string_t& v) { return add(Value(std::move(v))); }
   bool binary(binary_t&) { return false; }
   bool start_object(std::size_t) { return open(Value::map()); }
@@ -65,7 +39,9 @@ class Builder {
   template <class Exception>
   bool parse_error(std::size_t position, const std::string&, const Exception& e) {
     position_ = position;
-    why_ = reason_in(e.what());
+    const std::string_view text = e.what();
+    const auto colon = text.rfind(": ");
+    why_ = colon == std::string_view::npos ? std::string(text) : std::string(text.substr(colon + 2));
     return false;
   }
 

@@ -1,5 +1,7 @@
 #include <weft/core/log.hpp>
 
+#include <cstdlib>
+
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 
@@ -12,6 +14,8 @@ namespace {
 class StderrSink final : public Logger::Sink {
  public:
   StderrSink() {
+    const char* plain = std::getenv("NO_COLOR");
+    if (plain && *plain) sink_.set_color_mode(spdlog::color_mode::never);
     sink_.set_formatter(std::make_unique<spdlog::pattern_formatter>("%H:%M:%S.%e %^%l%$ %n: %v"));
   }
 

@@ -25,13 +25,18 @@ constexpr std::size_t kLastLines = 20;
 constexpr Duration kStable =
     std::chrono::seconds(30);  // an incarnation that lived so long starts the back-off anew
 constexpr Duration kStartMargin = std::chrono::seconds(2);  // that nodes have on top of the start limit
-constexpr int kUsageExit = 2;  // a wrong option or spec: starting again will not help
+// Of a program that describes itself: a wrong option or spec, so starting again will not help. Others mean
+// anything.
+constexpr int kUsageExit = 2;
 
 sigset_t stop_signals() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  // A blocked signal is kept even where it is ignored: `nohup` means that this one shall have no effect.
+  struct sigaction now {};
+  if (sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);
   return set;
 }
 
@@ -61,13 +66,18 @@ void check_run_id(const std::string& run) {
              weft::quoted(run)));
 }
 
-std::string how(const Ending& ending) {
+std::string how_it_hung(const Managed& node) {
+  return format("hung: nothing was heard of it for {}, and it was killed",
+                format_duration(node.plan->hang_after));
+}
+
+}  // namespace
+
+std::string how_it_ended(const Ending& ending) {
   if (ending.signal != 0)
     return format("was ended by signal {} ({})", ending.signal, strsignal(ending.signal));
   return format("ended with exit code {}", ending.exit_code);
 }
-
-}  // namespace
 
 Launcher::Launcher(Loop& loop, topology::Plan plan, LaunchOptions options) {
   if (!options.resolve)
@@ -85,16 +95,19 @@ Launcher::Launcher(Loop& loop, topology::Plan plan, LaunchOptions options) {
 Launcher::~Launcher() = default;
 
 Launcher::Impl::~Impl() {
-  for (const Loop::TimerId timer : {second, start_timer, for_timer, state_timer}) {
+  for (const Loop::TimerId timer : {second, start_timer, for_timer, state_timer, reap_timer}) {
     if (timer != 0) loop.cancel(timer);
   }
   for (const auto& node : nodes) {
     if (node->timer != 0) loop.cancel(node->timer);
   }
-  if (signal_watch != 0) loop.unwatch(signal_watch);
-  if (signals < 0) return;
-  ::close(signals);
-  pthread_sigmask(SIG_SETMASK, &mask_before, nullptr);
+  for (const Loop::WatchId watch : {signal_watch, children_watch}) {
+    if (watch != 0) loop.unwatch(watch);
+  }
+  for (const int fd : {signals, children}) {
+    if (fd >= 0) ::close(fd);
+  }
+  if (masked) pthread_sigmask(SIG_SETMASK, &mask_before, nullptr);
 }
 
 const std::string& Launcher::run_id() const {
@@ -110,12 +123,14 @@ void Launcher::stop_now() {
   impl_->fail("stopped at once");
   impl_->kill_all();
 }
+bool Launcher::asked_to_stop() const {
+  return impl_->asked;
+}
 bool Launcher::signal(const topology::NodeId& node, int number) {
   Managed* managed = impl_->find(node.text());
   if (!managed || !managed->process) return false;
-  // Its end is seen later; a run that waits for restarts must not take it for alive until then, and nobody
-  // dies twice.
-  if (number == SIGKILL && std::exchange(managed->dying, true)) return false;
+  // Its end is seen later; a run that waits for restarts must not take it for alive until then.
+  if (number == SIGKILL) managed->dying = true;
   managed->process->signal_group(number);
   return true;
 }
@@ -129,6 +144,11 @@ RunReport Launcher::run() {
   impl.begin();
   impl.loop.run();
   impl.ended = Clock::now();
+  for (const auto& node : impl.nodes) {
+    if (node->log->lost() == 0) continue;
+    impl.warn(format("{} lines of {} are missing in {}: {}", node->log->lost(), node->plan->id.text(),
+                     node->log->path(), node->log->why()));
+  }
   if (impl.reason.empty()) impl.reason = impl.lost_in_silence();
   impl.write_state();
   return impl.report();
@@ -140,12 +160,14 @@ void Launcher::Impl::prepare() {
     auto managed = std::make_unique<Managed>();
     managed->plan = &node;
     managed->program = options.resolve(node);
-    managed->log.open(directory.log_file(node.id.name, node.id.replica), std::ios::binary);
-    if (!managed->log)
-      throw Error(Errc::io, "cannot write " + directory.log_file(node.id.name, node.id.replica));
+    managed->log = std::make_unique<LogFile>(directory.log_file(node.id.name, node.id.replica), node.log);
     nodes.push_back(std::move(managed));
   }
   open_control();
+  write_specs();
+}
+
+void Launcher::Impl::write_specs() const {
   for (const auto& node : nodes) {
     directory.write(format("nodes/{}-{}.json", node->plan->id.name, node->plan->id.replica),
                     to_json(to_value(*node->plan), 1) + "\n");
@@ -155,17 +177,18 @@ void Launcher::Impl::prepare() {
 void Launcher::Impl::begin() {
   began = Clock::now();
   began_at = static_cast<std::int64_t>(wall_micros() / 1'000'000);
+  pthread_sigmask(SIG_BLOCK, nullptr, &mask_before);
+  masked = true;
   if (options.handle_signals) {
     const sigset_t set = stop_signals();
-    pthread_sigmask(SIG_BLOCK, &set, &mask_before);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
     signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals < 0) throw Error(Errc::io, "cannot make a signalfd");
-    signal_watch = loop.watch_fd(signals, [this] { on_signal(); });
+    signal_watch = loop.watch_fd(signals, [this] { read_signals(); });
   }
-  second = loop.every(std::chrono::seconds(1), [this] {
-    write_state();
-    if (options.on_progress) options.on_progress(state());
-  });
+  if (options.adopts) adopt();
+  guard = std::make_unique<Guard>("WEFT_CONTROL=" + directory.control_endpoint());
+  second = loop.every(std::chrono::seconds(1), [this] { on_second(); });
   // The nodes have a little more: who looks at all of them can say best what is missing.
   start_timer = loop.at(began + plan.start_limit, [this] {
     start_timer = 0;
@@ -189,12 +212,21 @@ void Launcher::Impl::start(Managed& node) {
   node.reason.clear();
   node.last_error.clear();
   node.started = Clock::now();
+  node.heard = {};
+  node.hangs = node.hung = node.left_killed = false;
   const std::string spec =
       format("{}/nodes/{}-{}.json", directory.path(), plan_of.id.name, plan_of.id.replica);
   Command command{.path = node.program.path, .arguments = {}, .environment = options.environment};
   command.environment.insert(command.environment.end(), plan_of.environment.begin(),
                              plan_of.environment.end());
   command.inherit_stdin = options.wants_stdin && options.wants_stdin(plan_of);
+  const std::vector<std::pair<std::string, std::string>> who{
+      {"WEFT_CONTROL", directory.control_endpoint()},
+      {"WEFT_NODE", plan_of.id.name},
+      {"WEFT_REPLICA", std::to_string(plan_of.id.replica)}};
+  command.environment.insert(command.environment.end(), who.begin(), who.end());
+  command.environment.emplace_back("WEFT_RUN", id);
+  for (const auto& [name, value] : who) command.mark.push_back(format("{}={}", name, value));
   state_of(node, "started", "");
   if (node.program.describes) {
     const Duration drain_limit = std::min<Duration>(plan.drain_limit, plan_of.grace * 9 / 10);
@@ -207,12 +239,7 @@ void Launcher::Impl::start(Managed& node) {
                          "--drain-limit",   format_duration(drain_limit)};
   } else {
     command.arguments = plan_of.arguments;
-    command.environment.insert(command.environment.end(),
-                               {{"WEFT_SPEC", spec},
-                                {"WEFT_CONTROL", directory.control_endpoint()},
-                                {"WEFT_RUN", id},
-                                {"WEFT_NODE", plan_of.id.name},
-                                {"WEFT_REPLICA", std::to_string(plan_of.id.replica)}});
+    command.environment.emplace_back("WEFT_SPEC", spec);
   }
   try {
     node.life = Managed::Life::alive;
@@ -220,6 +247,7 @@ void Launcher::Impl::start(Managed& node) {
         loop, command,
         Process::Handlers{
             .on_line = [this, &node](bool errors, std::string_view line) { on_line(node, errors, line); },
+            .on_left = [this, &node](std::size_t count) { on_left(node, count); },
             .on_end = [this, &node](const Ending& ending) { on_end(node, ending); }});
   } catch (const Error& error) {
     node.life = Managed::Life::ended;
@@ -232,8 +260,7 @@ void Launcher::Impl::start(Managed& node) {
 }
 
 void Launcher::Impl::on_line(Managed& node, bool is_stderr, std::string_view line) {
-  node.log << line << '\n';
-  node.log.flush();
+  if (!node.log->write(line)) check_log(node);
   node.last_lines.emplace_back(line);
   if (is_stderr) node.last_error = line;
   if (node.last_lines.size() > kLastLines) node.last_lines.pop_front();
@@ -241,6 +268,7 @@ void Launcher::Impl::on_line(Managed& node, bool is_stderr, std::string_view lin
 }
 
 void Launcher::Impl::on_end(Managed& node, const Ending& ending) {
+  read_signals();  // who signals all processes at once means this one as well
   node.process.reset();
   if (node.timer != 0) loop.cancel(node.timer);
   node.timer = 0;
@@ -254,17 +282,19 @@ void Launcher::Impl::on_end(Managed& node, const Ending& ending) {
   node.ok = ending.exit_code == 0;
   // A script that does not catch the signal ends by it, as it was told to.
   // One that said before that it has failed was on its way out by itself.
-  if (node.told_to_stop && !node.killed && ending.signal == SIGTERM) node.ok = node.state != "failed";
+  const bool told = node.told_to_stop || (draining && !node.program.describes);
+  if (told && !node.killed && ending.signal == SIGTERM) node.ok = node.state != "failed";
+  if (node.told_to_stop && node.killed) node.ok = false;
   if (node.ok && !node.ready && !node.told_to_stop && !go) {
     node.ok = false;
     node.reason = "it was not ready yet";
   }
   if (Clock::now() - node.started > kStable) node.failures = 0;
-  const bool wanted =
-      node.plan->restart == topology::Restart::always ||
-      (node.plan->restart == topology::Restart::on_failure && !node.ok && ending.exit_code != kUsageExit);
+  const bool wanted = node.plan->restart == topology::Restart::always ||
+                      (node.plan->restart == topology::Restart::on_failure && !node.ok &&
+                       !(node.program.describes && ending.exit_code == kUsageExit));
   if (wanted && !draining && !node.told_to_stop && node.failures < node.plan->max_restarts) {
-    return start_again(node, how(ending));
+    return start_again(node, node.hung ? how_it_hung(node) : how_it_ended(ending));
   }
   node.state = node.ok ? "stopped" : "failed";
   if (!node.program.describes) node.last_word = true;  // it never says a word
@@ -275,17 +305,12 @@ void Launcher::Impl::on_end(Managed& node, const Ending& ending) {
   state_changed();
 }
 
-// The pauses are between starts: one that fails at once is not started in a busy loop, and one that was at
-// work when it was killed is back at once.
-void Launcher::Impl::start_again(Managed& node, const std::string& how_it_ended) {
-  const Duration apart = std::min<Duration>(options.last_back_off,
-                                            options.first_back_off * (1LL << std::min(node.failures, 10U)));
-  const Duration lived = Clock::now() - node.started;
-  const Duration wait = std::max(Duration::zero(), apart - lived);
+void Launcher::Impl::start_again(Managed& node, const std::string& how) {
+  const Duration wait = std::min<Duration>(options.last_back_off,
+                                           options.first_back_off * (1LL << std::min(node.failures, 10U)));
   ++node.failures;
   ++node.restarts;
-  const std::string when = wait == Duration::zero() ? "at once" : "in " + humane_duration(wait);
-  event(format("{} {}; starting it again {} ({} of {})", node.plan->id.text(), how_it_ended, when,
+  event(format("{} {}; starting it again in {} ({} of {})", node.plan->id.text(), how, humane_duration(wait),
                node.failures, node.plan->max_restarts));
   if (!node.last_word && node.program.describes) node.exact = false;
   add_counts(node.earlier_counts, node.counts);
@@ -293,8 +318,8 @@ void Launcher::Impl::start_again(Managed& node, const std::string& how_it_ended)
   node.life = Managed::Life::backing_off;
   node.state = "restarting";
   node.ready = false;  // the others must not begin while it is away
-  node.reason = how_it_ended;
-  state_of(node, node.state, how_it_ended);
+  node.reason = how;
+  state_of(node, node.state, how);
   node.timer = loop.at(Clock::now() + wait, [this, &node] {
     node.timer = 0;
     start(node);
@@ -309,14 +334,18 @@ void Launcher::Impl::ended_badly(Managed& node) {
   // One that failed before it could report said why on its last line of stderr.
   const bool by_itself = !node.killed && node.ending.signal == 0;
   if (node.reason.empty() && by_itself) node.reason = node.last_error;
+  if (node.reason.empty() && node.hung) node.reason = how_it_hung(node);
   if (node.reason.empty()) {
-    node.reason = !node.killed ? how(node.ending)
+    node.reason = !node.killed ? how_it_ended(node.ending)
                   : signals_seen > 1 || stopped
                       ? "was killed with the run"
                       : format("did not end within {} of SIGTERM", format_duration(node.plan->grace));
   }
-  std::string sentence = format("{} {}", node.plan->id.text(), how(node.ending));
-  if (node.reason != how(node.ending)) sentence += ": " + node.reason;
+  std::string sentence = format("{} {}", node.plan->id.text(), how_it_ended(node.ending));
+  if (node.hung) {
+    sentence = format("{} {}", node.plan->id.text(), how_it_hung(node));
+  } else if (node.reason != how_it_ended(node.ending))
+    sentence += ": " + node.reason;
   if (node.restarts != 0) sentence += format(" (after {} restarts)", node.restarts);
   // A node that was told to end and had something left, or a process that the user killed: all make a failed
   // run.
@@ -349,25 +378,10 @@ void Launcher::Impl::check_ready() {
   }
 }
 
-std::string Launcher::Impl::not_ready() const {
-  std::vector<std::string> parts;
-  for (const auto& node : nodes) {
-    if (node->ready) continue;
-    if (node->life == Managed::Life::ended) {
-      parts.push_back(format("{} {}", node->plan->id.text(), how(node->ending)));
-    } else if (node->state == "started") {
-      parts.push_back(format("{} has not said anything since it was started", node->plan->id.text()));
-    } else {
-      parts.push_back(format("{} is {}{}", node->plan->id.text(), node->state,
-                             node->missing.empty() ? "" : " (" + node->missing + ")"));
-    }
-  }
-  return join_words(parts);
-}
-
 void Launcher::Impl::check_over() {
   const auto has_ended = [](const auto& node) { return node->life == Managed::Life::ended; };
   if (std::ranges::all_of(nodes, has_ended)) {
+    if (options.adopts && end_strays()) return;
     over = true;
     loop.stop();
     return;
@@ -402,6 +416,7 @@ void Launcher::Impl::drain(const std::string& why) {
           format("{} {}, and the run ended before it was started again", node->plan->id.text(), node->reason);
     }
   }
+  changed();
   state_changed();
   loop.post([this] { check_over(); });
 }
@@ -416,6 +431,7 @@ void Launcher::Impl::drain_next() {
   for (const auto& node : nodes) {
     if (node->life == Managed::Life::alive && next.contains(node->plan->id.name)) stop(*node);
   }
+  changed();
 }
 
 void Launcher::Impl::stop(Managed& node) {
@@ -441,9 +457,17 @@ void Launcher::Impl::kill_all() {
   }
 }
 
-void Launcher::Impl::on_signal() {
+void Launcher::Impl::read_signals() {
+  if (signals < 0) return;
   signalfd_siginfo info{};
   while (read(signals, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    asked = true;
+    // A terminal that is closed says so through the shell as well, and systemd may send it behind SIGTERM: it
+    // is never the second word of a person who is in a hurry.
+    if (info.ssi_signo == SIGHUP) {
+      drain("SIGHUP");
+      continue;
+    }
     const std::string name = info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM";
     if (++signals_seen == 1) {
       drain(name + " (again to stop at once)");

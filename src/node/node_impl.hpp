@@ -22,11 +22,9 @@ struct NodePort {
   std::set<std::string> peers_at;            // those among them that promised peers are at
   std::map<std::string, std::string> peers;  // node -> last event, for those who ask what is missing
   std::map<std::string, bool>
-      away;  // peers that were told to be silent (false) or gone (true), and are not back
-  std::map<std::string, std::string> refused;    // peers that are given up for good, and why
-  std::map<std::string, std::uint64_t> lost_to;  // best-effort: records that dead peers had not answered for
-  std::uint64_t returns = 0;                     // peers that were gone and came back
-  std::uint64_t guests = 0;                      // peers that the plan does not name, as often as they came
+      away;                   // peers that were told to be silent (false) or gone (true), and are not back
+  std::uint64_t returns = 0;  // peers that were gone and came back
+  std::uint64_t guests = 0;   // peers that the plan does not name, as often as they came
   std::unique_ptr<Pub<>> tap;
   std::string tap_error;                     // why there is none although somebody asked
   bool receives = false;                     // drains first
@@ -59,6 +57,9 @@ struct Node::Impl {
   int signals = -1;  // signalfd
   sigset_t mask_before{};
   int signals_seen = 0;
+  std::int64_t launcher = 0;      // its process, by its own word
+  bool launcher_drains = false;   // the whole run, in the order of its links
+  Loop::TimerId asked_timer = 0;  // somebody else has sent a signal
   Loop::WatchId signal_watch = 0;
   Loop::HookId hook = 0;
   Loop::TimerId limit = 0;
@@ -69,6 +70,7 @@ struct Node::Impl {
   std::function<void()> late_handler;
   std::function<void()> drain_handler;
   std::function<bool()> busy;  // holds the senders' drain
+  std::function<std::string()> busy_with;
   std::function<void(std::string_view, const PeerEvent&)> peer_handler;
   std::function<Value()> report_handler;
   Value result;
@@ -89,19 +91,17 @@ struct Node::Impl {
   void start();
   void begin_drain();
   void drain_step();
-  void end_drained();
   void stop(int code);
   void fail(std::string sentence, int code = 1);
   void on_signal();
+  void on_stranger();
+  [[nodiscard]] bool is_launchers(std::uint32_t sender) const;
   void on_event(NodePort& port, const PeerEvent& event);
   void tell_of(NodePort& port, const PeerEvent& event);
-  void on_refused(NodePort& port, const PeerEvent& event, bool promised);
-  [[nodiscard]] std::string losses() const;  // to peers that died and did not come back; empty: none
   [[nodiscard]] bool all_peers_up() const;
   [[nodiscard]] bool deserted(const NodePort& port) const;
   [[nodiscard]] std::string missing() const;
-  [[nodiscard]] std::string why_missing(const NodePort& port, const topology::EndPlan& end,
-                                        const topology::PeerPlan& peer) const;
+  [[nodiscard]] std::string why_missing(const topology::EndPlan& end, const topology::PeerPlan& peer) const;
   [[nodiscard]] std::string left() const;
 
   // journals.cpp, dead_letters.cpp: what acknowledged links need

@@ -155,6 +155,9 @@ void Node::Impl::apply(const Value& news) {
         if (!life.expired() && late_handler) std::exchange(late_handler, nullptr)();
       });
   }
+  if (news.get("launcher").is_int()) launcher = news.get("launcher").as_int();
+  launcher_drains = launcher_drains || news.get("draining") == Value(true);
+  if (news.get("stop") == Value(true)) begin_drain();
   step();
 }
 
@@ -196,7 +199,6 @@ void Node::Impl::set_peers(NodePort& port, std::set<std::string> promised,
     port.block->disconnect(endpoint);
     obeying = false;
     port.connected.erase(endpoint);
-    port.refused.erase(endpoint);
   }
   port.peers_at = std::move(promised);
   for (const std::string& endpoint : port.peers_at) {

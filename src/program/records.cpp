@@ -39,8 +39,6 @@ void make_readable(Value& value, std::span<const Tensor> frames, int depth) {
   if (depth > kDeepest) return;
   if (value.is_binary()) {
     if (is_utf8(value.as_binary())) value = std::string(value.as_binary());
-  } else if (value.is_string()) {
-    if (!is_utf8(value.as_string())) value = Value::Binary{value.as_string()};
   } else if (value.is_list()) {
     for (Value& item : value.as_list()) make_readable(item, frames, depth + 1);
   } else if (value.is_map()) {
@@ -48,10 +46,7 @@ void make_readable(Value& value, std::span<const Tensor> frames, int depth) {
       value = std::move(*tensor);
       return;
     }
-    for (auto& [key, item] : value.as_map()) {
-      if (!is_utf8(key)) key = to_json(Value::Binary{key});
-      make_readable(item, frames, depth + 1);
-    }
+    for (auto& [key, item] : value.as_map()) make_readable(item, frames, depth + 1);
   }
 }
 

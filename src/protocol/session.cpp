@@ -69,7 +69,7 @@ void Session::reopen(TimePoint now) {
   state_ = PeerState::connecting;
   last_heard_ = last_sent_ = next_hello_ = now;
   hello_attempts_ = silent_connections_ = 0;
-  cut_ = disconnected_ = false;
+  cut_ = false;
   plan_connection(now);
 }
 
@@ -80,7 +80,6 @@ void Session::peer_heartbeat(Duration interval) {
 
 Session::Action Session::heard(TimePoint now) {
   last_heard_ = now;
-  disconnected_ = false;
   silent_connections_ = 0;
   plan_connection(now);
   Action action;
@@ -94,7 +93,6 @@ Session::Action Session::heard(TimePoint now) {
 Session::Action Session::on_hello(TimePoint now) {
   if (state_ == PeerState::closed) return {};
   cut_ = false;
-  met_ = true;
   Action action = heard(now);
   if (state_ == PeerState::connecting) {
     state_ = PeerState::up;
@@ -116,37 +114,12 @@ Session::Action Session::on_traffic(TimePoint now) {
 Session::Action Session::on_stranger(TimePoint now) {
   if (!options_.initiator || state_ == PeerState::closed) return {};
   if (state_ != PeerState::connecting) {
-    last_heard_ = now;
     silent_connections_ = 0;
     plan_connection(now);
   }
   state_ = PeerState::connecting;
   next_hello_ = std::max(now, next_hello_);
   return on_tick(now);
-}
-
-Session::Action Session::on_cut(TimePoint now) {
-  Action action;
-  const bool meeting = state_ == PeerState::connecting && met_;
-  if (!options_.initiator || (state_ != PeerState::up && state_ != PeerState::suspect && !meeting))
-    return action;
-  if (disconnected_) return action;  // the transport tries again by itself, at its own pace
-  disconnected_ = true;
-  action.became_suspect = state_ == PeerState::up;
-  action.reconnect = action.cut = action.say_hello = true;
-  state_ = PeerState::suspect;
-  hello_attempts_ = 0;
-  plan_connection(now);
-  plan_hello(now);
-  return action;
-}
-
-Session::Action Session::on_refused(TimePoint) {
-  Action action;
-  if (!disconnected_ || state_ != PeerState::suspect) return action;
-  state_ = PeerState::dead;
-  action.became_dead = action.unreachable = true;
-  return action;
 }
 
 void Session::plan_hello(TimePoint now) {
@@ -181,8 +154,7 @@ Session::Action Session::on_tick(TimePoint now) {
     action.became_suspect = true;
     next_hello_ = now;
   }
-  const bool doubted = state_ == PeerState::suspect || (state_ == PeerState::connecting && met_);
-  if (doubted && silence >= std::max(options_.dead_after, suspect_after_)) {
+  if (state_ == PeerState::suspect && silence >= std::max(options_.dead_after, suspect_after_)) {
     state_ = PeerState::dead;
     action.became_dead = true;
   }
@@ -209,8 +181,7 @@ TimePoint Session::next_tick() const {
   if (state_ == PeerState::up) {
     next = std::min(last_sent_ + options_.heartbeat, last_heard_ + suspect_after_);
   }
-  const bool doubted = state_ == PeerState::suspect || (state_ == PeerState::connecting && met_);
-  if (doubted) next = last_heard_ + std::max(options_.dead_after, suspect_after_);
+  if (state_ == PeerState::suspect) next = last_heard_ + std::max(options_.dead_after, suspect_after_);
   if (options_.initiator && state_ != PeerState::up) next = std::min(next, next_hello_);
   if (replaces() && state_ != PeerState::up) next = std::min(next, next_connection_);
   return next;

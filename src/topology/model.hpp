@@ -43,14 +43,16 @@ struct NodeSpec {
   bool replicas_known = true;  ///< false: the count was refused, so nothing can be held against it
   const Tree* with = nullptr;
   const Tree* args = nullptr;
-  std::vector<std::string> arguments;
-  std::vector<std::pair<std::string, std::string>> environment;
+  std::vector<const Tree*> arguments;
+  std::vector<std::pair<std::string, const Tree*>> environment;
   std::optional<bool> finite;
   std::optional<bool> main;
   Restart restart = Restart::never;
   const Tree* restart_at = nullptr;
   unsigned max_restarts = 5;
   Duration grace = std::chrono::seconds(10);
+  Duration hang_after = Duration::zero();
+  LogBounds log;
   /// Filled from the caller's describe function.
   std::optional<ProgramDescription> description;
 };

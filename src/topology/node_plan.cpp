@@ -161,6 +161,10 @@ Value to_value(const NodePlan& plan) {
   v["restart"] = to_string(plan.restart);
   v["max_restarts"] = plan.max_restarts;
   v["grace"] = format_duration(plan.grace);
+  v["hang_after"] = format_duration(plan.hang_after);
+  Value& log = v["log"] = Value::map();
+  log["max"] = plan.log.max_bytes;
+  log["keep"] = plan.log.keep;
   Value::List ends;
   for (const EndPlan& end : plan.ends) ends.push_back(to_value(end));
   v["ends"] = std::move(ends);
@@ -189,6 +193,11 @@ NodePlan node_plan_from_value(const Value& value) {
   plan.restart = fields.word("restart", restart_names());
   plan.max_restarts = fields.number("max_restarts");
   plan.grace = fields.duration("grace");
+  if (value.find("hang_after")) plan.hang_after = fields.duration("hang_after");
+  if (value.find("log")) {
+    const Fields log(fields.any("log"), path + ".log");
+    plan.log = {log.count("max"), log.number("keep")};
+  }
   for (const Value& end : fields.list("ends")) {
     plan.ends.push_back(end_from(end, format("{}.ends[{}]", path, plan.ends.size())));
   }

@@ -16,6 +16,7 @@
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
+#include <weft/core/processes.hpp>
 
 #include "context_impl.hpp"
 #include "zmq_error.hpp"
@@ -77,6 +78,7 @@ void ContextOptions::check() const {
 
 Context::Context(ContextOptions options) {
   options.check();
+  open_standard_streams();  // a program that embeds this: what it prints must not go into a socket
   impl_ = std::make_unique<Impl>(options);
 }
 
@@ -87,10 +89,9 @@ Context::Impl::Impl(const ContextOptions& o) : options(o) {
   keep_freed_batches();
   try {
     context.set(zmq::ctxopt::io_threads, options.io_threads);
-    // A socket that binds or connects brings two of its monitor, and one that was closed is given back in the
-    // background; what users may open is bounded by open_sockets.
+    // Each bound socket brings two of its monitor; what users may open is bounded by open_sockets.
     const int limit = context.get(zmq::ctxopt::socket_limit);
-    context.set(zmq::ctxopt::max_sockets, std::min(limit, 4 * options.max_sockets + 64));
+    context.set(zmq::ctxopt::max_sockets, std::min(limit, 3 * options.max_sockets + 8));
     zap_ = zmq::socket_t(context, zmq::socket_type::rep);
     zap_.set(zmq::sockopt::linger, 0);
     zap_.set(zmq::sockopt::rcvhwm, 0);  // bounded by the open handshakes

@@ -7,8 +7,6 @@
 #include <cstring>
 #include <utility>
 
-#include <unistd.h>
-
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/wire/limits.hpp>
@@ -85,19 +83,11 @@ bool send_part(void* socket, zmq_msg_t* part, int flags) {
   }
 }
 
-bool descriptors_left() {
-  const int fd = ::dup(STDERR_FILENO);
-  if (fd < 0) return errno != EMFILE && errno != ENFILE;
-  ::close(fd);
-  return true;
-}
-
 }  // namespace
 
-Socket::Impl::Impl(Context::Impl& c, SocketType t, const SocketOptions& options, bool count)
-    : context(c), type(t), counted(count) {
+Socket::Impl::Impl(Context& c, SocketType t, const SocketOptions& options) : context(c.impl()), type(t) {
   check(options);
-  if (counted && context.open_sockets.fetch_add(1) >= context.options.max_sockets) {
+  if (context.open_sockets.fetch_add(1) >= context.options.max_sockets) {
     context.open_sockets.fetch_sub(1);
     throw Error(Errc::io,
                 format("cannot open a socket: ContextOptions::max_sockets is {} and as many are open",
@@ -107,7 +97,7 @@ Socket::Impl::Impl(Context::Impl& c, SocketType t, const SocketOptions& options,
     socket = zmq::socket_t(context.context, native(type));
     apply(options);
   } catch (const zmq::error_t& error) {
-    if (counted) context.open_sockets.fetch_sub(1);
+    context.open_sockets.fetch_sub(1);
     throw zmq_failure("cannot open a socket", error.num());
   }
 }
@@ -115,12 +105,9 @@ Socket::Impl::Impl(Context::Impl& c, SocketType t, const SocketOptions& options,
 Socket::Impl::~Impl() {
   if (on_close) std::exchange(on_close, nullptr)();
   stop_monitor();
-  // A monitor that goes on without a reader would block libzmq's I/O thread.
-  if (news) zmq_socket_monitor(socket.handle(), nullptr, 0);
-  news.reset();
   listeners.clear();
   socket.close();
-  if (counted) context.open_sockets.fetch_sub(1);
+  context.open_sockets.fetch_sub(1);
 }
 
 void Socket::Impl::apply(const SocketOptions& options) {
@@ -189,42 +176,10 @@ int Socket::Impl::descriptor() {
 }
 
 Socket::Socket(Context& context, SocketType type, const SocketOptions& options)
-    : impl_(std::make_unique<Impl>(context.impl(), type, options, true)) {}
-Socket::Socket(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+    : impl_(std::make_unique<Impl>(context, type, options)) {}
 Socket::~Socket() = default;
 Socket::Socket(Socket&&) noexcept = default;
 Socket& Socket::operator=(Socket&&) noexcept = default;
-
-void Socket::tell_connections() {
-  assert(impl_ && !impl_->news && !impl_->monitored);
-  const auto name = format("inproc://weft-monitor-{}", impl_->context.next_name.fetch_add(1));
-  constexpr int events = ZMQ_EVENT_CONNECT_DELAYED | ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_CLOSED |
-                         ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
-  auto pair = std::make_unique<Impl>(impl_->context, SocketType::pair, SocketOptions{}, false);
-  std::unique_ptr<Socket> reader(new Socket(std::move(pair)));
-  if (zmq_socket_monitor(impl_->socket.handle(), name.c_str(), events) != 0) {
-    throw zmq_failure("cannot monitor a socket", zmq_errno());
-  }
-  impl_->news = std::move(reader);
-  impl_->news->impl_->socket.connect(name);
-}
-
-Socket* Socket::news() {
-  return impl_ ? impl_->news.get() : nullptr;
-}
-
-std::optional<ConnectionNews> Socket::next_news() {
-  if (!impl_ || !impl_->news) return std::nullopt;
-  Message message;
-  while (impl_->news->receive(message)) {
-    std::uint16_t event = 0;
-    if (message.empty() || message[0].size() < sizeof event) continue;
-    std::memcpy(&event, message[0].view().data(), sizeof event);
-    const bool none_left = event == ZMQ_EVENT_CONNECT_RETRIED && !descriptors_left();
-    if (const auto news = impl_->story.on_event(event, Clock::now(), none_left)) return news;
-  }
-  return std::nullopt;
-}
 
 void Socket::close() {
   impl_.reset();

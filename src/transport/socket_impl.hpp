@@ -10,7 +10,6 @@
 
 #include <weft/transport/socket.hpp>
 
-#include "connection_story.hpp"
 #include "context_impl.hpp"
 #include "ipc_listener.hpp"
 #include "poller.hpp"
@@ -18,8 +17,7 @@
 namespace weft::transport {
 
 struct Socket::Impl {
-  /// Not `counted`: it belongs to another socket, and what bounds those bounds it as well.
-  Impl(Context::Impl& context, SocketType type, const SocketOptions& options, bool counted);
+  Impl(Context& context, SocketType type, const SocketOptions& options);
   ~Impl();
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
@@ -44,11 +42,8 @@ struct Socket::Impl {
 
   Context::Impl& context;
   SocketType type;
-  bool counted;  // in Context::Impl::open_sockets
   zmq::socket_t socket;
   std::shared_ptr<Monitored> monitored;  // null until a bind on tcp or ipc
-  std::unique_ptr<Socket> news;          // connected to a monitor of what connect() does
-  ConnectionStory story;
   std::vector<std::unique_ptr<IpcListener>> listeners;
   std::function<void()> on_close;  // set, as the next two, by the Loop that watches the socket
   Poller* poller = nullptr;

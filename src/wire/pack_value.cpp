@@ -1,8 +1,6 @@
 // Value trees to msgpack and back; for configuration-like records, not for the hot path.
-#include <algorithm>
 #include <string>
 #include <unordered_map>
-#include <vector>
 
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
@@ -40,37 +38,16 @@ namespace {
 // allows.
 Value read(Unpack& in);
 
-std::string hex_of(Bytes packed) {
-  std::string hex = "0x";
-  for (const std::byte b : packed) hex += format("{:02x}", static_cast<unsigned>(b));
-  return hex;
-}
-
 // Keys that hold other objects are shown as the bytes that they are: rendering them again at every level of
 // nesting would double their length each time.
 std::string read_key(Unpack& in) {
   if (const auto v = in.bytes()) return std::string(as_text(*v));
   const Bytes packed = *in.object();
   Value scalar = Unpack(packed).value(0).value_or(Value::map());
-  return scalar.is_map() ? hex_of(packed) : to_json(scalar);
-}
-
-// A number and a text may look the same: where they do, what is not text is shown as its bytes.
-void tell_apart(Value::Map& map, const std::vector<Bytes>& packed) {
-  std::unordered_map<std::string_view, std::size_t> first;
-  first.reserve(map.size());
-  std::vector<bool> same(map.size());
-  bool any = false;
-  for (std::size_t i = 0; i < map.size(); ++i) {
-    const auto [at, fresh] = first.emplace(map[i].first, i);
-    if (fresh || std::ranges::equal(packed[i], packed[at->second])) continue;
-    same[i] = same[at->second] = any = true;
-  }
-  if (!any) return;
-  first.clear();
-  for (std::size_t i = 0; i < map.size(); ++i) {
-    if (same[i] && !Unpack(packed[i]).str()) map[i].first = hex_of(packed[i]);
-  }
+  if (!scalar.is_map()) return to_json(scalar);
+  std::string hex = "0x";
+  for (const std::byte b : packed) hex += format("{:02x}", static_cast<unsigned>(b));
+  return hex;
 }
 
 // Equal keys: the place of the first, the value of the last. By hash, since hostile maps may be long.
@@ -102,15 +79,11 @@ Value read_list(Unpack& in, std::uint32_t count) {
 
 Value read_map(Unpack& in, std::uint32_t count) {
   Value::Map members;
-  std::vector<Bytes> packed;
   members.reserve(count);
-  packed.reserve(count);
   for (std::uint32_t i = 0; i < count; ++i) {
-    packed.push_back(*Unpack(in.rest()).object());
     std::string key = read_key(in);
     members.emplace_back(std::move(key), read(in));
   }
-  tell_apart(members, packed);
   drop_repeated(members);
   return members;
 }

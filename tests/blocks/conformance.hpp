@@ -128,18 +128,6 @@ class Events {
     }
     return {};
   }
-  [[nodiscard]] bool for_good(PeerEvent::What what) const {
-    for (const auto& e : all_) {
-      if (e.what == what) return e.for_good;
-    }
-    return false;
-  }
-  [[nodiscard]] std::uint64_t lost(PeerEvent::What what) const {
-    for (const auto& e : all_) {
-      if (e.what == what) return e.lost_records;
-    }
-    return 0;
-  }
   [[nodiscard]] std::optional<wire::Code> code(PeerEvent::What what) const {
     for (const auto& e : all_) {
       if (e.what == what) return e.code;

@@ -24,34 +24,6 @@ TEST_CASE("broken JSON is refused with its place") {
   CHECK(!try_parse_json(std::string(100, '[')));
 }
 
-TEST_CASE("what is no JSON is refused with its reason, not with what was read last") {
-  const auto why = [](std::string_view text) {
-    std::string reason;
-    CHECK(!try_parse_json(text, &reason));
-    return reason;
-  };
-  CHECK(why("hello") == "invalid literal; last read: 'h'");
-  CHECK(why("[NaN]") == "invalid literal; last read: '[N'");
-  CHECK(why("{'a':1}") == "invalid literal; last read: '{''; expected string literal");
-  CHECK(why("1e400") == "number overflow parsing '1e400'");
-  CHECK(why("\"\\ud83d\"").find("surrogate U+D800..U+DBFF must be followed") != std::string::npos);
-  CHECK(why("\"\xff\"").find("ill-formed UTF-8 byte") != std::string::npos);
-  CHECK(why("").find("unexpected end of input") != std::string::npos);
-  CHECK(why("\"" + std::string(1000, 'x')).size() <= 200);
-}
-
-TEST_CASE("integers beyond 64 bits are refused, and numbers with a fraction or an exponent are not") {
-  std::string reason;
-  CHECK(!try_parse_json("[18446744073709551616]", &reason));
-  CHECK(reason ==
-        "the integer 18446744073709551616 does not fit 64 bits; write it as text, or with a fraction");
-  CHECK(!try_parse_json("-9223372036854775809"));
-  CHECK(!try_parse_json("1" + std::string(500, '0')));
-  CHECK(parse_json("-9223372036854775808").as_int() == INT64_MIN);
-  CHECK(parse_json("18446744073709551616.0").as_double() == 18446744073709551616.0);
-  CHECK(parse_json("1e20").as_double() == 1e20);
-}
-
 TEST_CASE("a value of another kind is refused by name") {
   CHECK_THROWS_WITH_AS((void)Value("x").as_int(), "expected integer, found text", Error);
   CHECK_THROWS_AS((void)Value(-1).as_uint(), Error);

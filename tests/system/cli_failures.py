@@ -189,51 +189,5 @@ def standard_input_reaches_a_source():
         equal(opened.read(), '"a"\n"b"\n"c"\n', "the lines")
 
 
-def a_source_that_fails_ends_each_of_its_receivers_in_order():
-    bad = file("bad-end.json", '{"n":1}\nnot json\n')
-    text = (PAIR % ("input: %s, format: json" % bad, "quiet: true", "")).replace("sink: {", "sink: {replicas: 2, ")
-    report = up(file("fails.yaml", text))
-    equal((report["code"], report["ok"]), (1, False), "the run")
-    contains(report["reason"], "source/0", "the reason")
-    for sink in ("sink/0", "sink/1"):
-        equal(node(report, sink)["exit_code"], 0, "exit code of " + sink)
-    check("is silent" not in report["log"] and "not drained" not in report["log"], "a false alarm: " + report["log"])
-
-
-def a_best_effort_run_whose_receiver_stays_stopped_ends_and_names_the_loss():
-    text = (PAIR % ("count: 900, rate: 300", "quiet: true", ", dead-after: 1s")) + "limits: {drain: 1s}\n"
-    text = text.replace("quiet: true", "quiet: true, count: 900").replace("run: weft-sink", "run: weft-sink, lifetime: finite")
-    running = start("weft", "up", file("stopped.yaml", text), "--json")
-    run = wait_for(lambda: [one for one in live_runs() if one["running"] == 2], "a live run")[0]
-    os.kill(wait_for(lambda: node(state(run["directory"]), "sink/0").get("pid"), "its process"), signal.SIGSTOP)
-    result = finish(running)
-    report = result.json()
-    equal((result.code, report["ok"]), (1, False), "the run")
-    contains(result.err, "records that were on their way to sink/0, which is dead", "the output of weft up")
-    check(link(report, "source.out")["lost"] > 0, "the loss is counted")
-
-
-def a_node_by_hand_whose_place_is_taken_ends():
-    lines = os.path.join(WORK, "taken.jsonl")
-    path = _pair(source="rate: 50", sink="output: " + lines, link=", endpoint: 'ipc://%s/taken'" % WORK)
-    sink = start("weft", "run", path, "--node", "sink")
-    first = start("weft", "run", path, "--node", "source")
-    wait_for(lambda: os.path.exists(lines) and os.path.getsize(lines), "a record of the first")
-    second = start("weft", "run", path, "--node", "source")
-    result = finish(first)
-    equal(result.code, 1, "exit code of the first")
-    contains(result.err, "it has been replaced (fenced)", "its last words")
-    for process in (second, sink):
-        interrupt(process)
-        equal(finish(process).code, 0, "exit code")
-
-
-def who_waits_for_an_unknown_host_says_so():
-    result = run("weft-source", "--connect", "out=tcp://no-such-host.invalid:5960", "--start-limit", "2s", text="x\n")
-    equal(result.code, 3, "exit code")
-    contains(result.err, "its host name is unknown; it is tried again", "the log")
-    contains(result.err, "no HELLO from tcp://no-such-host.invalid:5960, unreachable: its host name is unknown", "the end")
-
-
 if __name__ == "__main__":
     main(cases_of(globals()))

@@ -138,10 +138,9 @@ def a_failing_write_or_sync_of_the_system_is_named():
         sys.exit(77)
     folder = os.path.join(WORK, "failing.journal")
     write(folder, [[(b"s", b"%d" % i, b"value")] for i in range(5)])
-    # The first sync is that of what is there, the second that of the erasures. The first write is that of the reserve,
-    # which a journal can do without.
+    # The first sync is that of what is there, the second that of the erasures.
     for call, nth, what in (("fdatasync", 1, "cannot sync it"), ("fdatasync", 2, "cannot sync it"),
-                            ("pwritev", 2, "cannot write ")):
+                            ("pwritev", 1, "cannot write ")):
         inject = "inject=%s:error=EIO:when=%d" % (call, nth)
         result = subprocess.run([strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", inject,
                                  program("weft"), "journal", "purge", folder, "s", "--yes"],

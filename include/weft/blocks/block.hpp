@@ -19,10 +19,8 @@ struct PortStats {
   std::uint64_t sent_records = 0, sent_batches = 0, sent_bytes = 0;
   std::uint64_t received_records = 0, received_batches = 0, received_bytes = 0;
   std::uint64_t dropped_records = 0;  ///< at the sender: by overflow, or without a peer at the end
-  /// At the sender: on their way when a connection or peer was lost. What a dead peer has counts as lost from
-  /// `dead_after` of silence on, until it comes back and says how much of that it got.
-  std::uint64_t lost_records = 0;
-  std::uint64_t missed_batches = 0;  ///< at the receiver: gaps in the sequence
+  std::uint64_t lost_records = 0;     ///< at the sender: on their way when a connection or peer was lost
+  std::uint64_t missed_batches = 0;   ///< at the receiver: gaps in the sequence
   std::uint64_t duplicate_batches = 0;
   std::uint64_t replayed_batches = 0;  ///< Pub: sent again to who missed them; Sub: got so
   std::uint64_t gaps_filled = 0;       ///< Sub: by replay
@@ -57,26 +55,20 @@ struct PortStats {
 /// Something that happened to a peer.
 struct PeerEvent {
   enum class What {
-    up,           ///< HELLO exchanged, types agree
-    suspect,      ///< three silent heartbeats; gets no new work
-    dead,         ///< silent for `dead_after`, or its connection is gone
-    finished,     ///< said BYE: everything it had to send has been sent
-    draining,     ///< a receiver that wants nothing new
-    restarted,    ///< came back with a higher epoch (followed by `up`)
-    refused,      ///< cannot be a peer: text says why
-    unreachable,  ///< not met so far, and text says why not: once for each reason; it is tried again
+    up,         ///< HELLO exchanged, types agree
+    suspect,    ///< three silent heartbeats; gets no new work
+    dead,       ///< silent for `dead_after`, or its connection is gone
+    finished,   ///< said BYE: everything it had to send has been sent
+    draining,   ///< a receiver that wants nothing new
+    restarted,  ///< came back with a higher epoch (followed by `up`)
+    refused,    ///< cannot be a peer: text says why
   };
   What what = What::up;
   std::string node;  ///< "worker/2"; for a peer that never said HELLO, its endpoint
   std::string port;
-  std::string endpoint;  ///< where this block connects to it; empty: it connects to this block
   std::uint64_t epoch = 0;
   wire::Code code = wire::Code::none;
   std::string text;
-  /// With `refused`: this end has given the peer up, and only a new process, or the owner's word, helps.
-  bool for_good = false;
-  /// With `dead`, best-effort: records that were on their way to it.
-  std::uint64_t lost_records = 0;
 };
 std::string_view to_string(PeerEvent::What what);
 

@@ -94,7 +94,7 @@ class PushBase : public Block {
   [[nodiscard]] std::uint64_t accepted_total() const;
 
   /// Runs the loop until every peer has acknowledged everything that it was sent. False: the deadline came
-  /// first, the only peers have refused this port for good, or (best-effort) a peer was lost with some of it.
+  /// first.
   [[nodiscard]] bool settle(Deadline deadline);
   /// Runs the loop until `count` peers are up. False: the deadline came first.
   [[nodiscard]] bool wait_for_peers(std::size_t count, Deadline deadline);

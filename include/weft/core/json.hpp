@@ -10,7 +10,7 @@
 namespace weft {
 
 /// One JSON document. Throws Error{invalid_file} with line and column. Duplicate keys: the last one holds.
-/// Nesting is limited to 64 levels. Integers beyond 64 bits are refused.
+/// Nesting is limited to 64 levels. Integers beyond 64 bits become doubles.
 Value parse_json(std::string_view text);
 
 /// As parse_json, but a malformed document is a value: nullopt, with the reason in *why when given.

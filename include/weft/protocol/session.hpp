@@ -22,7 +22,7 @@ struct SessionOptions {
 };
 
 enum class PeerState {
-  connecting,  ///< no HELLO yet, or none since it forgot us: then dead after `dead_after` as well
+  connecting,  ///< no HELLO yet
   up,
   suspect,  ///< three silent heartbeats: gets no new work
   dead,     ///< silent for `dead_after`
@@ -37,13 +37,11 @@ class Session {
   /// What the owner must do after a call; each flag once.
   struct Action {
     bool reconnect = false;  ///< first of all: give the connection up and make a new one
-    bool cut = false;        ///< with reconnect: because it has ended, and nothing gets through it any more
     bool say_hello = false;
     bool ping = false;
     bool became_up = false;
     bool became_suspect = false;
     bool became_dead = false;
-    bool unreachable = false;  ///< with became_dead: nobody listens there, else it was silent for too long
   };
 
   /// A valid HELLO came (or its answer).
@@ -64,11 +62,6 @@ class Session {
     state_ = PeerState::dead;
     cut_ = true;
   }
-  /// The initiator's connection to a peer that was met has ended, and all that came on it has been handled:
-  /// the peer is suspect at once, and asked on a new connection.
-  Action on_cut(TimePoint now);
-  /// A connection to it was refused: nobody listens there. After on_cut() it is dead; else only HELLO waits.
-  Action on_refused(TimePoint now);
   /// The peer's own heartbeat: a peer that pings less often than we do is not suspected for it. Up to 1 h.
   void peer_heartbeat(Duration interval);
   /// Time has come; see next_tick().
@@ -96,9 +89,7 @@ class Session {
   TimePoint next_connection_;
   unsigned hello_attempts_ = 0;
   unsigned silent_connections_ = 0;  // made since something was heard
-  bool met_ = false;                 // it has been up
   bool cut_ = false;
-  bool disconnected_ = false;  // the peer's connection ended, and nothing was heard on another one
   std::uint64_t random_;
 };
 

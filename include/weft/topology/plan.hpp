@@ -111,6 +111,13 @@ struct EndPlan {
   std::vector<PeerPlan> peers;
 };
 
+/// How much of what a node writes is kept: files of at most `max_bytes`, the present one and `keep` before
+/// it.
+struct LogBounds {
+  std::uint64_t max_bytes = 256ULL << 20;
+  unsigned keep = 1;
+};
+
 /// Everything one process needs to know; the launcher hands it over as a file, `weft run` builds it itself.
 struct NodePlan {
   std::string topology;  ///< name of the topology
@@ -125,6 +132,9 @@ struct NodePlan {
   Restart restart = Restart::never;
   unsigned max_restarts = 5;
   Duration grace = std::chrono::seconds(10);
+  /// A node that has said nothing to its launcher for so long is killed; zero: it is not.
+  Duration hang_after = Duration::zero();
+  LogBounds log;
   std::vector<EndPlan> ends;
   std::vector<LinkPlan> links;  ///< those that `ends` name
 };

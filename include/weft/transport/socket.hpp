@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,16 +31,6 @@ enum class SendStatus {
   sent,
   would_block,  ///< no room now; nothing was sent, the frames are untouched
   unroutable,   ///< ROUTER: no such peer is connected; nothing was sent
-};
-
-/// What became of a connection that a socket made, or tried to make, by connect() on tcp or ipc.
-enum class ConnectionNews {
-  made,        ///< its handshake is done
-  lost,        ///< it had been made, and ended; all that came on it can be received
-  broken_off,  ///< it ended amid its handshake
-  refused,     ///< nobody listens there, or no way leads there
-  unanswered,  ///< no answer within the time for a try
-  unresolved,  ///< the host name is unknown, or cannot be looked up now
 };
 
 /// Owned and used by one thread (the loop's): the first that sends or receives, checked in debug builds. All
@@ -75,14 +64,6 @@ class Socket {
   /// Receives one message into `out` (cleared first); false: none is there.
   bool receive(Message& out);
 
-  /// From now on tells what becomes of connections: call it before connect(). Once.
-  void tell_connections();
-  /// Readable (for Loop::watch) when there is news; null: nothing is told. Belongs to this socket, ends with
-  /// it, and is not counted as one of ContextOptions::max_sockets.
-  Socket* news();
-  /// The next piece of news, in its order; nullopt: none is there.
-  std::optional<ConnectionNews> next_news();
-
   [[nodiscard]] bool readable();
   [[nodiscard]] bool writable();
   /// Connections to a bound socket that broke off before their handshake was done (random bytes, port scans).
@@ -99,7 +80,6 @@ class Socket {
   Impl* impl() { return impl_.get(); }  ///< for Loop
 
  private:
-  explicit Socket(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 
