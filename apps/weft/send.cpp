@@ -41,15 +41,13 @@ class Records {
     while (next_line(line)) {
       if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
       std::string why;
-      const auto value = try_parse_json(line, &why);
-      if (!value) {
+      if (!program::pack_json(line, out, why)) {
         throw Error(
             Errc::invalid_argument,
             format(
                 "standard input:{}: expected one JSON value a line, found {} ({}); --text sends plain text",
                 lines_->number(), weft::quoted(line, kShown), why));
       }
-      program::pack_value(*value, out);
       ++given_;
       return true;
     }
@@ -142,7 +140,10 @@ int by_pub(Loop& loop, Guest& guest, Records& records, const std::string& topic,
       throw Error(Errc::invalid_argument,
                   format("record {} has no field {}, which --topic names", sent + 1, weft::quoted(missing)));
     }
-    (void)pub.publish_packed(*at, record.view());
+    const SendStatus status = pub.publish_packed(*at, record.view());
+    if (status != SendStatus::ok) {
+      throw Error(Errc::io, format("record {} cannot be sent: {}", sent + 1, to_string(status)));
+    }
     ++sent;
   }
   pub.flush();

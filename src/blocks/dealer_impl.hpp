@@ -88,8 +88,9 @@ struct DealerBase::Impl : blocks::HubClient {
   virtual void end_all() = 0;
 
   [[nodiscard]] std::uint64_t batch_bytes() const;
-  bool fits(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark) const;
-  void refuse_large(const Done& done) const;
+  /// Takes the request back that was added since `mark` when it cannot be sent, and says so. True: it can.
+  bool keep(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark, const Done& done) const;
+  void refuse_large(const Done& done, std::uint64_t most) const;
   static void refuse(const Done& done, Outcome outcome, std::string text, const std::string& peer);
   void send_cancel(Peer& peer, std::uint64_t number);
   /// "server/0 is dead, server/1 is up", of those that `to` allows; who is known at all when that is none.

@@ -5,6 +5,7 @@
 #include <weft/core/text.hpp>
 
 #include "blocks/dealer_plain.hpp"
+#include "blocks/defaults.hpp"
 
 namespace weft {
 
@@ -75,11 +76,7 @@ RequestId PlainDealer::add(const RequestTo& to, Deadline deadline, const Encode&
   }
   const auto mark = outlet.open.mark();
   encode(outlet.open);
-  if (!fits(outlet.open, mark)) {
-    outlet.open.roll_back(mark);
-    refuse_large(done);
-    return 0;
-  }
+  if (!keep(outlet.open, mark, done)) return 0;
   const RequestId id = open(deadline, std::move(done));
   wake();
   outlet.open_tickets.push_back(id);
@@ -94,10 +91,7 @@ RequestId PlainDealer::add_unassigned(const Where& where, Deadline deadline, con
                                       Done done) {
   wire::BatchBuilder single(hub.pool(), 4096);
   encode(single);
-  if (!fits(single, {})) {
-    refuse_large(done);
-    return 0;
-  }
+  if (!keep(single, {}, done)) return 0;
   queued_bytes += single.bytes();
   const RequestId id = open(deadline, std::move(done));
   unassigned.push_back({single.take(), {id}, where.key, std::string(where.peer)});
@@ -130,7 +124,21 @@ void PlainDealer::pump() {
   }
   for (std::size_t i = 0; i < hub.peers().size(); ++i) say_bye_when_idle(*hub.peers()[i]);
   pumping = false;
+  if (!oversize.empty() && !refuse_oversize()) return;
   check_drain();
+}
+
+// Requests that were taken before a router with a smaller bound came. False: the dealer was closed meanwhile.
+bool PlainDealer::refuse_oversize() {
+  const std::weak_ptr<bool> alive = hub.alive();
+  for (const auto& [requests, most] : std::exchange(oversize, {})) {
+    for (const std::uint64_t ticket : requests.tickets) {
+      const auto done = book.answer(ticket);
+      if (done) refuse_large(*done, most);
+      if (alive.expired() || hub.closed()) return false;
+    }
+  }
+  return true;
 }
 
 void PlainDealer::assign() {
@@ -152,6 +160,12 @@ bool PlainDealer::send_one(Peer& peer, Outlet& outlet) {
   Requests& requests = outlet.ready.front();
   const std::uint64_t bytes = requests.batch.bytes;
   const std::uint64_t count = requests.batch.count;
+  if (blocks::largest_frame(requests.batch.body.view(), requests.batch.tensors) > peer.max_frame) {
+    queued_bytes -= bytes;
+    oversize.emplace_back(std::move(requests), peer.max_frame);
+    outlet.ready.pop_front();
+    return true;
+  }
   if (!peer.out.admits(bytes)) return false;
   if (tap) tap(true, peer.node, requests.batch.body.view(), count);
   if (!hub.send_batch(peer, wire::Kind::request, peer.out.last_sent() + 1, requests.batch)) return false;

@@ -44,7 +44,8 @@ struct PlainDealer final : DealerBase::Impl {
   std::map<std::uint64_t, Outlet> outlets;  // by peer
   std::uint64_t latest = 0;                 // that known_outlet() has found: they come in runs
   Outlet* latest_outlet = nullptr;
-  std::deque<Requests> unassigned;  // no router could take them yet
+  std::deque<Requests> unassigned;                           // no router could take them yet
+  std::vector<std::pair<Requests, std::uint64_t>> oversize;  // too large for their router's frames
   struct Lost {
     std::uint64_t ticket;
     std::string peer;
@@ -94,6 +95,7 @@ struct PlainDealer final : DealerBase::Impl {
   void close_batch(Outlet& outlet);
   void pump() override;
   void assign();
+  bool refuse_oversize();
   bool send_one(Peer& peer, Outlet& outlet);
 
   // ---- replies ----

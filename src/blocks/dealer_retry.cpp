@@ -7,6 +7,8 @@
 #include <weft/core/text.hpp>
 #include <weft/protocol/choose.hpp>
 
+#include "blocks/defaults.hpp"
+
 namespace weft {
 
 using blocks::Replica;
@@ -57,11 +59,7 @@ RequestId RetryDealer::add(const RequestTo& to, Deadline deadline, const Encode&
     return 0;
   }
   encode(scratch);
-  if (!fits(scratch, {})) {
-    scratch.roll_back({});
-    refuse_large(done);
-    return 0;
-  }
+  if (!keep(scratch, {}, done)) return 0;
   const RequestId id = next_id++;
   RetryBook::Target target;
   if (!to.peer.empty()) target.only = protocol::name_hash(to.peer);
@@ -225,6 +223,7 @@ void RetryDealer::pump() {
         [this](const RetryBook::Send& send) { collect(send); });
     for (auto& [id, replica] : replicas) flush(id, replica);
     plan();
+    if (!refuse_oversize()) return;
   }
   for (std::size_t i = 0; i < hub.peers().size(); ++i) say_bye_when_idle(*hub.peers()[i]);
   pumping = false;
@@ -234,6 +233,11 @@ void RetryDealer::pump() {
 void RetryDealer::collect(const RetryBook::Send& send) {
   Replica& replica = replicas.at(send.replica);
   const blocks::Stored& request = requests.at(send.ticket).request;
+  const Peer* const peer = hub.find(replica.peer);
+  if (peer && blocks::largest_frame(request.packed, request.tensors) > peer->max_frame) {
+    oversize.emplace_back(send.ticket, peer->max_frame);
+    return;
+  }
   wire::BatchBuilder& open = replica.open;
   const bool follows = send.number == replica.first + open.count() && send.attempt == replica.attempt;
   if (!follows || open.bytes() + request.bytes > batch_bytes() || open.count() >= options.batch_records ||
@@ -245,6 +249,20 @@ void RetryDealer::collect(const RetryBook::Send& send) {
     replica.attempt = send.attempt;
   }
   request.add_to(open);
+}
+
+/// Requests that were taken before a router with a smaller bound came. False: the dealer was closed
+/// meanwhile.
+bool RetryDealer::refuse_oversize() {
+  for (const auto& [id, most] : std::exchange(oversize, {})) {
+    (void)book.cancel(id);
+    RawReply reply;
+    reply.outcome = Outcome::no_room;
+    reply.code = wire::Code::too_large;
+    reply.text = format("the request does not fit a frame of {} bytes", most);
+    if (!finish(id, reply)) return false;
+  }
+  return true;
 }
 
 /// What cannot be sent counts as on its way all the same: its connection is gone, which is told in the next

@@ -63,6 +63,12 @@ void PortOptions::check() const {
   check_range("priority", priority, 0, 9);
   check_span("ttl", ttl, Duration::zero(), kLongestStay);
   check_span("delay", delay, Duration::zero(), kLongestStay);
+  if (ttl != Duration::zero() && ttl <= delay) {
+    throw Error(Errc::invalid_argument,
+                format("ttl is {} and delay is {}: every record would expire before it may leave; give a ttl "
+                       "that is longer than the delay",
+                       format_duration(ttl), format_duration(delay)));
+  }
   check_range("retain_bytes", retain_bytes, 0, 64ULL << 30);
 }
 
@@ -110,8 +116,26 @@ std::string_view to_string(SendStatus status) {
       return "the journal has failed";
     case SendStatus::closed:
       return "closed";
+    case SendStatus::too_deep:
+      return "it is nested deeper than 32 levels";
+    case SendStatus::malformed:
+      return "it is not exactly one MessagePack object";
+    case SendStatus::bad_topic:
+      return "its topic is longer than 190 bytes, is not UTF-8, or begins with a zero byte";
   }
   return "unknown";
+}
+
+SendStatus sendable(Bytes record) {
+  static_assert(wire::kMaxRecordDepth == 32, "to_string() says so");
+  switch (wire::check_record(record)) {
+    case wire::Rejection::none:
+      return SendStatus::ok;
+    case wire::Rejection::too_deep:
+      return SendStatus::too_deep;
+    default:
+      return SendStatus::malformed;
+  }
 }
 
 std::string_view to_string(RecordFate fate) {

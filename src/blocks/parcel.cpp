@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include <weft/blocks/raw.hpp>
 #include <weft/wire/limits.hpp>
 #include <weft/wire/pack.hpp>
 
@@ -92,9 +93,46 @@ std::optional<Parcel> decode_parcel(Bytes value) {
     out.bytes += size;
     rest = rest.subspan(size);
   }
-  if (!rest.empty() || wire::check_body(out.body.view(), out.count) != wire::Rejection::none)
+  const auto why = wire::check_body(out.body.view(), out.count);
+  if (!rest.empty() || (why != wire::Rejection::none && why != wire::Rejection::too_deep))
     return std::nullopt;
   return out;
+}
+
+wire::BatchBuilder::Batch select_records(const std::shared_ptr<wire::BufferPool>& pool, Bytes body,
+                                         std::span<const Tensor> tensors,
+                                         std::span<const std::uint32_t> places) {
+  wire::BatchBuilder builder(pool, 256);
+  wire::BatchReader reader(body);
+  std::size_t next = 0;
+  for (std::uint32_t i = 0; next < places.size() && !reader.done(); ++i) {
+    const Bytes record = reader.next();
+    if (places[next] != i) continue;
+    ++next;
+    add_forwarded(builder, wire::RecordView{record, tensors});
+  }
+  return builder.take();
+}
+
+void encode_past(const ParcelPast& past, wire::Buffer& out) {
+  wire::Pack pack(out);
+  pack.array(5);
+  pack.uint(past.attempts);
+  pack.uint(past.order);
+  pack.uint(past.part);
+  pack.uint(past.suspect ? 1 : 0);
+  pack.uint(past.not_before);
+}
+
+std::optional<ParcelPast> decode_past(Bytes value) {
+  wire::Unpack in(value);
+  if (in.array() != 5U) return std::nullopt;
+  const auto attempts = in.uint(), order = in.uint(), part = in.uint(), suspect = in.uint(),
+             not_before = in.uint();
+  if (!attempts || *attempts > UINT32_MAX || !order || !part || *part > UINT32_MAX || !suspect || !not_before)
+    return std::nullopt;
+  return ParcelPast{static_cast<std::uint32_t>(*attempts), *order, static_cast<std::uint32_t>(*part),
+                    *suspect != 0, *not_before};
 }
 
 void encode_place(const ParcelPlace& place, wire::Buffer& out) {

@@ -56,6 +56,9 @@ struct Peer : protocol::PeerLanes {
   bool cut = false;                      // outbound: its connection ended; what came on it is being read
   std::string trouble;                   // why it is not up, where that is known
   unsigned bad_messages = 0;
+  bool seals = false;    // its messages are sealed
+  unsigned garbled = 0;  // messages that were not as sent, since the last one that was
+  std::uint64_t max_frame = UINT64_MAX;  // bytes of the largest frame that it takes, as it says
   std::string lane;                // name of the outgoing stream
   std::uint32_t stream_index = 0;  // for a block that keeps its streams itself
   wire::DataHeader header;

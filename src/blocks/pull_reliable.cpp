@@ -32,9 +32,10 @@ void name_epoch(std::uint64_t epoch, wire::Header& header) {
 
 }  // namespace
 
-ReliablePull::ReliablePull(Hub& hub, Inbox& inbox)
+ReliablePull::ReliablePull(Hub& hub, Inbox& inbox, std::function<void()> hand_out)
     : hub_(hub),
       inbox_(inbox),
+      hand_out_(std::move(hand_out)),
       options_(hub.options()),
       journal_(hub.loop(), options_.journal, [this] { on_news(); }),
       marks_space_("in/" + options_.name),
@@ -168,6 +169,29 @@ void ReliablePull::on_batch(Peer& peer, const wire::Header& header, InboxItem it
   if (arrival.gap && !hub_.closed()) acknowledge(stream, peer);
 }
 
+void ReliablePull::on_unreadable(Peer& peer, const wire::Header& header, std::uint64_t count) {
+  Stream& stream = stream_of(peer);
+  const bool restarts = stream.in.started() && header.epoch > stream.in.epoch();
+  const auto arrival = stream.in.arrive(header.epoch, header.seq, 0);
+  if (restarts) stream.forget();
+  using Arrived = protocol::InboundStream::Verdict;
+  const auto known = stream.refused.find(header.seq);
+  if (arrival.verdict == Arrived::duplicate && known != stream.refused.end()) {
+    return send_refusal(peer, header.seq, known->second);
+  }
+  if (arrival.verdict != Arrived::deliver && arrival.verdict != Arrived::hold) return;
+  Open open;
+  open.epoch = header.epoch;
+  open.refusal.text = "the batch cannot be read";
+  for (std::uint32_t i = 0; i < count; ++i) open.refusal.records.emplace_back(i, true);
+  finish(stream_name(peer), header.seq, open);
+  if (journal_.on() && !journal_->entered()) {
+    write_finished();
+    refused_ = journal_->submit() != CommitStatus::ok;
+  }
+  deliver_due(stream, peer);
+}
+
 // Nothing comes in this place any more: its records have another one, or an end.
 void ReliablePull::on_void(Peer& peer, const wire::Header& header) {
   Stream& stream = stream_of(peer);
@@ -180,7 +204,7 @@ void ReliablePull::on_void(Peer& peer, const wire::Header& header) {
         const std::string key = name + std::string(as_text(NumberKey(header.seq).view()));
         journal_->change().erase(refused_space_, as_bytes(key));
       }
-      finished_.push_back({0, name, header.epoch, header.seq, 0, false});
+      finished_.push_back({0, name, header.epoch, header.seq, 0, false, false});
       if (!journal_->entered()) {
         write_finished();
         refused_ = journal_->submit() != CommitStatus::ok;
@@ -217,9 +241,13 @@ void ReliablePull::deliver(Peer& peer, InboxItem item) {
   Stream& stream = stream_of(peer);
   stream.window = std::max(stream.window, protocol::window_for(options_.window_bytes, item.bytes, item.lent));
   peer.held_bytes += item.bytes;
-  open_[{item.stream, item.seq}] = {.epoch = item.epoch, .bytes = item.bytes, .waiting = {}, .refusal = {}};
+  Open& open = open_[{item.stream, item.seq}];
+  open = Open();
+  open.epoch = item.epoch;
+  open.bytes = item.bytes;
+  open.again = item.attempt > 1;
   inbox_.add(std::move(item));
-  inbox_.deliver();
+  hand_out_();
 }
 
 // ---- records ----
@@ -293,7 +321,7 @@ void ReliablePull::finish(const std::string& name, std::uint64_t seq, Open& open
   if (at == streams_.end() || at->second.in.epoch() != open.epoch)
     return;  // of a sender that was replaced since
   Stream& stream = at->second;
-  Pending news{0, name, open.epoch, seq, open.bytes, !open.refusal.records.empty()};
+  Pending news{0, name, open.epoch, seq, open.bytes, !open.refusal.records.empty(), open.again};
   if (news.refused) {
     std::ranges::sort(open.refusal.records);
     stream.refused[seq] = std::move(open.refusal);
@@ -342,6 +370,12 @@ void ReliablePull::publish(const Pending& news) {
   }
   stream.in.publish(news.epoch, news.seq);
   stream.undurable -= std::min(stream.undurable, news.bytes);
+  // Nothing else comes before its sender knows what became of it.
+  Peer* const peer = news.again ? hub_.find(stream.peer) : nullptr;
+  if (peer && peer->met) {
+    (void)peer->ack.settled(news.bytes);
+    return acknowledge(stream, *peer);
+  }
   acknowledge_soon(stream, news.bytes);
 }
 
@@ -389,7 +423,7 @@ void ReliablePull::send_refusal(Peer& peer, std::uint64_t seq, const Refusal& re
     header.options.mark(wire::Options::not_before);
   }
   wire::Buffer head, body;
-  wire::encode(header, head);
+  hub_.encode(header, head);
   pack_refusal(refusal.records, body);
   transport::Frame frames[2] = {transport::Frame(head.view()), transport::Frame(body.view())};
   (void)hub_.send(peer, frames);

@@ -22,7 +22,8 @@ namespace weft::blocks {
 
 class ReliablePull {
  public:
-  ReliablePull(Hub& hub, Inbox& inbox);
+  /// `hand_out` is called when the inbox has more.
+  ReliablePull(Hub& hub, Inbox& inbox, std::function<void()> hand_out);
   ~ReliablePull() { close(); }
   ReliablePull(const ReliablePull&) = delete;
   ReliablePull& operator=(const ReliablePull&) = delete;
@@ -37,6 +38,8 @@ class ReliablePull {
   /// `item` has the checked frames of the message; empty for a place in which nothing comes.
   void on_batch(Peer& peer, const wire::Header& header, InboxItem item);
   void on_void(Peer& peer, const wire::Header& header);
+  /// Its records cannot be told apart: all of them are refused for good.
+  void on_unreadable(Peer& peer, const wire::Header& header, std::uint64_t count);
 
   // ---- records ----
 
@@ -80,6 +83,7 @@ class ReliablePull {
     std::uint64_t bytes = 0;
     std::set<std::uint32_t> waiting;  // deferred records without an outcome
     bool handed_out = false;          // the inbox is done with it
+    bool again = false;               // its sender waits for the outcome
     Refusal refusal;
   };
   struct Pending {
@@ -87,6 +91,7 @@ class ReliablePull {
     std::string stream;
     std::uint64_t epoch = 0, seq = 0, bytes = 0;
     bool refused = false;
+    bool again = false;
   };
 
   static std::string stream_name(const Peer& peer) { return peer.node + "." + peer.port; }
@@ -109,6 +114,7 @@ class ReliablePull {
 
   Hub& hub_;
   Inbox& inbox_;
+  std::function<void()> hand_out_;
   const PortOptions& options_;
   Durable journal_;
   std::string marks_space_, refused_space_;

@@ -4,6 +4,7 @@
 
 #include <weft/core/format.hpp>
 
+#include "blocks/defaults.hpp"
 #include "blocks/push_reliable.hpp"
 
 namespace weft::blocks {
@@ -44,8 +45,11 @@ void ReliablePush::load() {
   };
   std::vector<Placed> placed;
   const auto entry_of = [](std::uint64_t id, const Parcel& parcel) {
-    return protocol::OutboxEntry{
-        .id = id, .bytes = parcel.bytes, .records = parcel.count, .priority = parcel.kind.priority};
+    return protocol::OutboxEntry{.id = id,
+                                 .bytes = parcel.bytes,
+                                 .records = parcel.count,
+                                 .priority = parcel.kind.priority,
+                                 .largest = largest_frame(parcel.body.view(), parcel.tensors)};
   };
   const std::uint64_t wall = wall_micros();
   outbox_.durable(journal_->durable());
@@ -67,6 +71,19 @@ void ReliablePush::load() {
     };
     if (parcel->kind.ttl != Duration::zero()) entry.expires = left(parcel->kind.ttl);
     if (parcel->kind.delay != Duration::zero()) entry.not_before = left(parcel->kind.delay);
+    if (const auto past = journal_->read(past_space_, key)) {
+      if (const auto known = decode_past(*past)) {
+        parcel->has_past = true;
+        entry.attempts = known->attempts;
+        entry.order = known->order;
+        entry.part = known->part;
+        entry.suspect = known->suspect;
+        entry.not_before = TimePoint::min();  // of its first delay
+        if (known->not_before > wall) {
+          entry.not_before = hub_.loop().now() + std::chrono::microseconds(known->not_before - wall);
+        }
+      }
+    }
     if (const auto at = journal_->read(places_space_, key)) {
       if (auto place = decode_place(*at)) {
         entry.attempts = place->attempts;
@@ -105,8 +122,9 @@ void ReliablePush::journal_put(std::uint64_t id, const Parcel& parcel) {
   last_commit_ = journal_->next();
 }
 
-void ReliablePush::journal_erase(std::uint64_t id) {
+void ReliablePush::journal_erase(std::uint64_t id, const Parcel& parcel) {
   if (!journal_.on()) return;
+  if (parcel.has_past) journal_->change().erase(past_space_, NumberKey(id).view());
   journal_->change().erase(entries_space_, NumberKey(id).view());
   journal_->change().erase(places_space_, NumberKey(id).view());
 }
@@ -197,7 +215,7 @@ void ReliablePush::unstage() {
   if (staged_.empty()) return;
   for (Staged& staged : std::exchange(staged_, {})) {
     accepted_total_ += staged.parcel.count;
-    admit(std::move(staged.parcel), staged.lane, 0, Duration::zero());
+    admit(std::move(staged.parcel), {.lane = staged.lane}, Duration::zero());
   }
   staged_bytes_ = staged_records_ = 0;
   if (journal_.on()) {
@@ -215,23 +233,43 @@ void ReliablePush::drop_staged() {
   staged_bytes_ = staged_records_ = 0;
 }
 
-std::uint64_t ReliablePush::admit(Parcel parcel, std::uint32_t lane, std::uint32_t attempts, Duration delay) {
+std::uint64_t ReliablePush::admit(Parcel parcel, const protocol::OutboxEntry& past, Duration delay) {
   protocol::OutboxEntry entry{.bytes = parcel.bytes,
                               .records = parcel.count,
                               .priority = parcel.kind.priority,
-                              .attempts = attempts,
-                              .lane = lane};
+                              .attempts = past.attempts,
+                              .lane = past.lane,
+                              .order = past.order,
+                              .part = past.part,
+                              .largest = largest_frame(parcel.body.view(), parcel.tensors),
+                              .suspect = past.suspect};
   const TimePoint now = hub_.loop().now();
   if (parcel.kind.ttl != Duration::zero()) {
     const auto age = std::chrono::microseconds(wall_micros() - parcel.accepted_micros);
     entry.expires = now + parcel.kind.ttl - age;
   }
-  if (attempts == 0) delay = parcel.kind.delay;
+  if (past.attempts == 0 && past.order == 0) delay = parcel.kind.delay;
   if (delay != Duration::zero()) entry.not_before = now + delay;
   const std::uint64_t id = box().accept(entry);
   journal_put(id, parcel);
+  if (past.attempts != 0 || past.order != 0) keep_past(id, parcel, delay);
   parcels_.emplace(id, std::move(parcel));
   return id;
+}
+
+// A restart of this end does not change what a record has behind it.
+void ReliablePush::keep_past(std::uint64_t id, Parcel& parcel, Duration delay) {
+  const protocol::OutboxEntry* const entry = outbox_.entry(id);
+  if (!journal_.on() || !entry) return;
+  parcel.has_past = true;
+  head_.clear();
+  const std::uint64_t not_before =
+      delay == Duration::zero()
+          ? 0
+          : wall_micros() + static_cast<std::uint64_t>(
+                                std::chrono::duration_cast<std::chrono::microseconds>(delay).count());
+  encode_past({entry->attempts, entry->order, entry->part, entry->suspect, not_before}, head_);
+  journal_->change().put(past_space_, NumberKey(id).view(), head_.view());
 }
 
 // ---- fates ----
@@ -256,6 +294,12 @@ void ReliablePush::finish(const protocol::Outbox::Done& done) {
   switch (done.fate) {
     case protocol::Fate::orphaned:
       return split_by_owner(parcel, done.entry);
+    case protocol::Fate::divided:
+      return divide(parcel, done.entry, outbox_.piece(done.entry));
+    case protocol::Fate::too_large:
+      if (parcel.count > 1) return divide(parcel, done.entry, (parcel.count + 1) / 2);
+      journal_erase(done.entry.id, parcel);
+      return bury(std::move(parcel), done.entry.attempts, "too_large", node_of(done.receiver));
     case protocol::Fate::processed:
       counts.processed_records += parcel.count;
       break;
@@ -264,16 +308,16 @@ void ReliablePush::finish(const protocol::Outbox::Done& done) {
       break;
     case protocol::Fate::expired:
       if (dead_letter) {
-        journal_erase(done.entry.id);
-        return bury(std::move(parcel), done.entry.attempts, "expired", done.receiver);
+        journal_erase(done.entry.id, parcel);
+        return bury(std::move(parcel), done.entry.attempts, "expired", node_of(done.receiver));
       }
       counts.expired_records += parcel.count;
       break;
     case protocol::Fate::dead_lettered:
-      journal_erase(done.entry.id);
-      return bury(std::move(parcel), done.entry.attempts, "max-attempts", done.receiver);
+      journal_erase(done.entry.id, parcel);
+      return bury(std::move(parcel), done.entry.attempts, "max-attempts", node_of(done.receiver));
   }
-  journal_erase(done.entry.id);
+  journal_erase(done.entry.id, parcel);
   tell(parcel, 0, parcel.count, fate_of(done.fate));
 }
 
@@ -305,7 +349,11 @@ void ReliablePush::tell_ended() {
 // What lost its place waits for another one: the journal forgets the old one first.
 void ReliablePush::forget_places() {
   for (const std::uint64_t id : outbox_.take_released()) {
-    if (journal_.on()) journal_->change().erase(places_space_, NumberKey(id).view());
+    if (!journal_.on()) continue;
+    journal_->change().erase(places_space_, NumberKey(id).view());
+    if (const auto parcel = parcels_.find(id); parcel != parcels_.end()) {
+      keep_past(id, parcel->second, Duration::zero());
+    }
   }
 }
 
@@ -316,19 +364,14 @@ protocol::Outbox& ReliablePush::box() {
 }
 
 Parcel ReliablePush::take_records(const Parcel& parcel, const std::vector<std::uint32_t>& indexes) {
-  wire::BatchBuilder builder(hub_.pool(), 256);
   Parcel out;
-  wire::BatchReader reader(parcel.body.view());
-  std::size_t next = 0;
-  for (std::uint32_t i = 0; i < parcel.count && next < indexes.size(); ++i) {
-    const Bytes record = reader.next();
-    if (indexes[next] != i) continue;
-    ++next;
-    add_forwarded(builder, wire::RecordView{record, parcel.tensors});
-    if (!parcel.keys.empty()) out.keys.push_back(parcel.keys[i]);
-    if (!parcel.correlations.empty()) out.correlations.push_back(parcel.correlations[i]);
+  if (!parcel.keys.empty()) {
+    for (const std::uint32_t i : indexes) out.keys.push_back(parcel.keys[i]);
   }
-  auto batch = builder.take();
+  if (!parcel.correlations.empty()) {
+    for (const std::uint32_t i : indexes) out.correlations.push_back(parcel.correlations[i]);
+  }
+  auto batch = select_records(hub_.pool(), parcel.body.view(), parcel.tensors, indexes);
   out.body = transport::Frame(batch.body.view());
   out.tensors = std::move(batch.tensors);
   out.count = batch.count;
@@ -337,6 +380,27 @@ Parcel ReliablePush::take_records(const Parcel& parcel, const std::vector<std::u
   out.accepted_micros = parcel.accepted_micros;
   out.bound = parcel.bound;
   return out;
+}
+
+// In its place of the queue, with what it has behind it.
+void ReliablePush::divide(const Parcel& parcel, const protocol::OutboxEntry& entry, std::uint32_t piece) {
+  std::vector<std::uint32_t> indexes;
+  for (std::uint32_t first = 0; first < parcel.count; first += piece) {
+    indexes.clear();
+    for (std::uint32_t i = first; i < std::min(parcel.count, first + piece); ++i) indexes.push_back(i);
+    protocol::OutboxEntry part = entry;
+    part.part += first;
+    admit(take_records(parcel, indexes), part, Duration::zero());
+  }
+  journal_erase(entry.id, parcel);
+}
+
+// A receiver is known to the outbox by node and port.
+std::string ReliablePush::node_of(const std::string& receiver) const {
+  const auto lane = outbox_.find(receiver);
+  if (lane && *lane <= lanes_.size() && !lanes_[*lane - 1].node.empty()) return lanes_[*lane - 1].node;
+  const std::size_t slash = receiver.rfind('/');  // only a node's name has one
+  return receiver.substr(0, receiver.find('.', slash == std::string::npos ? 0 : slash));
 }
 
 // The receiver of these keys is gone: each record goes on to the one that owns its key now, in order.
@@ -353,9 +417,10 @@ void ReliablePush::split_by_owner(const Parcel& parcel, const protocol::OutboxEn
     // Nobody is left: it waits for the one that it was for, until another one comes.
     const std::uint32_t lane = owner != 0 ? owner : entry.lane;
     part.bound = outbox_.at(lane).receiver();
-    admit(std::move(part), lane, entry.attempts, Duration::zero());
+    admit(std::move(part), {.attempts = entry.attempts, .lane = lane, .suspect = entry.suspect},
+          Duration::zero());
   }
-  journal_erase(entry.id);
+  journal_erase(entry.id, parcel);
 }
 
 void ReliablePush::fill(PortStats& stats) const {

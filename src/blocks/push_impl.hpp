@@ -95,7 +95,13 @@ struct PushBase::Impl final : blocks::HubClient {
 
   // ---- who gets it ----
 
-  void list_candidates(std::uint64_t bytes);
+  void list_candidates(const Batch& batch);
+
+  /// False: none of the peers takes a frame so large; the batch was divided, or dropped and counted.
+  bool fits_somebody(Queue& queue, const Peer* only);
+
+  /// Bytes at which a batch is full, so that every peer takes it.
+  [[nodiscard]] std::uint64_t batch_bytes() const;
 
   /// The receiver that owns a key: among those that live, whether or not they have room now.
   Peer* owner_of(std::uint64_t key);

@@ -1,20 +1,57 @@
 // What a Push does with its batches when there is room, when it is idle, and when a peer comes or goes.
 #include <algorithm>
+#include <span>
 
+#include <weft/core/format.hpp>
+
+#include "blocks/defaults.hpp"
 #include "blocks/push_impl.hpp"
 
 namespace weft {
 
-void PushBase::Impl::list_candidates(std::uint64_t bytes) {
+void PushBase::Impl::list_candidates(const Batch& batch) {
   candidates.clear();
+  const std::uint64_t largest = largest_frame(batch.body.view(), batch.tensors);
   for (const auto& peer : hub.peers()) {
-    candidates.push_back({.id = peer->name_hash,
-                          .ready = peer->usable() && peer->out.admits(bytes),
-                          .room = peer->out.room()});
+    candidates.push_back(
+        {.id = peer->name_hash,
+         .ready = peer->usable() && largest <= peer->max_frame && peer->out.admits(batch.bytes),
+         .room = peer->out.room()});
   }
   for (const auto& native : natives) {
     candidates.push_back({.id = native->hash, .ready = native->socket.writable(), .room = 1});
   }
+}
+
+std::uint64_t PushBase::Impl::batch_bytes() const {
+  return std::min(batch_for(options, hub.frame_for_all()),
+                  std::max<std::uint64_t>(64, options.capacity_bytes / 4));
+}
+
+// Batches that were closed before a peer with a smaller bound came.
+bool PushBase::Impl::fits_somebody(Queue& queue, const Peer* only) {
+  Batch& batch = queue.ready.front();
+  const std::uint64_t largest = largest_frame(batch.body.view(), batch.tensors);
+  if (largest <= (only ? only->max_frame : hub.frame_for_any())) return true;
+  if (batch.count == 1) {
+    options.log.warn(format("{}: a record of {} bytes is dropped: it is too large for its receiver",
+                            hub.stream(), batch.bytes));
+    drop(1);
+    pop(queue);
+    return false;
+  }
+  std::vector<std::uint32_t> places(batch.count);
+  for (std::uint32_t i = 0; i < batch.count; ++i) places[i] = i;
+  const auto half = std::span(places).first(batch.count / 2), rest = std::span(places).subspan(half.size());
+  Batch first = select_records(hub.pool(), batch.body.view(), batch.tensors, half);
+  Batch second = select_records(hub.pool(), batch.body.view(), batch.tensors, rest);
+  pop(queue);
+  for (Batch* part : {&second, &first}) {
+    queued_bytes += part->bytes;
+    queued_records += part->count;
+    queue.ready.push_front(std::move(*part));
+  }
+  return false;
 }
 
 Peer* PushBase::Impl::owner_of(std::uint64_t key) {
@@ -70,7 +107,8 @@ void PushBase::Impl::pump() {
   for (auto at = queues.begin(); at != queues.end();) {
     Peer* peer = hub.find(at->first);
     if (peer) {
-      while (!at->second.ready.empty() && peer->usable() && send_one(*peer, at->second)) {
+      while (!at->second.ready.empty() && peer->usable() &&
+             (!fits_somebody(at->second, peer) || send_one(*peer, at->second))) {
       }
     }
     ++at;
@@ -83,7 +121,8 @@ void PushBase::Impl::pump() {
 
 void PushBase::Impl::pump_shared() {
   while (!shared.ready.empty()) {
-    list_candidates(shared.ready.front().bytes);
+    if (!fits_somebody(shared, nullptr)) continue;
+    list_candidates(shared.ready.front());
     const auto at = options.distribute == Distribute::balance
                         ? protocol::most_room(candidates, last_choice)
                         : protocol::round_robin(candidates, last_choice);
@@ -128,6 +167,7 @@ bool PushBase::Impl::send_native(NativeTarget& native) {
 
 void PushBase::Impl::update_room() {
   const bool was_blocked = blocked;
+  self.batch_bytes_ = batch_bytes();
   blocked = refusal() != SendStatus::ok;
   if (reliable && options.capacity_records != 0) {
     // The open batch ends with the last record that there is room for.

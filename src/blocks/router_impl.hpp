@@ -78,6 +78,7 @@ struct RequestHold {
   std::uint64_t first = 0;
   std::uint64_t count = 0;
   std::uint64_t bytes = 0;
+  bool deep = false;  // records of it are nested too deep
 };
 
 struct Waiting {
@@ -172,7 +173,9 @@ struct RouterBase::Impl final : blocks::HubClient {
   bool hand_out(const wire::RecordView& view, Ticket ticket, const Handler& to,
                 const std::weak_ptr<bool>& alive);
 
-  static std::uint64_t peer_of(const Ticket& ticket) { return ticket.origin_->peer; }
+  [[nodiscard]] std::uint64_t frame_for(const Peer& asker) const {
+    return std::min(options.max_frame_bytes, asker.max_frame);
+  }
 
   // ---- replies ----
 

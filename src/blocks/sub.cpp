@@ -41,8 +41,8 @@ SubBase::Impl::Impl(Loop& loop, PortOptions given, RecordType type)
     held_bytes -= std::min(held_bytes, item.bytes);
     watch_all();
   };
-  inbox.on_bad_record = [this](const InboxItem&) {
-    hub.reject(wire::Rejection::wrong_type, nullptr);
+  inbox.on_bad_record = [this](const InboxItem&, wire::Rejection why) {
+    hub.reject(why, nullptr);
     --hub.counts().received_records;
   };
 }

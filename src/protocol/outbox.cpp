@@ -2,6 +2,7 @@
 #include <weft/protocol/outbox.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 namespace weft::protocol {
 namespace {
@@ -9,8 +10,8 @@ namespace {
 // Batches of each lower class that one class more overtakes.
 constexpr std::int64_t kOvertakes = 1024;
 
-std::pair<std::int64_t, std::uint64_t> rank(const OutboxEntry& entry) {
-  return {static_cast<std::int64_t>(entry.id) - kOvertakes * entry.priority, entry.id};
+OutboxRank rank(const OutboxEntry& entry) {
+  return {static_cast<std::int64_t>(entry.order) - kOvertakes * entry.priority, entry.part, entry.id};
 }
 
 }  // namespace
@@ -27,6 +28,10 @@ std::string_view to_string(Fate fate) {
       return "dropped";
     case Fate::orphaned:
       return "orphaned";
+    case Fate::divided:
+      return "divided";
+    case Fate::too_large:
+      return "too large";
   }
   return "unknown";
 }
@@ -34,6 +39,7 @@ std::string_view to_string(Fate fate) {
 std::uint64_t Outbox::accept(OutboxEntry entry) {
   if (entry.id == 0) entry.id = next_id_;
   next_id_ = std::max(next_id_, entry.id + 1);
+  if (entry.order == 0) entry.order = entry.id;
   bytes_ += entry.bytes;
   records_ += entry.records;
   entries_[entry.id] = entry;
@@ -44,7 +50,8 @@ std::uint64_t Outbox::accept(OutboxEntry entry) {
 void Outbox::wait(const OutboxEntry& entry) {
   waiting_.insert(entry.id);
   waiting_records_ += entry.records;
-  if (entry.expires != TimePoint::max()) expiring_.emplace(entry.expires, entry.id);
+  // Its time to live is that until its first receiver.
+  if (entry.expires != TimePoint::max() && entry.attempts == 0) expiring_.emplace(entry.expires, entry.id);
   if (entry.not_before != TimePoint::min()) {
     delayed_.emplace(entry.not_before, entry.id);
   } else {
@@ -121,7 +128,7 @@ std::optional<std::uint32_t> Outbox::choose(const OutboxEntry& entry) {
   candidates_.clear();
   for (const auto& lane : lanes_) {
     candidates_.push_back(
-        {.id = lane->hash_, .ready = lane->usable_ && lane->admits(entry.bytes), .room = lane->room()});
+        {.id = lane->hash_, .ready = lane->takes(entry, alone(entry)), .room = lane->room()});
   }
   const auto chosen = options_.distribute == Distribute::round_robin ? round_robin(candidates_, last_choice_)
                                                                      : most_room(candidates_, last_choice_);
@@ -130,11 +137,46 @@ std::optional<std::uint32_t> Outbox::choose(const OutboxEntry& entry) {
   return static_cast<std::uint32_t>(*chosen + 1);
 }
 
+// Each further attempt has the n-th root of its records left, so that the last one has one.
+std::uint32_t Outbox::piece(const OutboxEntry& entry) const {
+  if (!isolates() || entry.attempts == 0 || entry.records <= 1) return entry.records;
+  const std::uint32_t left = options_.max_attempts - std::min(entry.attempts, options_.max_attempts - 1);
+  if (left == 1) return 1;
+  if (!entry.suspect) return entry.records;
+  return static_cast<std::uint32_t>(std::ceil(std::pow(entry.records, 1.0 - 1.0 / left)));
+}
+
+// Nothing else is with the receiver then that it could die of.
+bool Outbox::alone(const OutboxEntry& entry) const {
+  return isolates() && (entry.suspect || entry.attempts + 1 >= options_.max_attempts);
+}
+
+bool Outbox::fits_nobody(const OutboxEntry& entry) const {
+  if (entry.largest == 0) return false;
+  bool any = false;
+  for (const auto& lane : lanes_) {
+    if (!lane->met_ || (entry.lane != 0 && lane.get() != lanes_[entry.lane - 1].get())) continue;
+    any = true;
+    if (lane->max_frame_ >= entry.largest) return false;
+  }
+  return any;
+}
+
+// False: it cannot go as it is, and is its owner's again.
+bool Outbox::prepare(const OutboxEntry& entry) {
+  const bool large = fits_nobody(entry);
+  if (!large && entry.records <= piece(entry)) return true;
+  dividing_ = true;
+  end(entry.id, large ? Fate::too_large : Fate::divided, {});
+  return false;
+}
+
 Outbox::Assignment Outbox::place(OutboxEntry& entry, std::uint32_t index, TimePoint now) {
   unwait(entry);
   entry.not_before = TimePoint::min();
-  ++entry.attempts;
   OutboxLane& lane = at(index);
+  lane.alone_ = alone(entry);
+  ++entry.attempts;
   Flight flight;
   flight.id = entry.id;
   flight.bytes = entry.bytes;
@@ -165,15 +207,18 @@ void Outbox::wake(TimePoint now) {
 }
 
 std::optional<Outbox::Assignment> Outbox::assign(TimePoint now) {
+  if (dividing_) return std::nullopt;
   wake(now);
   for (const std::uint32_t i : binding_) {
     OutboxLane& lane = at(i);
     if (!lane.usable_) continue;
-    OutboxEntry& entry = entries_.at(lane.bound_.begin()->second);
-    if (lane.admits(entry.bytes)) return place(entry, i, now);
+    OutboxEntry& entry = entries_.at(std::get<2>(*lane.bound_.begin()));
+    if (!prepare(entry)) return std::nullopt;
+    if (lane.takes(entry, alone(entry))) return place(entry, i, now);
   }
   if (shared_.empty()) return std::nullopt;
-  OutboxEntry& entry = entries_.at(shared_.begin()->second);
+  OutboxEntry& entry = entries_.at(std::get<2>(*shared_.begin()));
+  if (!prepare(entry)) return std::nullopt;
   const auto lane = choose(entry);
   if (!lane) return std::nullopt;
   return place(entry, *lane, now);

@@ -16,6 +16,7 @@ using protocol::SequenceSet;
 using Verdict = InboundStream::Verdict;
 
 constexpr Duration kRejectAgain = 200ms;
+constexpr std::uint64_t kPoison = 9;  // number of the record that a receiver dies of
 
 }  // namespace
 
@@ -219,6 +220,12 @@ void SimReceiver::on_handled() {
   busy_ = false;
   if (queue_.empty()) return;  // what it was at is void
   const Item item = queue_.front();
+  if (!void_now(item) && world_.options().poison && item.batch) {
+    // What it had done before that record is done, unless a journal would have committed it with the rest.
+    for (const RecordId record : item.batch->records) {
+      if (record == record_id(0, kPoison)) return world_.crash(*this);
+    }
+  }
   if (void_now(item) || process(item)) {
     touch(item.from).queued_bytes -= item.batch->bytes;
     queue_.pop_front();

@@ -7,7 +7,7 @@
 
 namespace weft::wire {
 
-inline constexpr unsigned kLastOption = Options::shared;
+inline constexpr unsigned kLastOption = Options::seal;
 inline constexpr std::uint64_t kKnownOptions =
     ((std::uint64_t{1} << (kLastOption + 1)) - 1) & ~std::uint64_t{1};
 inline constexpr std::size_t kTraceBytes = 25;
@@ -104,6 +104,10 @@ bool visit_option(Opts& o, unsigned key, Visitor&& v) {
       return v.number(o.stream_epoch_v, any);
     case Options::shared:
       return v.binary(o.shared_v, 0);
+    case Options::max_frame:
+      return v.number(o.max_frame_v, any);
+    case Options::seal:
+      return v.number(o.seal_v, any);
     default:
       return false;
   }

@@ -164,6 +164,7 @@ TEST_CASE("keys are held to their types and bounds") {
   expects("priority: 10", "must be a whole number from 0 to 9, found the number 10");
   expects("ttl: 5", "did you mean \"5s\"?");
   expects("ttl: 0s", "must be from 1ms to 8760h");
+  expects("ttl: 5s, delay: 5s", "a record may not leave before 5s (delay): all of them would expire");
   expects("max-attempts: many", "must be a whole number from 1 to 1000000");
   expects("dead-letter: morgue", "a node and its port with a dot between");
   expects("journal: here", "must say whose journal it is: {from: path}, {to: path} or both");

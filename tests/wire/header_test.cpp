@@ -60,6 +60,7 @@ const Number kNumbers[] = {
     {Options::reply_fingerprint, &Options::reply_fingerprint_v, UINT64_MAX},
     {Options::processed, &Options::processed_v, UINT64_MAX},
     {Options::oldest, &Options::oldest_v, kMaxMillis},
+    {Options::max_frame, &Options::max_frame_v, UINT64_MAX},
 };
 
 struct Text {

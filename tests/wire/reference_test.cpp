@@ -9,6 +9,7 @@
 #include <doctest/doctest.h>
 
 #include <weft/core/text.hpp>
+#include <weft/wire/checksum.hpp>
 #include <weft/wire/codec.hpp>
 
 #include "wire/option_table.hpp"
@@ -118,6 +119,25 @@ TEST_CASE("the DATA example of the reference is the header and body that it says
   CHECK(point.y == 40);
 }
 
+TEST_CASE("the sealed example of the reference has the seal of its header and body") {
+  const std::string bytes = example("sealed-header");
+  const std::string body = example("data-body");
+  const Header header = header_of(bytes);
+
+  CHECK(ends_sealed(as_bytes(bytes)));
+  CHECK(header.options.count_v == 2);
+  CHECK(header.options.seal_v == xxh3(as_bytes(body), seal_of_header(as_bytes(bytes))));
+  CHECK(seal_in(as_bytes(bytes)) == header.options.seal_v);
+  Buffer data, whole;
+  DataHeader(Kind::data, header.stream, header.epoch, true).encode(header.seq, 2, data);
+  REQUIRE(encode(header, whole, true));
+  for (const Buffer* made : {&data, &whole}) {
+    CHECK(made->size() == bytes.size());
+    CHECK(ends_sealed(made->view()));
+    CHECK(seal_of_header(made->view()) == seal_of_header(as_bytes(bytes)));
+  }
+}
+
 TEST_CASE("the HELLO example of the reference introduces a pusher of points") {
   const std::string bytes = example("hello");
   const Header header = header_of(bytes);
@@ -195,12 +215,12 @@ TEST_CASE("the reference numbers the options as the code does") {
       {"31", "processed"},      {"32", "oldest"},      {"33", "topics"},
       {"34", "sequences"},      {"35", "scope"},       {"36", "delivery"},
       {"37", "seen"},           {"38", "missing"},     {"39", "stream_epoch"},
-      {"40", "shared"},
+      {"40", "shared"},         {"41", "max_frame"},   {"42", "seal"},
   };
   static_assert(Options::count == 1 && Options::trace == 8 && Options::credit == 12 && Options::name == 19);
   static_assert(Options::version == 23 && Options::deadline == 26 && Options::processed == 31 &&
                 Options::scope == 35 && Options::missing == 38 && Options::stream_epoch == 39 &&
-                Options::shared == 40);
+                Options::shared == 40 && Options::max_frame == 41 && Options::seal == 42);
 
   CHECK(table("| key | name | type |") == expected);
   CHECK(expected.size() == kLastOption);

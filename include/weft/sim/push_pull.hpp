@@ -41,11 +41,12 @@ struct PushPullOptions {
   std::uint64_t keys = 8;                ///< under `hash`: different keys of a sender
   std::uint64_t capacity = 64ULL << 10;  ///< of a sender, bytes; one batch at least
   protocol::Credit window = {16ULL << 10, 64};
-  std::uint32_t max_attempts = 0;                   ///< 0: no bound
-  Duration ttl = Duration::zero();                  ///< of a batch; 0: lives for ever
-  Duration delay = Duration::zero();                ///< most that a batch is delayed by its sender
-  bool priorities = false;                          ///< batches have random ones
-  double reject = 0;                                ///< a batch at its first handling: the handler refuses it
+  std::uint32_t max_attempts = 0;     ///< 0: no bound
+  Duration ttl = Duration::zero();    ///< of a batch; 0: lives for ever
+  Duration delay = Duration::zero();  ///< most that a batch is delayed by its sender
+  bool priorities = false;            ///< batches have random ones
+  double reject = 0;                  ///< a batch at its first handling: the handler refuses it
+  bool poison = false;  ///< a receiver that handles the tenth record of the first sender dies of it
   Duration gap = std::chrono::milliseconds(2);      ///< between batches of a source, on average
   Duration service = std::chrono::milliseconds(1);  ///< of a batch at its receiver, on average
   Faults faults = {};

@@ -69,7 +69,8 @@ enum class Rejection : std::uint8_t {
   unexpected,  ///< a kind that the state does not allow
   wrong_type,  ///< a record of another type
   too_large,
-  count_  // number of entries
+  bad_checksum,  ///< the bytes are not those that were sent: see Options::seal
+  count_         // number of entries
 };
 std::string_view to_string(Rejection why);
 
@@ -116,6 +117,8 @@ struct Options {
     missing = 38,            // flat array first, last, ...: below `seen`, and has not arrived
     stream_epoch = 39,       // uint: epoch of the stream that is spoken of
     shared = 40,             // bin: where the sender lends its memory to peers of its host
+    max_frame = 41,          // uint: bytes of the largest frame that I take
+    seal = 42,               // uint, 9 bytes, the last option: hash of the message (weft/wire/checksum.hpp)
   };
 
   std::uint64_t present = 0;
@@ -125,7 +128,7 @@ struct Options {
   std::uint64_t count_v, wall_time_v, ttl_v, not_before_v, checksum_v, fingerprint_v, first_retained_v,
       deadline_v, reply_fingerprint_v, processed_v, oldest_v, heartbeat_v, credit_bytes, credit_batches;
   std::uint32_t flags_v, attempt_v, chunk_index, chunk_count, version_low, version_high;
-  std::uint64_t seen_v, stream_epoch_v;
+  std::uint64_t seen_v, stream_epoch_v, max_frame_v, seal_v;
   std::uint8_t priority_v, delivery_v;
   Code code_v;
   Bytes key_v, correlation_v, trace_v, shared_v;
@@ -152,8 +155,9 @@ struct Header {
 
 /// Appends the header to `out`: never more than kMaxHeaderBytes, and never what `decode` would refuse. `text`
 /// is cut to kMaxTextBytes. False when something else was cut or left out because it was beyond its bound or
-/// did not fit: a stream name that is too long is cut, an option is left out, whole.
-bool encode(const Header& header, Buffer& out);
+/// did not fit: a stream name that is too long is cut, an option is left out, whole. `sealed`: with room for
+/// the seal at its end, which seal() fills in.
+bool encode(const Header& header, Buffer& out, bool sealed = false);
 
 /// Reads one header frame. On rejection `out` is unspecified. Never throws, never allocates.
 [[nodiscard]] Rejection decode(Bytes frame, Header& out);
@@ -165,8 +169,8 @@ bool has_magic(Bytes frame);
 class DataHeader {
  public:
   DataHeader() = default;
-  /// Kind DATA, REQUEST or REPLY.
-  DataHeader(Kind kind, std::string_view stream, std::uint64_t epoch);
+  /// Kind DATA, REQUEST or REPLY. `sealed`: as encode() has it.
+  DataHeader(Kind kind, std::string_view stream, std::uint64_t epoch, bool sealed = false);
   /// Appends a whole header with sequence, record count and, when not 0, the flags, the fingerprint and the
   /// last sequence of the other direction that has been processed.
   void encode(std::uint64_t seq, std::uint64_t count, Buffer& out, std::uint64_t fingerprint = 0,
@@ -174,6 +178,7 @@ class DataHeader {
 
  private:
   Buffer prefix_;
+  bool sealed_ = false;
 };
 
 }  // namespace weft::wire
