@@ -377,6 +377,7 @@ void SimSender::on_message(const SimMessage& message) {
 
 void SimSender::on_hello(Peer& peer, const SimMessage& message) {
   if (message.attempt <= peer.ignored) return;
+  if (peer.gone && world_.options().bug == PlantedBug::give_up_for_good) return;
   peer.ignored = peer.hellos;
   const auto met =
       outbox_->meet(peer.lane, message.from_life, *message.view, world_.options().window, clock());
