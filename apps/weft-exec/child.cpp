@@ -9,18 +9,22 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
+#include <weft/core/processes.hpp>
 
 namespace weft::exec {
 namespace {
 
 constexpr std::size_t kPiece = 64UL << 10;
+constexpr int kOnePage = 4096;
 constexpr std::size_t kLongestErrorLine = 4096;
 // A grandchild may hold the streams open for ever; what it writes later than this is not waited for.
 constexpr Duration kAfterExit = std::chrono::seconds(2);
@@ -48,13 +52,14 @@ Ends make_pipe(bool child_reads) {
   ::setpgid(0, 0);
   struct sigaction by_default {};
   by_default.sa_handler = SIG_DFL;
-  for (const int number : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) ::sigaction(number, &by_default, nullptr);
+  for (int number = 1; number < NSIG; ++number) ::sigaction(number, &by_default, nullptr);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::dup2(in.child, STDIN_FILENO);
   ::dup2(out.child, STDOUT_FILENO);
   ::dup2(errors.child, STDERR_FILENO);
+  ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
   ::execvp(argv[0], argv);
   const char* why = std::strerror(errno);
   for (const char* part : {"cannot run ", static_cast<const char*>(argv[0]), ": ", why, "\n"}) {
@@ -90,6 +95,10 @@ void Child::start(const std::vector<std::string>& words) {
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   const Ends in = make_pipe(true);
+  // A pipe of one page can be written to when it is empty, and not before.
+  if (one_at_a_time_) ::fcntl(in.ours, F_SETPIPE_SZ, kOnePage);
+  struct stat named {};
+  if (::fstat(in.ours, &named) == 0) pipe_ = named.st_ino;
   const Ends out = make_pipe(false);
   const Ends errors = make_pipe(false);
   const pid_t parent = ::getpid();
@@ -114,6 +123,22 @@ void Child::start(const std::vector<std::string>& words) {
   flush();
 }
 
+void Child::retire() {
+  if (after_exit_ != 0) loop_.cancel(std::exchange(after_exit_, 0));
+  for (Stream* stream : {&in_, &out_, &errors_, &exit_, &writable_}) close(*stream);
+  end_group();
+  told_ = true;
+}
+
+bool Child::waits_for_input() const {
+  if (pid_ <= 0 || exited_) return false;
+  if (waits_for_pipe(pid_, pipe_)) return true;
+  for (const ProcessInfo& one : list_processes()) {
+    if (one.group == pid_ && !one.zombie && waits_for_pipe(one.id, pipe_)) return true;
+  }
+  return false;
+}
+
 void Child::unwatch(Stream& stream) {
   if (stream.watch != 0) loop_.unwatch(stream.watch);
   stream.watch = 0;
@@ -129,6 +154,7 @@ bool Child::write_line(std::string_view line) {
   if (closing_ || (started_ && in_.fd < 0)) return false;
   input_ += line;
   input_ += '\n';
+  untold_ = one_at_a_time_;
   flush();
   if (!has_room()) full_ = true;
   return true;
@@ -150,7 +176,13 @@ void Child::on_input_event() {
   epoll_event event{};
   if (::epoll_wait(writable_.fd, &event, 1, 0) <= 0) return;
   if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) return close_pipe();
-  flush();
+  if (!input_.empty() || !untold_) return flush();
+  int unread = 0;
+  if (::ioctl(in_.fd, FIONREAD, &unread) == 0 && unread > 0)
+    return;  // a system with larger pages: it comes again
+  untold_ = false;
+  want_write(false);
+  if (events_.on_taken) events_.on_taken();
 }
 
 void Child::close_pipe() {
@@ -169,7 +201,9 @@ void Child::flush() {
   }
   if (input_at_ >= input_.size() / 2) input_.erase(0, std::exchange(input_at_, 0));
   if (input_.empty() && closing_) return close_pipe();
-  want_write(!input_.empty());
+  const bool written = input_.empty();
+  if (one_at_a_time_ && !written) untold_ = true;
+  want_write(!written || untold_);
   if (full_ && input_.size() - input_at_ < kMostQueued / 2) {
     full_ = false;
     if (events_.on_room) events_.on_room();
@@ -190,15 +224,29 @@ void Child::pause(bool paused) {
 }
 
 void Child::read_output() {
+  (void)read_some();
+}
+
+void Child::read_now() {
+  while (!paused_ && out_.fd >= 0 && read_some()) {
+  }
+}
+
+// False: there is nothing to read at the moment, or no more.
+bool Child::read_some() {
   const std::size_t before = out_.text.size();
   out_.text.resize(before + kPiece);
   const ssize_t got = ::read(out_.fd, out_.text.data() + before, kPiece);
   out_.text.resize(before + static_cast<std::size_t>(got > 0 ? got : 0));
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (got < 0) events_.on_broken(format("its output cannot be read: {}", std::strerror(errno)));
-  if (got <= 0) return end_output();
+  if (got <= 0) {
+    end_output();
+    return false;
+  }
   give_lines();
   end_when_done();
+  return true;
 }
 
 // What lacks its line end is a line all the same.
@@ -253,7 +301,8 @@ void Child::reap() {
   exited_ = true;
   close(exit_);
   close_pipe();
-  loop_.at(Clock::now() + kAfterExit, [this] {
+  after_exit_ = loop_.at(Clock::now() + kAfterExit, [this] {
+    after_exit_ = 0;
     if (!paused_ && out_.fd >= 0) end_output();
     close(errors_);
     end_when_done();

@@ -18,9 +18,10 @@ namespace weft::exec {
 class Child {
  public:
   struct Events {
-    std::function<void(std::string_view)> on_line;          ///< of standard output, without the line's end
-    std::function<void(std::string_view)> on_error_line;    ///< of standard error, cut to 4 KiB
-    std::function<void()> on_room;                          ///< write() may go on
+    std::function<void(std::string_view)> on_line;        ///< of standard output, without the line's end
+    std::function<void(std::string_view)> on_error_line;  ///< of standard error, cut to 4 KiB
+    std::function<void()> on_room;                        ///< write() may go on
+    std::function<void()> on_taken;  ///< one_at_a_time(): it has read all that was written
     std::function<void(const std::string& how)> on_broken;  ///< a line is too long, a read failed
     /// Once, when it has ended and all that it wrote has been given out. Exit code; 128 + signal.
     std::function<void(int status)> on_exit;
@@ -33,6 +34,8 @@ class Child {
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
+  /// Its pipe holds one page, and on_taken says when it is empty. Before start().
+  void one_at_a_time() { one_at_a_time_ = true; }
   /// Throws Error{io} when it cannot be started.
   void start(const std::vector<std::string>& words);
   [[nodiscard]] bool has_room() const { return input_.size() - input_at_ < kMostQueued; }
@@ -42,6 +45,13 @@ class Child {
   void close_input();
   /// Stops and resumes reading its standard output: it will wait.
   void pause(bool paused);
+  /// Reads what it has written so far, as far as it is not paused.
+  void read_now();
+  /// True: a process of the command is blocked in a read of its standard input, so it has done all that it
+  /// was given. False where nobody can tell.
+  [[nodiscard]] bool waits_for_input() const;
+  /// Ends it, and nothing of it is heard any more. While the loop lives.
+  void retire();
   void signal(int number) const;
   [[nodiscard]] bool running() const { return pid_ > 0 && !exited_; }
   [[nodiscard]] bool input_open() const { return in_.fd >= 0; }
@@ -58,6 +68,7 @@ class Child {
   void close_pipe();
   void want_write(bool wanted);
   void read_output();
+  bool read_some();
   void read_errors();
   void give_lines();
   void end_output();
@@ -81,6 +92,10 @@ class Child {
   bool closing_ = false;
   bool full_ = false;
   bool paused_ = false;
+  bool one_at_a_time_ = false;
+  bool untold_ = false;     // what was written has not been read yet
+  std::uint64_t pipe_ = 0;  // inode of its standard input
+  Loop::TimerId after_exit_ = 0;
   bool exited_ = false;
   bool told_ = false;
   int status_ = 0;

@@ -1,6 +1,7 @@
 #include "exec.hpp"
 
 #include <csignal>
+#include <cstdlib>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
@@ -12,7 +13,10 @@
 namespace weft::exec {
 namespace {
 
-constexpr std::size_t kShown = 200;          // bytes of an offending line
+constexpr std::size_t kShown = 200;  // bytes of an offending line
+constexpr std::size_t kNamed = 80;   // bytes of the command, in sentences
+constexpr int kTerminated = 128 + SIGTERM;
+constexpr Duration kNodesTurn = std::chrono::seconds(3);
 constexpr std::size_t kMostWaiting = 65536;  // requests that the command has not answered
 
 // A text goes to the shell; a list is run as it is.
@@ -42,52 +46,88 @@ Exec::Exec(Node& node, const program::Options& options)
     : node_(node),
       command_(command_of(options)),
       skip_bad_(options.text("on-bad-line") == "skip"),
-      child_(node.loop(), {.on_line = [this](std::string_view line) { on_line(line); },
-                           .on_error_line =
-                               [this](std::string_view line) {
-                                 last_words_ = std::string(line);
-                                 node_.log().info(line);
-                               },
-                           .on_room =
-                               [this] {
-                                 if (in_) in_->pause(false);
-                               },
-                           .on_broken = [this](const std::string& how) { fail("the command: " + how); },
-                           .on_exit = [this](int status) { on_exit(status); }}) {
-  if (node.linked("out")) {
-    out_.emplace(node, "out",
+      hand_([this](const Receipt& receipt, const Verdict& verdict) { (void)in_->settle(receipt, verdict); }) {
+  ::setenv("WEFT_NODE", node.plan().id.name.c_str(), 1);
+  ::setenv("WEFT_REPLICA", format("{}", node.plan().id.replica).c_str(), 1);
+  open_ports(options);
+  make_command();  // lines that come before it is started wait in it
+  // Its lines may come at once, so it starts when there is somebody to take them.
+  node.on_start([this] { start_command(); });
+  node.on_drain([this] { begin_to_stop(); });
+  node.hold_drain([this] { return started_ && !exited_ && !failed_; },
+                  [this] { return format("the command {} has not ended", named()); });
+  node.on_report([this] { return result(); });
+  node.loop().on_idle([this] { on_turn(); });
+}
+
+void Exec::open_ports(const program::Options& options) {
+  if (node_.linked("out")) {
+    out_.emplace(node_, "out",
                  program::OutPort::Settings{.topic = options.text("topic"),
                                             .key_field = options.text("key-field"),
                                             .to_field = options.text("to-field"),
                                             .timeout = options.duration("timeout")});
     out_->on_room([this] { on_room(); });
   }
-  if (node.linked("in")) {
+  if (node_.linked("in")) {
     auto topics = options.texts("topics");
     if (topics.empty()) topics.emplace_back();
-    in_.emplace(node, "in", program::InPort::Settings{.topics = std::move(topics)},
+    in_.emplace(node_, "in", program::InPort::Settings{.topics = std::move(topics)},
                 [this](const wire::RecordView& record, const Meta& /*meta*/, program::Answer answer) {
                   take(record, std::move(answer));
                 });
+    if (in_->delivery() != Delivery::best_effort) {
+      acknowledge_ = options.text("acknowledge") == "answer" ? Acknowledge::answer : Acknowledge::taken;
+    }
+    if (in_->delivery() == Delivery::exactly_once) {
+      if (acknowledge_ != Acknowledge::answer) {
+        options.refuse("acknowledge",
+                       "its link \"in\" says exactly-once, which only \"answer\" can keep: nobody can say "
+                       "what a command has done with a line that it does not answer");
+      }
+      acknowledge_ = Acknowledge::one_answer;
+    }
   }
   if (!in_ && !out_) options.refuse("command", "neither \"in\" nor \"out\" is linked");
-  // Its lines may come at once, so it starts when there is somebody to take them.
-  node.on_start([this] {
-    started_ = true;
-    try {
-      child_.start(command_);
-    } catch (const Error& e) {
-      fail(e.what());
-    }
-  });
-  node.on_drain([this] { draining_ = true; });
-  node.hold_drain([this] { return started_ && !exited_ && !failed_; });
-  node.on_report([this] { return result(); });
-  node.loop().on_idle([this] { on_turn(); });
+}
+
+void Exec::make_command() {
+  child_ = std::make_unique<Child>(
+      node_.loop(),
+      Child::Events{.on_line = [this](std::string_view line) { on_line(line); },
+                    .on_error_line =
+                        [this](std::string_view line) {
+                          last_words_ = std::string(line);
+                          node_.log().info(line);
+                        },
+                    .on_room = [this] { promised() ? feed() : in_->pause(false); },
+                    .on_taken = [this] { on_taken(); },
+                    .on_broken = [this](const std::string& how) { fail("the command: " + how); },
+                    .on_exit = [this](int status) { on_exit(status); }});
+  if (acknowledge_ == Acknowledge::taken) child_->one_at_a_time();
+}
+
+void Exec::start_command() {
+  started_ = true;
+  exited_ = false;
+  try {
+    child_->start(command_);
+  } catch (const Error& e) {
+    return fail(e.what());
+  }
+  if (promised()) feed();
+}
+
+// For people, so it is cut.
+std::string Exec::named() const {
+  const bool shell = command_.size() == 3 && command_[0] == "/bin/sh";
+  return weft::quoted(shell ? command_[2] : join_words(command_, ""), kNamed);
 }
 
 void Exec::take(const wire::RecordView& record, program::Answer answer) {
-  if (exited_ || !child_.write_line(program::record_to_json(record))) {
+  if (acknowledge_ == Acknowledge::one_answer) return take_one(program::record_to_json(record));
+  if (promised()) return take_promised(program::record_to_json(record));
+  if (exited_ || !child_->write_line(program::record_to_json(record))) {
     ++dropped_;
     answer.fail(wire::Code::failed, "the command reads no more");
     return;
@@ -98,11 +138,15 @@ void Exec::take(const wire::RecordView& record, program::Answer answer) {
       return answer.fail(wire::Code::full, "too many requests wait for the command");
     waiting_.push_back(std::move(answer));
   }
-  if (!child_.has_room()) in_->pause(true);
+  if (!child_->has_room()) in_->pause(true);
 }
 
 void Exec::on_line(std::string_view line) {
-  if (failed_ || line.find_first_not_of(" \t\r") == std::string_view::npos) return;
+  if (failed_) return;
+  const bool blank = line.find_first_not_of(" \t\r") == std::string_view::npos;
+  const bool answers = acknowledge_ == Acknowledge::answer || acknowledge_ == Acknowledge::one_answer;
+  if (answers) return on_answer(blank ? std::string_view() : line);
+  if (blank) return;
   std::string why;
   const auto value = try_parse_json(line, &why);
   if (!value) return on_bad_line(line, why);
@@ -113,7 +157,7 @@ void Exec::on_line(std::string_view line) {
   program::pack_value(*value, record_);
   if (!send_record()) {
     held_ = true;
-    child_.pause(true);
+    child_->pause(true);
   }
 }
 
@@ -155,7 +199,7 @@ bool Exec::send_record() {
       error["error"] = result.text;
       line = to_json(error);
     }
-    (void)child_.write_line(line);
+    (void)child_->write_line(line);
   });
   if (status == SendStatus::would_block) return false;
   if (status == SendStatus::dropped || status == SendStatus::no_peer) {
@@ -167,38 +211,55 @@ bool Exec::send_record() {
 }
 
 void Exec::on_room() {
+  if (acknowledge_ == Acknowledge::one_answer) return room_in_hand();
   if (held_ && !send_record()) return;
   held_ = false;
-  child_.pause(false);
+  if (std::exchange(answer_held_, false)) ++done_;
+  child_->pause(false);
+  release();
+  if (promised()) feed();
 }
 
 // When all input has come, the command gets to know; its exit ends the drain.
 void Exec::on_turn() {
   if (!draining_) return;
-  if (child_.input_open() && (!in_ || in_->block().drained())) child_.close_input();
+  if (child_->input_open() && (!in_ || in_->block().drained())) child_->close_input();
   node_.set_result(result());
 }
 
 void Exec::on_exit(int status) {
-  exited_ = true;
   status_ = status;
+  if (verdict_timer_ != 0) node_.loop().cancel(std::exchange(verdict_timer_, 0));
+  const std::string why = format("the command {} {}{}", named(), ending(status),
+                                 last_words_.empty() ? "" : "; its last words: " + last_words_);
+  const bool as_told = ended_as_told(status);
+  if (promised() && !failed_ && on_promised_exit(as_told, why)) return;
+  exited_ = true;
+  if (restart_timer_ != 0) node_.loop().cancel(std::exchange(restart_timer_, 0));
   for (program::Answer& answer : waiting_)
     answer.fail(wire::Code::failed, format("the command {}", ending(status)));
   waiting_.clear();
   if (failed_) return;
   node_.set_result(result());
-  if (status != 0) {
-    fail(format("the command {}{}", ending(status),
-                last_words_.empty() ? "" : "; its last words: " + last_words_));
-  } else if (!draining_) {
-    node_.finish(result());
+  if (as_told) {
+    if (!draining_) node_.finish(result());
+    return;
   }
+  // Who stops all processes at once means the command as well; the node's turn comes.
+  if (status == kTerminated && !told_term_ && !draining_) {
+    verdict_timer_ = node_.loop().at(Clock::now() + kNodesTurn, [this, why] {
+      verdict_timer_ = 0;
+      if (!draining_) fail(why);
+    });
+    return;
+  }
+  fail(told_kill_ ? format("the command {} did not end after SIGTERM, and was killed", named()) : why);
 }
 
 void Exec::fail(const std::string& sentence) {
   if (failed_) return;
   failed_ = true;
-  child_.signal(SIGTERM);
+  child_->signal(SIGTERM);
   node_.set_result(result());
   node_.fail(sentence);
 }
@@ -209,6 +270,7 @@ Value Exec::result() const {
   out["lines_out"] = lines_out_;
   if (bad_lines_ != 0) out["bad_lines"] = bad_lines_;
   if (dropped_ != 0) out["dropped"] = dropped_;
+  if (command_restarts_ != 0) out["command_restarts"] = command_restarts_;
   if (exited_) out["status"] = status_;
   return out;
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include <weft/wire/buffer.hpp>
 
 #include "child.hpp"
+#include "hand.hpp"
 
 namespace weft::exec {
 
@@ -22,11 +24,23 @@ namespace weft::exec {
 /// out: push, pub: each line that the command writes is a record; dealer: is a request, whose reply comes
 /// back as a
 ///      line ({"error": "text"} when there is none).
+/// A pull with a promise acknowledges what the command is done with (the option `acknowledge`):
+///   taken:  it has got one line at a time, and has come back for the next one.
+///   answer: it has written a line for it. Under exactly-once the line is sent in one commit with the
+///   acknowledgement.
+/// A command that crashes is started again as the node's `restart:` says; the record that it had in its hands
+/// has had one more attempt, and no other.
 class Exec {
  public:
   Exec(Node& node, const program::Options& options);
 
  private:
+  enum class Acknowledge { nothing, taken, answer, one_answer };
+
+  // exec.cpp
+  void open_ports(const program::Options& options);
+  void make_command();
+  void start_command();
   void take(const wire::RecordView& record, program::Answer answer);
   void on_line(std::string_view line);
   void on_bad_line(std::string_view line, const std::string& why);
@@ -34,16 +48,35 @@ class Exec {
   /// False: there is no room now.
   bool send_record();
   void on_room();
-  void hold_input();
   void on_turn();
   void on_exit(int status);
   void fail(const std::string& sentence);
+  [[nodiscard]] std::string named() const;
   [[nodiscard]] Value result() const;
+
+  // promises.cpp
+  void take_promised(std::string line);
+  void take_one(const std::string& line);
+  void feed();
+  void on_taken();
+  void look_whether_it_waits();
+  void release();
+  void on_answer(std::string_view line);
+  /// True: the node goes on, with a new command.
+  bool on_promised_exit(bool as_told, const std::string& why);
+  void start_again(const std::string& why);
+  [[nodiscard]] bool promised() const { return acknowledge_ != Acknowledge::nothing; }
+  void room_in_hand();
+
+  // stop.cpp
+  void begin_to_stop();
+  void tell_to_end();
+  [[nodiscard]] bool ended_as_told(int status) const;
 
   Node& node_;
   std::vector<std::string> command_;
   bool skip_bad_;
-  Child child_;
+  std::unique_ptr<Child> child_;
   std::optional<program::OutPort> out_;
   std::optional<program::InPort> in_;
   std::deque<program::Answer> waiting_;  // requests, in the order of their lines
@@ -59,6 +92,30 @@ class Exec {
   std::uint64_t bad_lines_ = 0;
   std::uint64_t dropped_ = 0;
   std::string last_words_;  // its last line on stderr
+
+  Acknowledge acknowledge_ = Acknowledge::nothing;
+  Hand hand_;
+  bool reading_ = false;      // taken: a line is in the pipe, and not read yet
+  std::size_t done_ = 0;      // of those given, not settled yet: their output waits for room
+  bool answer_held_ = false;  // the line that waits for room answers the first of them
+  bool in_paused_ = false;
+  Loop::TimerId wait_timer_ = 0;
+  Duration wait_ = Duration::zero();
+  Duration waited_ = Duration::zero();
+  bool told_long_ = false;
+  // one_answer: the record at hand, which the handler has postponed.
+  bool one_given_ = false;
+  std::optional<Verdict> one_outcome_;
+  std::string one_line_, one_answer_;
+  // Commands that crashed, in a row without a record that was done.
+  unsigned failures_ = 0;
+  std::uint64_t command_restarts_ = 0;
+  Loop::TimerId restart_timer_ = 0;
+
+  bool told_term_ = false;
+  bool told_kill_ = false;
+  Loop::TimerId stop_timer_ = 0;
+  Loop::TimerId verdict_timer_ = 0;
 };
 
 }  // namespace weft::exec

@@ -10,6 +10,7 @@
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
+#include <weft/core/processes.hpp>
 #include <weft/core/text.hpp>
 
 #include "control.hpp"
@@ -133,6 +134,7 @@ int serve(const Settings& settings) {
 }  // namespace weft::fault_proxy
 
 int main(int argc, char** argv) {
+  weft::open_standard_streams();
   std::signal(SIGPIPE, SIG_IGN);
   try {
     const auto settings = weft::fault_proxy::parse(argc, argv);

@@ -24,7 +24,10 @@ weft::program::About about() {
                  .help = "pull, sub or router (each request is answered with {received})",
                  .side = PortSide::to}},
       .options = {
-          {.name = "output", .help = "File to write, \"-\": standard output.", .default_value = "-"},
+          {.name = "output",
+           .unit = "file of its own",
+           .help = "File to write, \"-\": standard output.",
+           .default_value = "-"},
           {.name = "append",
            .type = OptionType::boolean,
            .help = "Continue the file instead of a new one.",

@@ -56,11 +56,7 @@ class FileInput final : public Input {
   bool add_json(std::string_view line, wire::Buffer& out) {
     if (is_blank(line)) return false;
     std::string why;
-    const auto value = try_parse_json(line, &why);
-    if (value) {
-      program::pack_value(*value, out);
-      return true;
-    }
+    if (program::pack_json(line, out, why)) return true;
     if (skip_bad_) {
       ++skipped_;
       return false;

@@ -59,12 +59,6 @@ Worker::Worker(Node& node, const program::Options& options)
     start();
   });
   node.on_drain([this] { on_drain(); });
-  node.on_peer([this](std::string_view, const PeerEvent& event) {
-    const bool replaced = event.what == PeerEvent::What::refused && event.code == wire::Code::fenced;
-    if (replaced)
-      fail(format("another process has taken the place of {}: {}", node_.plan().id.text(), event.text),
-           program::kExitUsage);
-  });
   load();
 }
 
@@ -314,6 +308,10 @@ ps::Client::Done Worker::checked(std::function<void(const ps::Result&)> then) {
 }
 
 void Worker::on_failure(const ps::Result& result) {
+  if (node_.state() == NodeState::failed) {  // it has said why: another process has taken its place, say
+    ended_ = true;
+    return;
+  }
   if (result.status == ps::Status::unusable || result.status == ps::Status::fenced)
     return fail(result.text, program::kExitUsage);  // another start would not bring the rows back
   // A server that did not hear from us for too long, or a connection that broke, at whatever moment: join

@@ -193,13 +193,15 @@ int run_verb(const Chaos& chaos) {
     if (chaos.verbose) screen.state(node, state, text);
   };
   options.on_progress = [&](const Value& state) { screen.progress(state); };
+  options.on_warning = [&](std::string_view sentence) { screen.note(format("weft: {}", sentence)); };
   breaker.attach(options);
   launch::Launcher launcher(loop, plan, std::move(options));
   breaker.use(launcher);
   counted.make_folder();
   const launch::RunReport report = launcher.run();
-  screen.clear();
-
+  const bool hurry = launcher.asked_to_stop();
+  if (!screen.finish(hurry)) return kFailed;
+  const LastWords last(hurry, kFailed);
   if (report.ready && counted.counts()) counted.fill(ledger);
   network.fill(ledger);
   counted.remove_folder();

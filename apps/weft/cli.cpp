@@ -353,6 +353,10 @@ CLI::App* add_sim(CLI::App& app, Sim& sim) {
                    "NAME=NUMBER,...: loss, duplicate, reorder, partition (a message), slow (a link), crash, "
                    "pause (an event), power (a crash), full (a sync), skew, jump, delay (seconds); or none");
   add_span(*verb, "--for", sim.for_, "Faults happen for so long, in virtual time (20s)");
+  verb->add_flag(
+      "--pauses", sim.pauses,
+      "Without FILE: each run again and again, with a process stopped at every moment of it in turn");
+  verb->add_option("--pause", sim.pause, "Without FILE: one of these runs, PROCESS:MOMENT:TIME,...");
   verb->add_flag("--json", sim.json, "Print one JSON object");
   verb->footer(R"(
 Examples:

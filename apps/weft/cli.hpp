@@ -158,6 +158,8 @@ struct Sim {
   std::uint64_t records = 0;  ///< of a link; 0: 1,000, or ten a worker where that is more
   std::string faults;         ///< empty: the usual ones; "none"
   Duration for_ = Duration::zero();
+  bool pauses = false;  ///< a process is stopped at every moment of each run, in turn
+  std::string pause;    ///< these pauses alone
   bool json = false;
 };
 

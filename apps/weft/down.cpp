@@ -1,5 +1,6 @@
 // weft down: ends a run in order.
 #include <cstdio>
+#include <filesystem>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
@@ -23,8 +24,25 @@ bool was_cut_short(const Value& state) {
 
 }  // namespace
 
+namespace {
+
+// The only live run may be of another checkout: to end that one, it has to be named.
+void check_is_meant(const launch::RunInfo& run) {
+  const Value& started = run.state.get("working_directory");
+  std::error_code error;
+  const std::string here = std::filesystem::current_path(error).string();
+  if (error || !started.is_string() || started.as_string().empty() || started.as_string() == here) return;
+  throw Error(Errc::not_found,
+              format("no run was started in {}; the only live one is {}, started in {}: to end it, "
+                     "say weft down {}",
+                     here, run.id, started.as_string(), run.id));
+}
+
+}  // namespace
+
 int run_verb(const Down& down) {
   const launch::RunInfo run = pick_run(down.run);
+  if (down.run.empty()) check_is_meant(run);
   if (!run.live) {
     std::printf("%s is over already\n", run.id.c_str());
     return kOk;

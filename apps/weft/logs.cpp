@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <deque>
 #include <filesystem>
 #include <map>
 
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <weft/core/error.hpp>
@@ -28,8 +30,42 @@ constexpr int kLookEvery = 500;  // milliseconds: whether the run still lives
 struct LogFile {
   std::string node;  // "worker/2"
   int fd = -1;
-  std::string rest;  // a line without its end yet
+  std::string rest;                 // a line without its end yet
+  std::deque<std::string> earlier;  // files that come next; the last one is the present one
 };
+
+// "worker-2.log.3", "worker-2.log.2", ...: what was written before, the oldest first.
+std::deque<std::string> earlier_of(const fs::path& file) {
+  std::deque<std::string> out;
+  std::error_code ignored;
+  for (unsigned number = 1;; ++number) {
+    const std::string name = format("{}.{}", file.string(), number);
+    if (!fs::exists(name, ignored)) return out;
+    out.push_front(name);
+  }
+}
+
+// Goes on with the next file that can be opened.
+void next_file(LogFile& log) {
+  while (!log.earlier.empty()) {
+    const int fd = ::open(log.earlier.front().c_str(), O_RDONLY | O_CLOEXEC);
+    log.earlier.pop_front();
+    if (fd < 0) continue;
+    if (log.fd >= 0) ::close(log.fd);
+    log.fd = fd;
+    return;
+  }
+}
+
+// The present file has been turned over, moved away or cut.
+bool is_another(const LogFile& log, const fs::path& file) {
+  struct stat ours {
+  }, named{};
+  if (::fstat(log.fd, &ours) != 0 || ::stat(file.c_str(), &named) != 0) return false;
+  if (ours.st_ino != named.st_ino || ours.st_dev != named.st_dev) return true;
+  if (::lseek(log.fd, 0, SEEK_CUR) > ours.st_size) ::lseek(log.fd, 0, SEEK_SET);
+  return false;
+}
 
 // "worker-2.log" -> "worker/2"
 std::string node_of(const fs::path& file) {
@@ -56,8 +92,10 @@ class Reader {
       if (entry.path().extension() != ".log" || logs_.contains(entry.path())) continue;
       const std::string node = node_of(entry.path());
       if (!wanted_.empty() && node != wanted_ && !node.starts_with(wanted_ + "/")) continue;
-      const int fd = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
-      if (fd >= 0) logs_.emplace(entry.path(), LogFile{node, fd, {}});
+      LogFile log{node, -1, {}, earlier_of(entry.path())};
+      log.earlier.push_back(entry.path());
+      next_file(log);
+      if (log.fd >= 0) logs_.emplace(entry.path(), std::move(log));
       width_ = std::max(width_, node.size());
     }
   }
@@ -67,6 +105,13 @@ class Reader {
     for (auto& [path, log] : logs_) {
       std::vector<std::string> lines;
       read(log, lines, most);
+      // What was written into the old one until it was turned over has been read by now.
+      if (is_another(log, path)) {
+        read(log, lines, most);
+        log.earlier.push_back(path);
+        next_file(log);
+        read(log, lines, most);
+      }
       const std::size_t first = most != 0 && lines.size() > most ? lines.size() - most : 0;
       for (std::size_t i = first; i < lines.size(); ++i) print(log, lines[i]);
     }
@@ -76,7 +121,13 @@ class Reader {
  private:
   void read(LogFile& log, std::vector<std::string>& lines, std::uint64_t most) {
     std::array<char, 65536> bytes;
-    for (ssize_t n = 0; (n = ::read(log.fd, bytes.data(), bytes.size())) > 0;) {
+    for (;;) {
+      const ssize_t n = ::read(log.fd, bytes.data(), bytes.size());
+      if (n <= 0 && log.earlier.empty()) break;
+      if (n <= 0) {
+        next_file(log);
+        continue;
+      }
       log.rest.append(bytes.data(), static_cast<std::size_t>(n));
       std::size_t at = 0;
       for (std::size_t end = 0; (end = log.rest.find('\n', at)) != std::string::npos; at = end + 1) {
@@ -105,7 +156,7 @@ class Reader {
 
 void follow(Reader& reader, const launch::RunInfo& run, const std::string& folder) {
   const int watch = ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-  ::inotify_add_watch(watch, folder.c_str(), IN_MODIFY | IN_CREATE);
+  ::inotify_add_watch(watch, folder.c_str(), IN_MODIFY | IN_CREATE | IN_MOVE);
   bool live = true;
   while (live && std::ferror(stdout) == 0) {
     pollfd poll{watch, POLLIN, 0};

@@ -6,13 +6,13 @@
 #include <variant>
 
 #include <weft/core/error.hpp>
+#include <weft/core/processes.hpp>
 #include <weft/topology/topology.hpp>
 
 #include "cli.hpp"
 #include "verbs.hpp"
 
 namespace weft::cli {
-namespace {
 
 int exit_code(Errc code) {
   switch (code) {
@@ -30,6 +30,8 @@ int exit_code(Errc code) {
       return kFailed;
   }
 }
+
+namespace {
 
 int dispatch(const Command& command, int code) {
   return std::visit(
@@ -65,6 +67,7 @@ int main_of(int argc, char** argv) {
 }  // namespace weft::cli
 
 int main(int argc, char** argv) {
+  weft::open_standard_streams();
   // A reader that goes away is an error of a write, not the end of this process.
   std::signal(SIGPIPE, SIG_IGN);
   return weft::cli::main_of(argc, argv);

@@ -1,5 +1,6 @@
 // weft ps: the runs of this user.
 #include <cstdio>
+#include <filesystem>
 
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
@@ -15,6 +16,7 @@ namespace {
 struct Nodes {
   std::size_t running = 0;
   std::size_t all = 0;
+  std::size_t hanging = 0;
 };
 
 Nodes count_nodes(const Value& state) {
@@ -23,6 +25,7 @@ Nodes count_nodes(const Value& state) {
   for (const Value& node : state.get("nodes").as_list()) {
     ++nodes.all;
     const Value& now = node.get("state");
+    if (now == Value("hanging")) ++nodes.hanging;
     if (now == Value("ready") || now == Value("running") || now == Value("draining")) ++nodes.running;
   }
   return nodes;
@@ -36,6 +39,16 @@ std::string state_of(const launch::RunInfo& run) {
   return run.state.get("state") == Value("over") ? "over" : "died";
 }
 
+// Two checkouts have files of the same name: as seen from here, or as a whole path.
+std::string file_of(const launch::RunInfo& run) {
+  const std::string file = humane(run.state.get("file"));
+  const Value& started = run.state.get("working_directory");
+  std::error_code error;
+  if (!started.is_string() || started.as_string() == std::filesystem::current_path(error).string())
+    return file;
+  return (std::filesystem::path(started.as_string()) / file).lexically_normal().string();
+}
+
 Value to_value(const launch::RunInfo& run) {
   const Nodes nodes = count_nodes(run.state);
   Value out = Value::map();
@@ -47,6 +60,8 @@ Value to_value(const launch::RunInfo& run) {
   out["running"] = nodes.running;
   out["nodes"] = nodes.all;
   out["file"] = run.state.get("file");
+  out["working_directory"] = run.state.get("working_directory");
+  if (nodes.hanging != 0) out["hanging"] = nodes.hanging;
   out["directory"] = run.directory;
   return out;
 }
@@ -61,9 +76,11 @@ int run_verb(const Ps& ps) {
     list.push_back(to_value(run));
     const Nodes nodes = count_nodes(run.state);
     const Value& seconds = run.state.get("seconds");
-    table.add({run.id, state_of(run), seconds.is_number() ? format("{:.0f}", seconds.as_double()) : "-",
+    const std::string state =
+        state_of(run) + (nodes.hanging == 0 ? "" : format(", {} hanging", nodes.hanging));
+    table.add({run.id, state, seconds.is_number() ? format("{:.0f}", seconds.as_double()) : "-",
                format("{}/{}", nodes.running, nodes.all), run.live ? format("{}", run.pid) : "-",
-               humane(run.state.get("file"))});
+               file_of(run)});
   }
   if (ps.json) {
     Value out = Value::map();

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <set>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <weft/core/error.hpp>
@@ -36,6 +37,14 @@ launch::RunInfo find_live_run(const std::string& id) {
   return fits.size() == 1 ? std::move(fits.front()) : launch::find_run(base_folder(), id);
 }
 
+// A folder that does not exist, or that is another user's (sudo -E keeps the variable), is no place for runs:
+// what this user makes there, its owner could not use any more.
+bool is_ours(const char* folder) {
+  struct stat found {};
+  return ::stat(folder, &found) == 0 && S_ISDIR(found.st_mode) && found.st_uid == ::geteuid() &&
+         ::access(folder, W_OK | X_OK) == 0;
+}
+
 // The ports that the links of a run's state name.
 std::set<std::string> known_ports(const Value& state) {
   std::set<std::string> ports;
@@ -57,7 +66,7 @@ launch::RunInfo pick_run(const std::string& id) {
 std::string base_folder(const std::string& given) {
   if (!given.empty()) return given;
   if (const char* named = std::getenv("WEFT_RUN_DIR"); named && *named) return named;
-  if (const char* runtime = std::getenv("XDG_RUNTIME_DIR"); runtime && *runtime)
+  if (const char* runtime = std::getenv("XDG_RUNTIME_DIR"); runtime && *runtime && is_ours(runtime))
     return std::string(runtime) + "/weft";
   return format("/tmp/weft-{}", ::getuid());
 }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
+#include <cstdlib>
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -41,6 +41,16 @@ std::string short_members(const Value& map) {
   return out;
 }
 
+bool is_set(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value && *value;
+}
+
+bool is_dumb() {
+  const char* terminal = std::getenv("TERM");
+  return terminal && std::string_view(terminal) == "dumb";
+}
+
 double number(const Value& value) {
   return value.is_number() ? value.as_double() : 0;
 }
@@ -50,7 +60,9 @@ double number(const Value& value) {
 Screen::Screen(const topology::Plan& plan, Settings settings)
     : settings_(settings),
       out_is_terminal_(::isatty(STDOUT_FILENO) == 1),
-      err_is_terminal_(::isatty(STDERR_FILENO) == 1) {
+      err_is_terminal_(::isatty(STDERR_FILENO) == 1),
+      moves_(err_is_terminal_ && !is_dumb()),
+      coloured_(!is_dumb() && !is_set("NO_COLOR")) {
   for (const topology::NodePlan& node : plan.nodes) {
     width_ = std::max(width_, node.id.text().size());
     order_.emplace(node.id.name, order_.size());
@@ -73,17 +85,14 @@ std::string Screen::prefix(const topology::NodeId& node, bool coloured) const {
 
 void Screen::put(bool is_stderr, const std::string& line) {
   clear();
-  std::FILE* to = is_stderr || settings_.to_stderr ? stderr : stdout;
-  std::fwrite(line.data(), 1, line.size(), to);
-  std::fputc('\n', to);
-  std::fflush(to);
+  output_.put(is_stderr || settings_.to_stderr, line + '\n');
 }
 
 void Screen::line(const topology::NodeId& node, bool is_stderr, std::string_view text) {
   if (!settings_.lines) return;
   const bool error = is_stderr || settings_.to_stderr;
   const bool terminal = error ? err_is_terminal_ : out_is_terminal_;
-  put(is_stderr, prefix(node, terminal) + (terminal ? harmless(text) : std::string(text)));
+  put(is_stderr, prefix(node, terminal && coloured_) + (terminal ? harmless(text) : std::string(text)));
 }
 
 void Screen::state(const topology::NodeId& node, std::string_view state, std::string_view text) {
@@ -93,7 +102,13 @@ void Screen::state(const topology::NodeId& node, std::string_view state, std::st
   if (state == "restarting") restarting_.insert(node.text());
   if (state != "failed" && state != "restarting" && !back) return;
   if (back) text = "again";
-  put(true, prefix(node, err_is_terminal_) + format("{}{}{}", state, text.empty() ? "" : ": ", text));
+  put(true,
+      prefix(node, err_is_terminal_ && coloured_) + format("{}{}{}", state, text.empty() ? "" : ": ", text));
+}
+
+bool Screen::finish(bool in_a_hurry) {
+  clear();
+  return output_.finish(in_a_hurry);
 }
 
 void Screen::note(const std::string& text) {
@@ -103,12 +118,11 @@ void Screen::note(const std::string& text) {
 void Screen::clear() {
   if (!shown_) return;
   shown_ = false;
-  std::fputs("\r\x1B[K", stderr);
-  std::fflush(stderr);
+  output_.put(true, "\r\x1B[K");
 }
 
 void Screen::progress(const Value& state) {
-  if (!settings_.progress || !err_is_terminal_) return;
+  if (!settings_.progress || !moves_) return;
   double records = 0;
   if (state.get("links").is_list()) {
     for (const Value& link : state.get("links").as_list()) records += number(link.get("sent"));
@@ -136,8 +150,7 @@ void Screen::progress(const Value& state) {
                             humane_rate(rate), says.empty() ? "" : "  ", says);
   text.resize(std::min<std::size_t>(text.size(), terminal_width() - 1));
   clear();
-  std::fputs(text.c_str(), stderr);
-  std::fflush(stderr);
+  output_.put(true, text);
   shown_ = true;
 }
 

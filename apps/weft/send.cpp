@@ -42,15 +42,13 @@ class Records {
     while (next_line(line)) {
       if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
       std::string why;
-      const auto value = try_parse_json(line, &why);
-      if (!value) {
+      if (!program::pack_json(line, out, why)) {
         throw Error(
             Errc::invalid_argument,
             format(
                 "standard input:{}: expected one JSON value a line, found {} ({}); --text sends plain text",
                 lines_->number(), weft::quoted(line, kShown), why));
       }
-      program::pack_value(*value, out);
       ++given_;
       return true;
     }
@@ -184,16 +182,11 @@ int by_pub(Loop& loop, Guest& guest, Records& records, const std::string& topic,
       throw Error(Errc::invalid_argument,
                   format("record {} has no field {}, which --topic names", sent + 1, weft::quoted(missing)));
     }
-    const auto status = pub.publish_packed(*at, record.view());
-    if (status == SendStatus::dropped) {
-      throw Error(
-          Errc::invalid_argument,
-          format("record {} cannot be published: {} is no topic (at most {} bytes of UTF-8 without a zero "
-                 "byte in front)",
-                 sent + 1, weft::quoted(*at, kShown), wire::kMaxTopicBytes - 1));
-    }
+    const SendStatus status = pub.publish_packed(*at, record.view());
     if (status != SendStatus::ok) {
-      throw Error(Errc::io, format("record {} cannot be published: {}", sent + 1, to_string(status)));
+      throw Error(status == SendStatus::bad_topic ? Errc::invalid_argument : Errc::io,
+                  format("record {} cannot be published to {}: {}", sent + 1, weft::quoted(*at, kShown),
+                         to_string(status)));
     }
     ++sent;
   }

@@ -157,13 +157,18 @@ int simulate_seeds(const Sim& sim) {
   if (sim.workers != 0 || !sim.faults.empty() || sim.for_ != Duration::zero())
     throw Error(Errc::invalid_argument,
                 "--workers, --faults and --for need a topology file: without one, each seed draws them");
+  if (sim.pauses) return simulate_pauses(sim);
   const std::uint64_t first = sim.seed.value_or(1);
   const TimePoint start = Clock::now();
   Tallies tallies;
   Tally all;
   Value failures = Value::list();
   for (std::uint64_t seed = first; seed - first < sim.seeds; ++seed) {
-    const SimulatedLink run = simulate_seed(seed, sim.records != 0 ? sim.records : 1000);
+    const SimulatedLink run =
+        sim.pause.empty()
+            ? simulate_seed(seed, sim.records != 0 ? sim.records : 1000)
+            : simulate_paused(seed, records_of_pauses(sim),
+                              sim.pause == "none" ? std::vector<sim::Pause>() : sim::parse_pauses(sim.pause));
     const Tally one = tally_of(run);
     tallies[static_cast<std::size_t>(sim::kind_of_seed(seed))].add(one);
     all.add(one);
@@ -185,6 +190,8 @@ int simulate_seeds(const Sim& sim) {
 }  // namespace
 
 int run_verb(const Sim& sim) {
+  if (!sim.source.file.empty() && (sim.pauses || !sim.pause.empty()))
+    throw Error(Errc::invalid_argument, "--pauses and --pause are for seeds, without a topology file");
   return sim.source.file.empty() ? simulate_seeds(sim) : simulate_file(sim);
 }
 

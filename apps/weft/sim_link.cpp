@@ -98,6 +98,7 @@ SimulatedLink push_pull(const topology::LinkPlan& link, const Sim& sim) {
   options.records = records_of(sim, std::max(options.senders, options.receivers));
   options.capacity = std::max<std::uint64_t>(link.capacity_bytes, 4096);
   options.window = {link.prefetch_bytes, 1024};
+  options.prefetch_records = link.prefetch_records;
   options.max_attempts = link.max_attempts;
   options.ttl = link.ttl;
   options.delay = link.delay;
@@ -168,6 +169,23 @@ SimulatedLink simulate_seed(std::uint64_t seed, std::uint64_t records) {
       break;
   }
   return shown(sim::run_push_pull(sim::options_of_seed(seed, records)));
+}
+
+SimulatedLink simulate_paused(std::uint64_t seed, std::uint64_t records,
+                              const std::vector<sim::Pause>& pauses) {
+  const auto with = [&pauses](auto options) {
+    options.pauses = pauses;
+    return options;
+  };
+  switch (sim::kind_of_seed(seed)) {
+    case sim::LinkKind::requests:
+      return shown(sim::run_requests(with(sim::paused_request_options_of_seed(seed, records))));
+    case sim::LinkKind::pub_sub:
+      return shown(sim::run_pub_sub(with(sim::paused_pub_sub_options_of_seed(seed, records))));
+    case sim::LinkKind::push_pull:
+      break;
+  }
+  return shown(sim::run_push_pull(with(sim::paused_options_of_seed(seed, records))));
 }
 
 }  // namespace weft::cli

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <weft/core/value.hpp>
+#include <weft/sim/pauses.hpp>
 #include <weft/sim/report.hpp>
 #include <weft/topology/topology.hpp>
 
@@ -28,5 +29,12 @@ std::string left_out(const topology::LinkPlan& link);
 SimulatedLink simulate_link(const topology::LinkPlan& link, const Sim& sim);
 /// What a seed draws, with so many records.
 SimulatedLink simulate_seed(std::uint64_t seed, std::uint64_t records);
+/// What a seed draws for runs whose processes are stopped at named moments.
+SimulatedLink simulate_paused(std::uint64_t seed, std::uint64_t records,
+                              const std::vector<sim::Pause>& pauses);
+/// Seeds, at every moment of each. Returns the exit code.
+int simulate_pauses(const Sim& sim);
+/// Of one of their runs.
+std::uint64_t records_of_pauses(const Sim& sim);
 
 }  // namespace weft::cli

@@ -1,11 +1,13 @@
 // weft up: runs a topology in the foreground, or detached.
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -139,13 +141,18 @@ int run_plan(const Up& up, const topology::Plan& plan, Catalog& catalog, int ann
   options.on_event = [&](std::string_view sentence) {
     if (!up.quiet && sentence.starts_with("draining: SIG")) screen.note(std::string(sentence));
   };
+  options.on_warning = [&](std::string_view sentence) { screen.note(format("weft: {}", sentence)); };
   std::string run;
   options.on_ready = [&] { announcer.ready(run); };
   Loop loop;
-  launch::Launcher launcher(loop, plan, std::move(options));
-  run = launcher.run_id();
-  const launch::RunReport report = launcher.run();
-  screen.clear();
+  auto launcher = std::make_unique<launch::Launcher>(loop, plan, std::move(options));
+  run = launcher->run_id();
+  const launch::RunReport report = launcher->run();
+  const bool hurry = launcher->asked_to_stop();
+  launcher
+      .reset();  // the run is over, and a signal ends this process again, whoever reads what is said of it
+  if (!screen.finish(hurry)) return kFailed;
+  const LastWords last(hurry, kFailed);
   if (up.json) {
     std::printf("%s\n", to_json(launch::to_value(report)).c_str());
   } else {
@@ -154,41 +161,84 @@ int run_plan(const Up& up, const topology::Plan& plan, Catalog& catalog, int ann
   return launch::exit_code(report);
 }
 
+sigset_t stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, number);
+  return set;
+}
+
+// The run that is starting, as who waits for it sees it.
+struct Starting {
+  pid_t child = 0;
+  int announced = -1;  // it says here that it is ready; closed when it ends
+  int signals = -1;
+  bool cancelled = false;
+};
+
+// The name of the run; empty when it ended before it was ready. A signal that ends this process ends the run.
+std::string wait_until_ready(Starting& start) {
+  std::string run;
+  for (;;) {
+    std::array<pollfd, 2> polls{pollfd{start.announced, POLLIN, 0}, pollfd{start.signals, POLLIN, 0}};
+    if (::poll(polls.data(), polls.size(), -1) < 0 && errno != EINTR) return run;
+    signalfd_siginfo info{};
+    if (polls[1].revents != 0 && ::read(start.signals, &info, sizeof info) > 0) {
+      start.cancelled = true;
+      ::kill(start.child, SIGTERM);  // the second one ends it at once
+    }
+    if (polls[0].revents == 0) continue;
+    std::array<char, 256> bytes;
+    const ssize_t got = ::read(start.announced, bytes.data(), bytes.size());
+    if (got == 0 || (got < 0 && errno != EINTR)) return start.cancelled ? "" : run;
+    if (got > 0) run.append(bytes.data(), static_cast<std::size_t>(got));
+  }
+}
+
+// What the shell had open is not this run's: a lock, say, would be held until it ends.
+void close_inherited(int but) {
+  if (but > STDERR_FILENO + 1) ::close_range(STDERR_FILENO + 1, static_cast<unsigned>(but) - 1, 0);
+  ::close_range(static_cast<unsigned>(but) + 1, ~0U, 0);
+}
+
 // Forks before there is any thread or context; the child runs the topology in a session of its own.
 int detach(const Up& up, const topology::Plan& plan, Catalog& catalog) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0)
     throw Error(Errc::io, format("cannot make a pipe: {}", std::strerror(errno)));
-  const pid_t child = ::fork();
-  if (child < 0) throw Error(Errc::io, format("cannot start a process: {}", std::strerror(errno)));
-  if (child == 0) {
-    ::close(ends[0]);
+  const sigset_t set = stop_signals();
+  sigset_t before;
+  ::sigprocmask(SIG_BLOCK, &set, &before);
+  Starting start{.announced = ends[0]};
+  start.child = ::fork();
+  if (start.child < 0) throw Error(Errc::io, format("cannot start a process: {}", std::strerror(errno)));
+  if (start.child == 0) {
+    ::sigprocmask(SIG_SETMASK, &before, nullptr);
+    close_inherited(ends[1]);
     ::setsid();
     int code = kFailed;
     try {
       code = run_plan(up, plan, catalog, ends[1]);
     } catch (const Error& e) {
       std::fprintf(stderr, "weft: %s\n", e.what());
+      code = exit_code(e.code());
     }
     std::fflush(nullptr);
     ::_exit(code);
   }
   ::close(ends[1]);
-  std::string run;
-  std::array<char, 256> bytes;
-  // The child ends by itself when the nodes are not ready in time, which closes the pipe.
-  for (ssize_t n = 0; (n = ::read(ends[0], bytes.data(), bytes.size())) != 0;) {
-    if (n > 0) run.append(bytes.data(), static_cast<std::size_t>(n));
-    if (n < 0 && errno != EINTR) break;
-  }
+  start.signals = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  const std::string run = wait_until_ready(start);
   ::close(ends[0]);
   if (!run.empty()) {
+    ::sigprocmask(SIG_SETMASK, &before, nullptr);
     std::printf("%s\n", run.c_str());
     return kOk;
   }
   int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  while (::waitpid(start.child, &status, 0) < 0 && errno == EINTR) {
   }
+  if (start.cancelled) std::fprintf(stderr, "weft: the start was cancelled, and the run has ended\n");
   return WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : kFailed;
 }
 

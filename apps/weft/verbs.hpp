@@ -2,9 +2,14 @@
 // sentence for a person.
 #pragma once
 
+#include <weft/core/error.hpp>
+
 #include "cli.hpp"
 
 namespace weft::cli {
+
+/// What an error that leaves a verb means for the shell.
+int exit_code(Errc code);
 
 int run_verb(const Check& check);
 int run_verb(const Graph& graph);

@@ -44,18 +44,31 @@ std::string_view to_string(Outcome outcome) {
 }
 
 std::uint64_t DealerBase::Impl::batch_bytes() const {
-  return std::min(options.batch_bytes, options.max_frame_bytes / 2);
+  return blocks::batch_for(options, hub.frame_for_all());
 }
 
-bool DealerBase::Impl::fits(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark) const {
-  return blocks::fits(batch, mark, batch_bytes(), options.max_frame_bytes);
+bool DealerBase::Impl::keep(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark,
+                            const Done& done) const {
+  const SendStatus why = blocks::judge(batch, mark, batch_bytes(), hub.frame_for_all());
+  if (why == SendStatus::ok) return true;
+  batch.roll_back(mark);
+  if (why == SendStatus::too_large) {
+    refuse_large(done, hub.frame_for_all());
+    return false;
+  }
+  RawReply reply;
+  reply.outcome = Outcome::no_room;
+  reply.code = wire::Code::bad_request;
+  reply.text = format("the request cannot be sent: {}", to_string(why));
+  done(reply);
+  return false;
 }
 
-void DealerBase::Impl::refuse_large(const Done& done) const {
+void DealerBase::Impl::refuse_large(const Done& done, std::uint64_t most) const {
   RawReply reply;
   reply.outcome = Outcome::no_room;
   reply.code = wire::Code::too_large;
-  reply.text = format("the request does not fit a frame of {} bytes", options.max_frame_bytes);
+  reply.text = format("the request does not fit a frame of {} bytes", most);
   done(reply);
 }
 
@@ -94,6 +107,24 @@ void DealerBase::Impl::count_end(Outcome outcome) {
     default:
       ++counts.failed_requests;
   }
+}
+
+void DealerBase::Impl::share() {
+  if (options.distribute != Distribute::balance && options.distribute != Distribute::round_robin) return;
+  sharing = sharing || hub.peers_up() > 1;
+  for (const auto& peer : hub.peers()) {
+    peer->work.share(sharing);
+    if (!peer->up() || !peer->work.wants_ping()) continue;
+    peer->work.pinged(Clock::now());
+    hub.ping(*peer);
+  }
+}
+
+std::uint32_t DealerBase::Impl::most_together(std::uint64_t peer, bool anywhere) {
+  const Peer* to = hub.find(peer);
+  if (!to || !to->work.active() || (sharing && !anywhere)) return options.batch_records;
+  return static_cast<std::uint32_t>(
+      std::clamp<std::uint64_t>(to->work.piece(0, 0, 0), 1, options.batch_records));
 }
 
 std::string DealerBase::Impl::states(std::string_view node) const {
@@ -138,9 +169,9 @@ void DealerBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   if (message.size() <= at) return hub.reject(wire::Rejection::bad_frame_count, &peer);
   if (!header.options.has(wire::Options::count)) return hub.reject(wire::Rejection::malformed, &peer);
   const std::uint64_t count = header.options.count_v;
-  if (const auto why = wire::check_body(message[at].view(), count); why != wire::Rejection::none) {
-    return hub.reject(why, &peer);
-  }
+  const auto why = wire::check_body(message[at].view(), count);
+  const bool deep = why == wire::Rejection::too_deep;  // those are refused one by one
+  if (why != wire::Rejection::none && !deep) return hub.reject(why, &peer);
   auto hold = std::make_shared<ReplyHold>();
   hold->tensors = blocks::take_tensors(message, at + 1);
   hold->body = std::move(message[at]);
@@ -159,6 +190,11 @@ void DealerBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
     reply.outcome = Outcome::ok;
     reply.record = {reader.next(), hold->tensors};
     reply.hold = hold;
+    if (deep && wire::check_record(reply.record.packed) != wire::Rejection::none) {
+      hub.reject(wire::Rejection::too_deep, nullptr);
+      reply.outcome = Outcome::malformed;
+      reply.text = "the reply is nested deeper than 32 levels";
+    }
     all.call([&] { on_reply(id, first + i, reply); });
     if (alive.expired() || hub.closed()) break;
   }

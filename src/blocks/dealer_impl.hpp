@@ -58,6 +58,7 @@ struct DealerBase::Impl : blocks::HubClient {
   bool said_bye = false;
   bool pumping = false;
   std::uint64_t lost_requests = 0;  // with their router
+  bool sharing = false;             // there are, or were, several routers
 
   Impl(Loop& loop, PortOptions given, RecordType request, RecordType reply)
       : options(std::move(given)),
@@ -89,8 +90,9 @@ struct DealerBase::Impl : blocks::HubClient {
   virtual void end_all() = 0;
 
   [[nodiscard]] std::uint64_t batch_bytes() const;
-  bool fits(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark) const;
-  void refuse_large(const Done& done) const;
+  /// Takes the request back that was added since `mark` when it cannot be sent, and says so. True: it can.
+  bool keep(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark, const Done& done) const;
+  void refuse_large(const Done& done, std::uint64_t most) const;
   static void refuse(const Done& done, Outcome outcome, std::string text, const std::string& peer);
   void send_cancel(Peer& peer, std::uint64_t number);
   /// A request that was accepted has ended so: each goes through here, once, before who waits for it is told.
@@ -116,8 +118,29 @@ struct DealerBase::Impl : blocks::HubClient {
     if (!std::exchange(woken, true)) hub.loop().ask_for(hook);
   }
 
-  void on_up(Peer&) override { pump(); }
-  void on_room(Peer&) override { wake(); }
+  // ---- who has room ----
+
+  /// Where requests may go to any router, each gets what it hands out soon.
+  void share();
+  /// Requests that it has room for beside `open` that are about to leave.
+  [[nodiscard]] static std::uint64_t work_room(const Peer& peer, std::uint64_t open) {
+    return peer.work.room(peer.out.outstanding_records() + open);
+  }
+  /// Requests that may leave together; those that may go `anywhere` only as many as it has time for.
+  [[nodiscard]] std::uint32_t most_together(std::uint64_t peer, bool anywhere);
+  /// It has told how many of its requests were handed out.
+  static void report(Peer& peer) {
+    if (peer.work.active()) peer.work.handled(peer.out.outstanding_records(), Clock::now());
+  }
+
+  void on_up(Peer&) override {
+    share();
+    pump();
+  }
+  void on_room(Peer& peer) override {
+    report(peer);
+    wake();
+  }
 };
 
 }  // namespace weft

@@ -1,10 +1,12 @@
 #include <algorithm>
 #include <utility>
 
+#include <weft/blocks/raw.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/text.hpp>
 
 #include "blocks/dealer_plain.hpp"
+#include "blocks/defaults.hpp"
 
 namespace weft {
 
@@ -12,7 +14,8 @@ Peer* PlainDealer::choose(std::optional<std::uint64_t> key, std::string_view nam
   if (name.empty() && options.distribute == Distribute::explicit_) return nullptr;
   if (name.empty() && hub.peers().size() == 1) {
     Peer& only = *hub.peers().front();
-    const bool takes = key && options.distribute == Distribute::hash ? only.living() : only.usable();
+    const bool keyed = key && options.distribute == Distribute::hash;
+    const bool takes = keyed ? only.living() : only.usable() && (!only.work.active() || room_at(only) != 0);
     return takes ? &only : nullptr;
   }
   candidates.clear();
@@ -22,6 +25,7 @@ Peer* PlainDealer::choose(std::optional<std::uint64_t> key, std::string_view nam
     // A key stays with its router through a silence; anything else goes to those that answer.
     const bool keyed = key && options.distribute == Distribute::hash;
     if (keyed ? !peer->living() : !peer->usable()) continue;
+    if (!keyed && name.empty() && peer->work.active() && room_at(*peer) == 0) continue;
     const auto found = outlets.find(peer->id);
     const std::size_t busy =
         found == outlets.end() ? 0 : found->second.unanswered + found->second.open_tickets.size();
@@ -41,6 +45,14 @@ Peer* PlainDealer::choose(std::optional<std::uint64_t> key, std::string_view nam
   return choice[*at];
 }
 
+std::uint64_t PlainDealer::room_at(const Peer& peer) {
+  const Outlet* outlet = known_outlet(peer.id);
+  if (!outlet) return work_room(peer, 0);
+  std::uint64_t open = outlet->open_tickets.size();
+  for (const Requests& requests : outlet->ready) open += requests.tickets.size();
+  return work_room(peer, open);
+}
+
 RequestId PlainDealer::add(const RequestTo& to, Deadline deadline, const Encode& encode, Done done) {
   if (hub.closed() || draining) {
     refuse(done, Outcome::closed, "the dealer takes no new requests", {});
@@ -56,7 +68,9 @@ RequestId PlainDealer::add(const RequestTo& to, Deadline deadline, const Encode&
     refuse(done, Outcome::no_room, format("{} requests are open already", book.size()), {});
     return 0;
   }
-  Peer* peer = choose(key, to.peer);
+  // Nobody overtakes those that wait for any router.
+  const bool anywhere = goes_anywhere(key, to.peer);
+  Peer* peer = anywhere && waiting_anywhere != 0 ? nullptr : choose(key, to.peer);
   if (!peer && options.distribute == Distribute::explicit_) {
     refuse(done, Outcome::no_peer, format("router {} is not up: {}", weft::quoted(to.peer), states()),
            std::string(to.peer));
@@ -75,15 +89,11 @@ RequestId PlainDealer::add(const RequestTo& to, Deadline deadline, const Encode&
   }
   const auto mark = outlet.open.mark();
   encode(outlet.open);
-  if (!fits(outlet.open, mark)) {
-    outlet.open.roll_back(mark);
-    refuse_large(done);
-    return 0;
-  }
+  if (!keep(outlet.open, mark, done)) return 0;
   const RequestId id = open(deadline, std::move(done));
   wake();
   outlet.open_tickets.push_back(id);
-  if (outlet.open.bytes() >= batch_bytes() || outlet.open.count() >= options.batch_records ||
+  if (outlet.open.bytes() >= batch_bytes() || outlet.open.count() >= most_together(peer->id, anywhere) ||
       outlet.open.tensors().size() > wire::kMaxTensors / 2) {
     close_batch(outlet);
   }
@@ -94,13 +104,12 @@ RequestId PlainDealer::add_unassigned(const Where& where, Deadline deadline, con
                                       Done done) {
   wire::BatchBuilder single(hub.pool(), 4096);
   encode(single);
-  if (!fits(single, {})) {
-    refuse_large(done);
-    return 0;
-  }
+  if (!keep(single, {}, done)) return 0;
   queued_bytes += single.bytes();
   const RequestId id = open(deadline, std::move(done));
   unassigned.push_back({single.take(), {id}, where.key, std::string(where.peer)});
+  if (goes_anywhere(where.key, where.peer)) ++waiting_anywhere;
+  if (sharing) wake();
   return id;
 }
 
@@ -131,21 +140,61 @@ void PlainDealer::pump() {
   }
   for (std::size_t i = 0; i < hub.peers().size(); ++i) say_bye_when_idle(*hub.peers()[i]);
   pumping = false;
+  if (!oversize.empty() && !refuse_oversize()) return;
   check_drain();
 }
 
+// Requests that were taken before a router with a smaller bound came. False: the dealer was closed meanwhile.
+bool PlainDealer::refuse_oversize() {
+  const std::weak_ptr<bool> alive = hub.alive();
+  for (const auto& [requests, most] : std::exchange(oversize, {})) {
+    for (const std::uint64_t ticket : requests.tickets) {
+      const auto done = book.answer(ticket);
+      if (done) refuse_large(*done, most);
+      if (alive.expired() || hub.closed()) return false;
+    }
+  }
+  return true;
+}
+
 void PlainDealer::assign() {
+  bool full = false;    // no router has room for one more
+  bool turned = false;  // some stand behind again that stood before
   for (std::size_t i = unassigned.size(); i-- > 0;) {
+    const bool anywhere = goes_anywhere(unassigned.front().key, unassigned.front().peer);
     Requests requests = std::move(unassigned.front());
     unassigned.pop_front();
-    Peer* peer = choose(requests.key, requests.peer);
-    if (peer) {
-      Outlet& outlet = outlet_of(*peer);
-      close_batch(outlet);  // keeps the order of what was asked
-      outlet.ready.push_back(std::move(requests));
-    } else {
+    Peer* peer = full && anywhere ? nullptr : choose(requests.key, requests.peer);
+    if (!peer) {
+      full = full || anywhere;
+      if (full && !turned && waiting_anywhere == unassigned.size() + 1) {
+        unassigned.push_front(std::move(requests));
+        return;  // nothing behind it finds another one
+      }
       unassigned.push_back(std::move(requests));
+      turned = true;
+      continue;
     }
+    if (anywhere) --waiting_anywhere;
+    give(outlet_of(*peer), std::move(requests), *peer);
+  }
+}
+
+// In the order of what was asked, and together with others where it is but one.
+void PlainDealer::give(Outlet& outlet, Requests requests, const Peer& peer) {
+  const bool joins = requests.tickets.size() == 1;
+  if (!joins || outlet.only != requests.peer) close_batch(outlet);
+  if (!joins) {
+    outlet.ready.push_back(std::move(requests));
+    return;
+  }
+  outlet.only = requests.peer;
+  queued_bytes -= requests.batch.bytes;
+  add_forwarded(outlet.open, {requests.batch.body.view(), requests.batch.tensors});
+  outlet.open_tickets.push_back(requests.tickets.front());
+  if (outlet.open.bytes() >= batch_bytes() || outlet.open.count() >= most_together(peer.id, true) ||
+      outlet.open.tensors().size() > wire::kMaxTensors / 2) {
+    close_batch(outlet);
   }
 }
 
@@ -153,10 +202,26 @@ bool PlainDealer::send_one(Peer& peer, Outlet& outlet) {
   Requests& requests = outlet.ready.front();
   const std::uint64_t bytes = requests.batch.bytes;
   const std::uint64_t count = requests.batch.count;
+  if (blocks::largest_frame(requests.batch.body.view(), requests.batch.tensors) > peer.max_frame) {
+    queued_bytes -= bytes;
+    oversize.emplace_back(std::move(requests), peer.max_frame);
+    outlet.ready.pop_front();
+    return true;
+  }
   if (!peer.out.admits(bytes)) return false;
+  // Those that are for this router alone wait here for the bound that it has set itself.
+  if (!sharing && peer.work.active() && work_room(peer, 0) == 0) return false;
   if (tap) tap(true, peer.node, requests.batch.body.view(), count);
-  if (!hub.send_batch(peer, wire::Kind::request, peer.out.last_sent() + 1, requests.batch)) return false;
+  const TimePoint now = peer.work.active() ? Clock::now() : TimePoint();
+  // Where a request goes to one router and no other, its speed decides nothing.
+  const bool matters = !sharing || goes_anywhere(requests.key, requests.peer);
+  const bool asks = matters && peer.work.asks(peer.out.outstanding_records() + count, now);
+  if (!hub.send_batch(peer, wire::Kind::request, peer.out.last_sent() + 1, requests.batch,
+                      asks ? std::uint32_t{wire::kReport} : 0U)) {
+    return false;
+  }
   peer.out.send(bytes, count, count);
+  peer.work.sent(count, asks, now);
   hub.counts().sent_records += count;
   hub.counts().sent_bytes += bytes;
   ++hub.counts().sent_batches;

@@ -44,7 +44,9 @@ struct PlainDealer final : DealerBase::Impl {
   std::map<std::uint64_t, Outlet> outlets;  // by peer
   std::uint64_t latest = 0;                 // that known_outlet() has found: they come in runs
   Outlet* latest_outlet = nullptr;
-  std::deque<Requests> unassigned;  // no router could take them yet
+  std::deque<Requests> unassigned;                           // no router could take them yet
+  std::size_t waiting_anywhere = 0;                          // of these, those that any router may have
+  std::vector<std::pair<Requests, std::uint64_t>> oversize;  // too large for their router's frames
   struct Lost {
     std::uint64_t ticket;
     std::string peer;
@@ -76,6 +78,11 @@ struct PlainDealer final : DealerBase::Impl {
   // ---- which router ----
 
   Peer* choose(std::optional<std::uint64_t> key, std::string_view name);
+  [[nodiscard]] bool goes_anywhere(const std::optional<std::uint64_t>& key, std::string_view name) const {
+    return name.empty() && !(key && options.distribute == Distribute::hash);
+  }
+  /// Requests that it has room for beside those that wait here for it.
+  [[nodiscard]] std::uint64_t room_at(const Peer& peer);
 
   // ---- sending ----
 
@@ -94,6 +101,8 @@ struct PlainDealer final : DealerBase::Impl {
   void close_batch(Outlet& outlet);
   void pump() override;
   void assign();
+  void give(Outlet& outlet, Requests requests, const Peer& peer);
+  bool refuse_oversize();
   bool send_one(Peer& peer, Outlet& outlet);
 
   // ---- replies ----
@@ -111,6 +120,7 @@ struct PlainDealer final : DealerBase::Impl {
   /// What nobody waits for any more is not sent: whole batches only, because numbers follow each other.
   void refuse_waiting();
   void forget_unsent();
+  void count_waiting();
   void on_down(Peer& peer, PeerEvent::What what) override;
   void on_lost(Peer& peer, std::uint64_t accepted, std::uint64_t said) override;
   bool end_lost() override;

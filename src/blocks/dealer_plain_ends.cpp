@@ -88,8 +88,14 @@ void PlainDealer::forget_unsent() {
     return true;
   };
   std::erase_if(unassigned, forgotten);
+  count_waiting();
   if (pumping) return;
   for (auto& [id, outlet] : outlets) std::erase_if(outlet.ready, forgotten);
+}
+
+void PlainDealer::count_waiting() {
+  waiting_anywhere = static_cast<std::size_t>(
+      std::ranges::count_if(unassigned, [this](const Requests& r) { return goes_anywhere(r.key, r.peer); }));
 }
 
 void PlainDealer::on_down(Peer& peer, PeerEvent::What what) {
@@ -112,6 +118,7 @@ void PlainDealer::on_down(Peer& peer, PeerEvent::What what) {
       unassigned.push_front(std::move(*at));
     }
   }
+  count_waiting();
   const std::string text = format("{} was lost before it replied ({})", peer.name(), to_string(what));
   for (const std::uint64_t ticket : outlet.sent) {
     if (ticket != 0) lost.push_back({ticket, peer.name(), text});
@@ -215,6 +222,7 @@ void PlainDealer::end_all() {
   outlets.clear();
   latest_outlet = nullptr;
   unassigned.clear();
+  waiting_anywhere = 0;
   lost.clear();
   blocks::CallAll all;
   for (auto& [ticket, done] : book.expire(TimePoint::max())) {

@@ -7,6 +7,8 @@
 #include <weft/core/text.hpp>
 #include <weft/protocol/choose.hpp>
 
+#include "blocks/defaults.hpp"
+
 namespace weft {
 
 using blocks::Replica;
@@ -16,8 +18,8 @@ namespace {
 
 constexpr std::size_t kReplicas = 4096;  // then those that are gone are forgotten
 
-RetryBook::View seen(const Peer& peer, bool room) {
-  return {.usable = peer.usable(), .living = peer.living(), .room = room};
+RetryBook::View seen(const Peer& peer, bool room, bool window) {
+  return {.usable = peer.usable(), .living = peer.living(), .room = room, .window = window};
 }
 
 protocol::RetryBookOptions book_options(const PortOptions& o, std::uint64_t seed) {
@@ -57,11 +59,7 @@ RequestId RetryDealer::add(const RequestTo& to, Deadline deadline, const Encode&
     return 0;
   }
   encode(scratch);
-  if (!fits(scratch, {})) {
-    scratch.roll_back({});
-    refuse_large(done);
-    return 0;
-  }
+  if (!keep(scratch, {}, done)) return 0;
   const RequestId id = next_id++;
   RetryBook::Target target;
   if (!to.peer.empty()) target.only = protocol::name_hash(to.peer);
@@ -157,10 +155,13 @@ Peer* RetryDealer::peer_of(Id id) {
 RetryBook::View RetryDealer::see(Id id) {
   const auto at = replicas.find(id);
   Peer* peer = at == replicas.end() ? nullptr : hub.find(at->second.peer);
-  return peer ? seen(*peer, peer->out.admits_beside(at->second.open.bytes(), 1)) : RetryBook::View{};
+  if (!peer) return {};
+  const wire::BatchBuilder& open = at->second.open;
+  return seen(*peer, peer->out.admits_beside(open.bytes(), 1), work_room(*peer, open.count()) != 0);
 }
 
 void RetryDealer::on_up(Peer& peer) {
+  share();
   // The same router by another connection, or a process that took over its name: the latest one counts.
   const std::string key = blocks::name_key(peer.node, peer.port);
   if (const auto was = by_peer.find(peer.id); was != by_peer.end()) {
@@ -179,7 +180,8 @@ void RetryDealer::on_up(Peer& peer) {
   pump();
 }
 
-void RetryDealer::on_room(Peer&) {
+void RetryDealer::on_room(Peer& peer) {
+  report(peer);
   change();
 }
 
@@ -226,6 +228,7 @@ void RetryDealer::pump() {
         [this](const RetryBook::Send& send) { collect(send); });
     for (auto& [id, replica] : replicas) flush(id, replica);
     plan();
+    if (!refuse_oversize()) return;
   }
   for (std::size_t i = 0; i < hub.peers().size(); ++i) say_bye_when_idle(*hub.peers()[i]);
   pumping = false;
@@ -235,9 +238,15 @@ void RetryDealer::pump() {
 void RetryDealer::collect(const RetryBook::Send& send) {
   Replica& replica = replicas.at(send.replica);
   const blocks::Stored& request = requests.at(send.ticket).request;
+  const Peer* const peer = hub.find(replica.peer);
+  if (peer && blocks::largest_frame(request.packed, request.tensors) > peer->max_frame) {
+    oversize.emplace_back(send.ticket, peer->max_frame);
+    return;
+  }
   wire::BatchBuilder& open = replica.open;
   const bool follows = send.number == replica.first + open.count() && send.attempt == replica.attempt;
-  if (!follows || open.bytes() + request.bytes > batch_bytes() || open.count() >= options.batch_records ||
+  if (!follows || open.bytes() + request.bytes > batch_bytes() ||
+      open.count() >= most_together(replica.peer, requests.at(send.ticket).only.empty()) ||
       open.tensors().size() + request.tensors.size() > wire::kMaxTensors / 2) {
     flush(send.replica, replica);
   }
@@ -246,6 +255,20 @@ void RetryDealer::collect(const RetryBook::Send& send) {
     replica.attempt = send.attempt;
   }
   request.add_to(open);
+}
+
+/// Requests that were taken before a router with a smaller bound came. False: the dealer was closed
+/// meanwhile.
+bool RetryDealer::refuse_oversize() {
+  for (const auto& [id, most] : std::exchange(oversize, {})) {
+    (void)book.cancel(id);
+    RawReply reply;
+    reply.outcome = Outcome::no_room;
+    reply.code = wire::Code::too_large;
+    reply.text = format("the request does not fit a frame of {} bytes", most);
+    if (!finish(id, reply)) return false;
+  }
+  return true;
 }
 
 /// What cannot be sent counts as on its way all the same: its connection is gone, which is told in the next
@@ -275,6 +298,12 @@ void RetryDealer::flush(Id id, Replica& replica) {
   // One of a later epoch has forgotten what it did, and must not do this again: it asks for a HELLO instead.
   header.options.stream_epoch_v = peer->epoch;
   header.options.mark(wire::Options::stream_epoch);
+  const TimePoint now = peer->work.active() ? Clock::now() : TimePoint();
+  const bool asks = peer->work.asks(peer->out.outstanding_records() + count, now);
+  if (asks) {
+    header.options.flags_v = wire::kReport;
+    header.options.mark(wire::Options::flags);
+  }
   const std::uint64_t processed = hub.said_beside(*peer, header.kind);
   header.options.processed_v = processed;
   if (processed != 0) header.options.mark(wire::Options::processed);
@@ -282,6 +311,7 @@ void RetryDealer::flush(Id id, Replica& replica) {
   if (processed != 0) peer->ack.told();
   const std::uint64_t sent = peer->out.last_sent();
   peer->out.send(bytes, count, last > sent ? last - sent : 0);
+  peer->work.sent(count, asks, now);
   hub.counts().sent_records += count;
   hub.counts().sent_bytes += bytes;
   ++hub.counts().sent_batches;

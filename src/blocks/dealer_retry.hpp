@@ -46,6 +46,7 @@ struct RetryDealer final : DealerBase::Impl {
   RequestId next_id = 1;
   Id next_replica = 1;
   std::uint64_t kept_bytes = 0;
+  std::vector<std::pair<RequestId, std::uint64_t>> oversize;  // too large for their router's frames
   bool changed = false;  // something may be sent that could not be before: see change()
   Loop::TimerId timer = 0;
   TimePoint timer_at = TimePoint::max();
@@ -79,6 +80,7 @@ struct RetryDealer final : DealerBase::Impl {
   protocol::RetryBook::View see(Id id);
   void collect(const protocol::RetryBook::Send& send);
   void flush(Id id, blocks::Replica& replica);
+  bool refuse_oversize();
   void say_bye_when_idle(Peer& peer);
   void plan();
   void on_time();

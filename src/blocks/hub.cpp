@@ -29,7 +29,9 @@ Hub::Hub(Loop& loop, const PortOptions& options, PortIdentity identity, HubClien
       client_(client),
       epoch_(options.epoch != 0 ? options.epoch : wall_micros()),
       stream_(format("{}/{}.{}", options.scope, options.node, options.name)),
-      pool_(wire::BufferPool::make()) {
+      pool_(wire::BufferPool::make()),
+      frame_for_all_(options.max_frame_bytes),
+      frame_for_any_(options.max_frame_bytes) {
   open_lender();
 }
 
@@ -86,6 +88,7 @@ void Hub::remove_peer(Peer& peer, bool linger) {
   peer.session.close();
   graveyard_.push_back(std::move(*at));
   peers_.erase(at);
+  compare_frames();
   plan_timer(loop_.now());  // a tick frees it
 }
 
@@ -170,7 +173,11 @@ void Hub::handle(Peer* peer, std::string_view routing_id, transport::Message& me
   if (peer && peer->session.state() == protocol::PeerState::closed && !peer->inbound) return;
   wire::Header header;
   const wire::Rejection why = wire::decode(message[first].view(), header);
-  if (why != wire::Rejection::none) return reject(why, peer);
+  const bool good = why == wire::Rejection::none;
+  const bool unsealed = peer && peer->seals && !(good && header.options.has(wire::Options::seal));
+  if (unsealed || (good && !as_sent(header, message, first))) return garbled(peer);
+  if (!good) return reject(why, peer);
+  if (peer) peer->garbled = 0;
   // Before anything else may drop it: what is lent is given back by dropping what was made of it.
   const bool shared =
       header.options.has(wire::Options::flags) && (header.options.flags_v & wire::kShared) != 0;
@@ -272,6 +279,7 @@ void Hub::reject(wire::Rejection why, Peer* peer) {
 // Who connects to it never asks it again; who is bound hears it when it comes as a new incarnation.
 void Hub::give_up(Peer& peer, wire::Code code, std::string text) {
   peer.session.close();
+  lose_flight(peer);
   peer.trouble = format("{} ({})", text, wire::to_string(code));
   const std::weak_ptr<bool> alive = alive_;
   emit(peer, PeerEvent::What::refused, code, std::move(text));
@@ -282,6 +290,7 @@ void Hub::give_up(Peer& peer, wire::Code code, std::string text) {
 // -------------------------------------------------------------------------------------------------
 
 transport::SendStatus Hub::send(Peer& peer, std::span<transport::Frame> frames) {
+  if (seals()) seal(frames);
   transport::Socket* socket =
       peer.inbound ? (router_ ? &*router_ : nullptr) : (peer.socket ? &*peer.socket : nullptr);
   if (!socket || !socket->open()) return transport::SendStatus::unroutable;
@@ -300,7 +309,7 @@ transport::SendStatus Hub::send(Peer& peer, std::span<transport::Frame> frames) 
 
 transport::SendStatus Hub::send_header(Peer& peer, const wire::Header& header) {
   scratch_.clear();
-  wire::encode(header, scratch_);
+  encode(header, scratch_);
   transport::Frame frame(scratch_.view());
   return send(peer, {&frame, 1});
 }
@@ -370,8 +379,9 @@ void Hub::nack_to(std::string_view routing_id, wire::Code code, std::string_view
   h.options.text_v = text;
   h.options.mark(wire::Options::text);
   scratch_.clear();
-  wire::encode(h, scratch_);
+  encode(h, scratch_);
   transport::Frame frame(scratch_.view());
+  if (seals()) seal({&frame, 1});
   (void)router_->send_to(as_bytes(routing_id), {&frame, 1});
 }
 
@@ -434,9 +444,9 @@ void Hub::fill(PortStats& stats) const {
     stats.shared_memory_used = shared.used_bytes;
   }
   for (const auto& peer : peers_) {
+    const std::uint64_t waiting = peer->out.outstanding_records() + peer->fates.waiting();
     // Should it come back after all, its HELLO says how much of it arrived.
-    (is_lost(*peer) ? stats.lost_records : stats.outstanding_records) +=
-        peer->out.outstanding_records() + peer->fates.waiting();
+    (is_lost(*peer) ? stats.lost_records : stats.outstanding_records) += waiting;
   }
 }
 

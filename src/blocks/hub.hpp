@@ -14,8 +14,6 @@
 
 #include <weft/blocks/block.hpp>
 #include <weft/blocks/options.hpp>
-#include <weft/protocol/peer_lanes.hpp>
-#include <weft/protocol/session.hpp>
 #include <weft/transport/loop.hpp>
 #include <weft/transport/shared.hpp>
 #include <weft/transport/socket.hpp>
@@ -133,6 +131,23 @@ class Hub {
   void bye_all(std::uint32_t flags);
   void bye(Peer& peer, std::uint32_t flags);
 
+  /// Bytes of the largest frame that every peer takes (of those that have said so), and that any takes.
+  [[nodiscard]] std::uint64_t frame_for_all() const { return frame_for_all_; }
+  [[nodiscard]] std::uint64_t frame_for_any() const { return frame_for_any_; }
+  /// Acknowledged deliveries: messages are sealed, so that one that was changed on its way is found.
+  [[nodiscard]] bool seals() const { return options_.delivery != Delivery::best_effort; }
+  /// A header for send(), with room for the seal.
+  void encode(const wire::Header& header, wire::Buffer& out) const {
+    (void)wire::encode(header, out, seals());
+  }
+  /// Fills in the seal of a message whose header is its first frame, and has room for one. send() does.
+  static void seal(std::span<transport::Frame> frames);
+  /// False: the message, whose header is its frame `at`, is not what was sent. True also without a seal.
+  [[nodiscard]] static bool as_sent(const wire::Header& header, const transport::Message& message,
+                                    std::size_t at);
+  /// Counts a message that was changed on its way.
+  void garbled(Peer* peer);
+
   /// Counts refused bytes; a peer that goes on with it is shut out.
   void reject(wire::Rejection why, Peer* peer);
   /// The same of so many records that came in a stream, and that its sender has to hear of.
@@ -187,6 +202,8 @@ class Hub {
   bool resolve_shared(Peer& peer, transport::Message& message, std::size_t list);
   void meet_receiver(Peer& peer, const wire::Header& header, bool fresh_lane);
   std::uint64_t meet_sender(Peer& peer, const wire::Header& header);
+  void lost_message(Peer& peer);
+  void compare_frames();
   void on_ack(Peer& peer, const wire::Header& header);
   bool acknowledged(Peer& peer, std::uint64_t seq, protocol::Credit credit);
   static void hear_rejected(Peer& peer, const wire::Options& options);
@@ -241,6 +258,8 @@ class Hub {
   TimePoint timer_at_ = TimePoint::max();
   std::function<void(const PeerEvent&)> peer_handler_;
   PortStats counts_;
+  std::uint64_t frame_for_all_;
+  std::uint64_t frame_for_any_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   bool closed_ = false;
 };

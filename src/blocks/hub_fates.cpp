@@ -23,6 +23,7 @@ bool Hub::acknowledged(Peer& peer, std::uint64_t seq, protocol::Credit credit) {
   const std::uint64_t before = peer.out.outstanding_records();
   if (peer.out.acknowledge(seq, credit) == protocol::SendLane::Ack::beyond) return false;
   count_taken(peer, before - peer.out.outstanding_records() + peer.fates.settle(seq));
+  if (peer.work.active()) peer.work.heard(Clock::now());
   client_.on_room(peer);
   return true;
 }

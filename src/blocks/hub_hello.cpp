@@ -73,12 +73,18 @@ void Hub::send_hello(Peer& peer, std::uint32_t attempt, std::uint64_t accepted) 
     o.mark(wire::Options::credit);
     if (!client_.keeps_streams()) say_rejected(peer, h);
   }
+  if (identity_.reports) {
+    o.credit_records_v = options_.window_records;
+    o.mark(wire::Options::credit_records);
+  }
   if (identity_.sends) {
     o.first_retained_v = peer.out.last_sent() + 1;
     o.mark(wire::Options::first_retained);
   }
   if (!identity_.data_endpoint.empty())
     text(wire::Options::data_endpoint, o.data_endpoint_v, identity_.data_endpoint);
+  o.max_frame_v = options_.max_frame_bytes;
+  o.mark(wire::Options::max_frame);
   // The number tells which HELLO an answer belongs to: the first answer counts, those to HELLOs that were
   // said before it came are late.
   o.attempt_v = attempt;
@@ -257,7 +263,7 @@ void Hub::rename(Peer& peer, const wire::Header& h) {
   const wire::Kind kind = identity_.block == "dealer"   ? wire::Kind::request
                           : identity_.block == "router" ? wire::Kind::reply
                                                         : wire::Kind::data;
-  peer.header = wire::DataHeader(kind, peer.lane, epoch_);
+  peer.header = wire::DataHeader(kind, peer.lane, epoch_, seals());
 }
 
 void Hub::meet_receiver(Peer& peer, const wire::Header& h, bool fresh_lane) {
@@ -283,6 +289,18 @@ std::uint64_t Hub::meet_sender(Peer& peer, const wire::Header& h) {
   return met.accepted;
 }
 
+void Hub::compare_frames() {
+  frame_for_all_ = options_.max_frame_bytes;
+  frame_for_any_ = 0;
+  for (const auto& peer : peers_) {
+    if (peer->epoch == 0) continue;  // has said nothing yet
+    frame_for_all_ = std::min(frame_for_all_, peer->max_frame);
+    frame_for_any_ = std::max(frame_for_any_, peer->max_frame);
+  }
+  frame_for_any_ =
+      frame_for_any_ == 0 ? options_.max_frame_bytes : std::min(frame_for_any_, options_.max_frame_bytes);
+}
+
 void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
   const wire::Options& o = h.options;
   const bool renamed = peer.met && (peer.node != o.node_v || peer.port != o.port_v);
@@ -303,18 +321,23 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
   if (known && (new_connection || restarted)) ++counts_.reconnects;
   rename(peer, h);
   peer.epoch = h.epoch;
+  peer.seals = o.has(wire::Options::seal);
+  peer.max_frame = o.has(wire::Options::max_frame) ? o.max_frame_v : UINT64_MAX;
   peer.finished = peer.draining = false;
+  compare_frames();
   peer.trouble.clear();
   if (o.has(wire::Options::data_endpoint)) peer.data_endpoint = o.data_endpoint_v;
   if (o.has(wire::Options::heartbeat) && o.heartbeat_v <= 3'600'000) {
     peer.session.peer_heartbeat(std::chrono::milliseconds(o.heartbeat_v));
   }
+  peer.work.meet(o.has(wire::Options::credit_records) ? std::optional(o.credit_records_v) : std::nullopt);
   std::uint64_t accepted = 0;
   if (client_.keeps_streams()) {
     client_.on_met(peer, h, new_connection || restarted || !known);
   } else {
     if (identity_.sends) meet_receiver(peer, h, new_connection || restarted || !known);
     if (identity_.receives) accepted = meet_sender(peer, h);
+    peer.work.reset(peer.out.outstanding_records());
   }
   peer.met = true;
   borrow_from(peer, h);
@@ -353,7 +376,6 @@ void Hub::on_nack(Peer& peer, const wire::Header& h) {
     peer.trouble = text;
     return emit(peer, PeerEvent::What::refused, code, text);
   }
-  lose_flight(peer);
   give_up(peer, code, text);
 }
 

@@ -6,11 +6,12 @@ namespace weft::blocks {
 
 Inbox::Inbox() {
   records_.owner = this;
-  records_.refuse = [](void* self) { static_cast<const Inbox*>(self)->refuse(); };
+  records_.refuse = [](void* self, Bytes at) { static_cast<const Inbox*>(self)->refuse(at); };
 }
 
-void Inbox::refuse() const {
-  if (on_bad_record && current_) on_bad_record(*current_);
+void Inbox::refuse(Bytes at) const {
+  const auto why = wire::next_object(at).empty() ? wire::Rejection::too_deep : wire::Rejection::wrong_type;
+  if (on_bad_record && current_) on_bad_record(*current_, why);
 }
 
 // Makes the next batch current. Reports the one before as done first.
@@ -21,9 +22,7 @@ bool Inbox::open_next() {
       if (on_done) on_done(*done);
       if (cleared_) return false;
     }
-    if (items_.empty()) return false;
-    current_ = std::make_unique<InboxItem>(std::move(items_.front()));
-    items_.pop_front();
+    if (!take_next()) return false;
     records_.rest = current_->body.view();
     records_.tensors = current_->tensors;
     records_.next_index = 0;
@@ -40,7 +39,27 @@ bool Inbox::open_next() {
   return true;
 }
 
-void Inbox::deliver() {
+void Inbox::add(InboxItem item) {
+  item.rank = ++arrivals_ - kOvertakes * item.priority;
+  if (item.priority == kUsualPriority) return items_.push_back(std::move(item));
+  ranks_ = true;
+  const std::int64_t rank = item.rank;
+  ranked_.emplace(rank, std::move(item));
+}
+
+bool Inbox::take_next() {
+  if (!ranked_.empty() && (items_.empty() || ranked_.begin()->first < items_.front().rank)) {
+    current_ = std::make_unique<InboxItem>(std::move(ranked_.begin()->second));
+    ranked_.erase(ranked_.begin());
+    return true;
+  }
+  if (items_.empty()) return false;
+  current_ = std::make_unique<InboxItem>(std::move(items_.front()));
+  items_.pop_front();
+  return true;
+}
+
+void Inbox::deliver(std::size_t most) {
   if (!handler || delivering_) return;
   delivering_ = true;
   cleared_ = false;
@@ -51,7 +70,7 @@ void Inbox::deliver() {
       if (self.cleared_) self.clear();
     }
   } reset{*this};
-  while (!paused_ && !cleared_ && open_next()) {
+  while (!paused_ && !cleared_ && most-- != 0 && open_next()) {
     records_.stop = paused_;
     handler(records_);
   }
@@ -81,6 +100,7 @@ void Inbox::pause(bool paused) {
 
 void Inbox::clear() {
   items_.clear();
+  ranked_.clear();
   if (delivering_) {  // a handler closes its own block: its record must stay whole until it returns
     cleared_ = true;
     records_.stop = true;

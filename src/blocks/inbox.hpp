@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,6 +14,11 @@
 #include <weft/wire/batch.hpp>
 
 namespace weft::blocks {
+
+/// Of records whose sender says nothing else.
+inline constexpr std::uint8_t kUsualPriority = 4;
+/// Batches of each lower class that one class more overtakes, here as in protocol::Outbox.
+inline constexpr std::int64_t kOvertakes = 1024;
 
 /// A batch whose body has been checked.
 struct InboxItem {
@@ -26,11 +32,14 @@ struct InboxItem {
   std::uint64_t bytes = 0;
   std::uint32_t count = 0;  // records
   bool snapshot = false;
-  bool reset = false;  // Sub: does not continue what came before
-  bool lent = false;   // lies in its sender's memory
+  bool reset = false;   // Sub: does not continue what came before
+  bool lent = false;    // lies in its sender's memory
+  bool report = false;  // its sender waits for the word that it was handled
   // Acknowledged deliveries.
   std::string stream;
   std::uint32_t attempt = 1;
+  std::uint8_t priority = kUsualPriority;
+  std::int64_t rank = 0;  // the inbox's: lower comes first
 };
 
 class Inbox {
@@ -45,12 +54,15 @@ class Inbox {
   std::function<void(const InboxItem&)> on_begin;
   /// Called when the last record of a batch has been handled.
   std::function<void(InboxItem&)> on_done;
-  /// Called for each record that was refused.
-  std::function<void(const InboxItem&)> on_bad_record;
+  /// Called for each record that was refused: too_deep or wrong_type.
+  std::function<void(const InboxItem&, wire::Rejection why)> on_bad_record;
 
-  void add(InboxItem item) { items_.push_back(std::move(item)); }
+  void add(InboxItem item);
+  /// Batches of different priorities have come: handing out waits until what else is there has been read.
+  [[nodiscard]] bool ranks() const { return ranks_; }
   /// Hands records to the handler until none is left or the inbox is paused. Not re-entered by handlers.
-  void deliver();
+  /// `most`: batches.
+  void deliver(std::size_t most = SIZE_MAX);
   /// Hands records to `take` until it stops them, which it does behind the one that it takes. False: none is
   /// left. What the last record views stays valid until the next call.
   bool take_one(const Handler& take);
@@ -60,7 +72,7 @@ class Inbox {
   /// Inside a handler: its record is not taken. Pauses; the record is handed out again afterwards.
   void postpone() { records_.postponed = records_.stop = paused_ = true; }
   [[nodiscard]] bool paused() const { return paused_; }
-  [[nodiscard]] bool empty() const { return items_.empty() && records_.rest.empty(); }
+  [[nodiscard]] bool empty() const { return items_.empty() && ranked_.empty() && records_.rest.empty(); }
   void clear();
   /// The batch of the record that was handed out last, and its place in it; null before the first.
   [[nodiscard]] const InboxItem* current() const { return current_.get(); }
@@ -68,9 +80,14 @@ class Inbox {
 
  private:
   bool open_next();
-  void refuse() const;
+  void refuse(Bytes at) const;
 
-  std::deque<InboxItem> items_;
+  bool take_next();
+
+  std::deque<InboxItem> items_;                    // of the usual priority
+  std::multimap<std::int64_t, InboxItem> ranked_;  // the others, by rank
+  std::int64_t arrivals_ = 0;
+  bool ranks_ = false;
   std::unique_ptr<InboxItem> current_;
   Records records_;  // what is left of the current batch
   bool paused_ = false;

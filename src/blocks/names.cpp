@@ -49,6 +49,7 @@ void PortOptions::check() const {
   check_range("capacity_bytes", capacity_bytes, 1 << 10, 64ULL << 30);
   check_range("window_bytes", window_bytes, 4 << 10, 4ULL << 30);
   check_range("window_batches", window_batches, 1, 65536);
+  check_range("window_records", window_records, 0, 1'000'000'000);
   check_range("shared_bytes", shared_bytes, 64 << 10, 64ULL << 30);
   check_range("shared_from", shared_from, 1 << 10, 4ULL << 30);
   check_range("max_frame_bytes", max_frame_bytes, 64 << 10, 4ULL << 30);
@@ -63,6 +64,12 @@ void PortOptions::check() const {
   check_range("priority", priority, 0, 9);
   check_span("ttl", ttl, Duration::zero(), kLongestStay);
   check_span("delay", delay, Duration::zero(), kLongestStay);
+  if (ttl != Duration::zero() && ttl <= delay) {
+    throw Error(Errc::invalid_argument,
+                format("ttl is {} and delay is {}: every record would expire before it may leave; give a ttl "
+                       "that is longer than the delay",
+                       format_duration(ttl), format_duration(delay)));
+  }
   check_range("retain_bytes", retain_bytes, 0, 64ULL << 30);
 }
 
@@ -110,8 +117,26 @@ std::string_view to_string(SendStatus status) {
       return "the journal has failed";
     case SendStatus::closed:
       return "closed";
+    case SendStatus::too_deep:
+      return "it is nested deeper than 32 levels";
+    case SendStatus::malformed:
+      return "it is not exactly one MessagePack object";
+    case SendStatus::bad_topic:
+      return "its topic is longer than 190 bytes, is not UTF-8, or begins with a zero byte";
   }
   return "unknown";
+}
+
+SendStatus sendable(Bytes record) {
+  static_assert(wire::kMaxRecordDepth == 32, "to_string() says so");
+  switch (wire::check_record(record)) {
+    case wire::Rejection::none:
+      return SendStatus::ok;
+    case wire::Rejection::too_deep:
+      return SendStatus::too_deep;
+    default:
+      return SendStatus::malformed;
+  }
 }
 
 std::string_view to_string(RecordFate fate) {

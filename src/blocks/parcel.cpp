@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include <weft/blocks/raw.hpp>
 #include <weft/wire/limits.hpp>
 #include <weft/wire/pack.hpp>
 
@@ -9,6 +10,7 @@ namespace weft::blocks {
 namespace {
 
 constexpr std::uint64_t kFormat = 1;
+constexpr std::uint64_t kPartFormat = 2;  // of a part: with order and part at the end
 
 void pack_numbers(wire::Pack& pack, const std::vector<std::uint64_t>& numbers) {
   pack.array(numbers.size());
@@ -36,11 +38,12 @@ std::uint64_t millis_of(Duration span) {
 }  // namespace
 
 // [format, count, priority, ttl ms, delay ms, accepted micros, bound, keys, correlations, body bytes,
-//  [tensor bytes...]]
+//  [tensor bytes...]], and of a part of a batch: order, part
 void encode_parcel_head(const Parcel& parcel, wire::Buffer& out) {
   wire::Pack pack(out);
-  pack.array(11);
-  pack.uint(kFormat);
+  const bool part = parcel.order != 0;
+  pack.array(part ? 13 : 11);
+  pack.uint(part ? kPartFormat : kFormat);
   pack.uint(parcel.count);
   pack.uint(parcel.kind.priority);
   pack.uint(millis_of(parcel.kind.ttl));
@@ -52,11 +55,16 @@ void encode_parcel_head(const Parcel& parcel, wire::Buffer& out) {
   pack.uint(parcel.body.size());
   pack.array(parcel.tensors.size());
   for (const Tensor& tensor : parcel.tensors) pack.uint(tensor.data.size());
+  if (!part) return;
+  pack.uint(parcel.order);
+  pack.uint(parcel.part);
 }
 
 std::optional<Parcel> decode_parcel(Bytes value) {
   wire::Unpack in(value);
-  if (in.array() != 11U || in.uint() != kFormat) return std::nullopt;
+  const auto fields = in.array();
+  const bool part = fields == 13U;
+  if ((!part && fields != 11U) || in.uint() != (part ? kPartFormat : kFormat)) return std::nullopt;
   const auto count = in.uint(), priority = in.uint(), ttl = in.uint(), delay = in.uint(),
              accepted = in.uint();
   const auto bound = in.str();
@@ -79,6 +87,12 @@ std::optional<Parcel> decode_parcel(Bytes value) {
     if (!size) return std::nullopt;
     sizes.push_back(*size);
   }
+  if (part) {
+    const auto order = in.uint(), at = in.uint();
+    if (!order || !at || *at > wire::kMaxBatchRecords) return std::nullopt;
+    out.order = *order;
+    out.part = static_cast<std::uint32_t>(*at);
+  }
   Bytes rest = in.rest();
   if (rest.size() < *body) return std::nullopt;
   out.body = transport::Frame(rest.first(*body));
@@ -92,9 +106,46 @@ std::optional<Parcel> decode_parcel(Bytes value) {
     out.bytes += size;
     rest = rest.subspan(size);
   }
-  if (!rest.empty() || wire::check_body(out.body.view(), out.count) != wire::Rejection::none)
+  const auto why = wire::check_body(out.body.view(), out.count);
+  if (!rest.empty() || (why != wire::Rejection::none && why != wire::Rejection::too_deep))
     return std::nullopt;
   return out;
+}
+
+wire::BatchBuilder::Batch select_records(const std::shared_ptr<wire::BufferPool>& pool, Bytes body,
+                                         std::span<const Tensor> tensors,
+                                         std::span<const std::uint32_t> places) {
+  wire::BatchBuilder builder(pool, 256);
+  wire::BatchReader reader(body);
+  std::size_t next = 0;
+  for (std::uint32_t i = 0; next < places.size() && !reader.done(); ++i) {
+    const Bytes record = reader.next();
+    if (places[next] != i) continue;
+    ++next;
+    add_forwarded(builder, wire::RecordView{record, tensors});
+  }
+  return builder.take();
+}
+
+void encode_past(const ParcelPast& past, wire::Buffer& out) {
+  wire::Pack pack(out);
+  pack.array(5);
+  pack.uint(past.attempts);
+  pack.uint(past.order);
+  pack.uint(past.part);
+  pack.uint(past.suspect ? 1 : 0);
+  pack.uint(past.not_before);
+}
+
+std::optional<ParcelPast> decode_past(Bytes value) {
+  wire::Unpack in(value);
+  if (in.array() != 5U) return std::nullopt;
+  const auto attempts = in.uint(), order = in.uint(), part = in.uint(), suspect = in.uint(),
+             not_before = in.uint();
+  if (!attempts || *attempts > UINT32_MAX || !order || !part || *part > UINT32_MAX || !suspect || !not_before)
+    return std::nullopt;
+  return ParcelPast{static_cast<std::uint32_t>(*attempts), *order, static_cast<std::uint32_t>(*part),
+                    *suspect != 0, *not_before};
 }
 
 void encode_place(const ParcelPlace& place, wire::Buffer& out) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,7 +37,27 @@ struct Parcel {
   std::string bound;                        // receiver, for hash and explicit
   std::vector<std::uint64_t> keys;          // hash of each record's key; empty unless distributed by hash
   std::vector<std::uint64_t> correlations;  // of each record; empty when none has one
+  // Of a part of a batch that was split: OutboxEntry::order and part.
+  std::uint64_t order = 0;
+  std::uint32_t part = 0;
+  bool has_past = false;  // in the journal: see ParcelPast
 };
+
+/// The records of a body with those places in it, ascending, as a batch of their own.
+wire::BatchBuilder::Batch select_records(const std::shared_ptr<wire::BufferPool>& pool, Bytes body,
+                                         std::span<const Tensor> tensors,
+                                         std::span<const std::uint32_t> places);
+
+/// What a journal keeps beside a parcel that was offered to a receiver before, and waits.
+struct ParcelPast {
+  std::uint32_t attempts = 0;
+  std::uint64_t order = 0;  // see protocol::OutboxEntry
+  std::uint32_t part = 0;
+  bool suspect = false;
+  std::uint64_t not_before = 0;  // wall clock, microseconds
+};
+void encode_past(const ParcelPast& past, wire::Buffer& out);
+std::optional<ParcelPast> decode_past(Bytes value);
 
 /// What a journal keeps of a parcel: the head that this appends, then the body and the tensors' bytes.
 void encode_parcel_head(const Parcel& parcel, wire::Buffer& out);

@@ -27,6 +27,7 @@ struct PortIdentity {
   RecordType reply_type;
   bool sends = false;     ///< has an outgoing lane a peer
   bool receives = false;  ///< has an incoming lane a peer, and gives credit
+  bool reports = false;   ///< acknowledges at once what it has handled, where kReport asks for it
   std::string data_endpoint;
   /// Peers whose HELLO names another delivery are refused.
   bool same_delivery = false;
@@ -58,9 +59,12 @@ struct Peer : protocol::PeerLanes {
   bool cut = false;                      // outbound: its connection ended; what came on it is being read
   std::string trouble;                   // why it is not up, where that is known
   unsigned bad_messages = 0;
-  LaneFates fates;                 // of records on lanes that retain nothing
-  std::string lane;                // name of the outgoing stream
-  std::uint32_t stream_index = 0;  // for a block that keeps its streams itself
+  LaneFates fates;                       // of records on lanes that retain nothing
+  bool seals = false;                    // its messages are sealed
+  unsigned garbled = 0;                  // messages that were not as sent, since the last one that was
+  std::uint64_t max_frame = UINT64_MAX;  // bytes of the largest frame that it takes, as it says
+  std::string lane;                      // name of the outgoing stream
+  std::uint32_t stream_index = 0;        // for a block that keeps its streams itself
   wire::DataHeader header;
   std::unique_ptr<transport::Borrower> borrower;  // reads what it lends
 

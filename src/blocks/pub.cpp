@@ -40,7 +40,7 @@ auto PubBase::Impl::topic_of(std::string_view name) -> Topic* {
   topic->id = static_cast<std::uint32_t>(in_order.size());
   topic->frame = *frame;
   topic->stream = format("{}#{}", hub.stream(), *frame);
-  topic->header = wire::DataHeader(wire::Kind::data, topic->stream, hub.epoch());
+  topic->header = wire::DataHeader(wire::Kind::data, topic->stream, hub.epoch(), hub.seals());
   in_order.push_back(topic.get());
   return topics.emplace(*frame, std::move(topic)).first->second.get();
 }
@@ -50,6 +50,7 @@ SendStatus PubBase::Impl::put(std::string_view name, const std::function<void(wi
   if (const auto refused = no_room()) return *refused;
   Topic* topic = topic_of(name);
   if (!topic) {
+    if (!blocks::topic_frame(name)) return SendStatus::bad_topic;
     ++hub.counts().accepted_records;
     ++hub.counts().dropped_records;
     return SendStatus::dropped;
@@ -57,9 +58,10 @@ SendStatus PubBase::Impl::put(std::string_view name, const std::function<void(wi
   const auto mark = topic->open.mark();
   encode(topic->open);
   topic->last_record = mark.body;
-  if (!blocks::fits(topic->open, mark, batch_bytes(), options.max_frame_bytes)) {
+  const SendStatus why = blocks::judge(topic->open, mark, batch_bytes(), hub.frame_for_all());
+  if (why != SendStatus::ok) {
     topic->open.roll_back(mark);
-    return SendStatus::too_large;
+    return why;
   }
   if (!topic->dirty) {
     topic->dirty = true;
@@ -107,6 +109,7 @@ void PubBase::Impl::publish(Topic& topic, blocks::PubBatch batch, std::uint64_t 
   for (transport::Frame& frame : batch.frames) {
     frames.push_back(reliable() ? frame.share() : std::move(frame));
   }
+  if (hub.seals()) blocks::Hub::seal(std::span(frames).subspan(1));
   // XPUB drops for those who are full and never blocks.
   (void)data->send(frames);
   if (log) batch.frames.clear();

@@ -14,6 +14,7 @@
 #include <weft/blocks/pub.hpp>
 #include <weft/protocol/replay_window.hpp>
 
+#include "blocks/defaults.hpp"
 #include "blocks/hub.hpp"
 #include "blocks/pub_log.hpp"
 
@@ -96,9 +97,7 @@ struct PubBase::Impl final : blocks::HubClient {
 
   Impl(Loop& loop, PortOptions given, RecordType type);
   [[nodiscard]] bool reliable() const { return log || options.delivery != Delivery::best_effort; }
-  [[nodiscard]] std::uint64_t batch_bytes() const {
-    return std::min(options.batch_bytes, options.max_frame_bytes / 2);
-  }
+  [[nodiscard]] std::uint64_t batch_bytes() const { return blocks::batch_for(options, hub.frame_for_all()); }
 
   // pub.cpp: records
   Topic* topic_of(std::string_view name);

@@ -64,8 +64,9 @@ void PubBase::Impl::confirm(std::string_view topic) {
 
 void PubBase::Impl::send_control(std::string_view topic, const wire::Header& header) {
   wire::Buffer bytes = hub.pool()->take(wire::kMaxHeaderBytes);
-  wire::encode(header, bytes);
+  hub.encode(header, bytes);
   std::array<transport::Frame, 2> frames{transport::Frame(as_bytes(topic)), transport::Frame(bytes.view())};
+  blocks::Hub::seal(std::span(frames).subspan(1));
   (void)data->send(frames);
 }
 

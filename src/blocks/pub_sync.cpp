@@ -94,7 +94,7 @@ bool PubBase::Impl::send_on_session(Peer& peer, const Topic& topic, std::uint64_
   header.options.flags_v = flags;
   header.options.mark(wire::Options::flags);
   wire::Buffer head = hub.pool()->take(512);
-  wire::encode(header, head);
+  hub.encode(header, head);
   frames.insert(frames.begin(), Frame(head.view()));
   return hub.send(peer, frames) == transport::SendStatus::sent;
 }
@@ -229,7 +229,7 @@ bool PubBase::Impl::collect_snapshot(Peer& peer, const std::vector<std::string>&
       covered = seq;
       const auto mark = open.mark();
       encode(open);
-      const bool good = blocks::fits(open, mark, batch_bytes(), options.max_frame_bytes) &&
+      const bool good = blocks::judge(open, mark, batch_bytes(), hub.frame_for_all()) == SendStatus::ok &&
                         bytes + open.bytes() <= options.capacity_bytes;
       if (!good) {
         open.roll_back(mark);

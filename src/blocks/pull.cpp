@@ -37,6 +37,7 @@ struct PullBase::Impl final : blocks::HubClient {
   std::function<void()> batch_end;
   Tap tap;
   bool draining = false;
+  bool turn_planned = false;
   std::unordered_map<std::uint64_t, std::uint64_t>
       wide;                                        // by peer: credit beyond the window, for large batches
   std::unique_ptr<blocks::ReliablePull> reliable;  // acknowledged deliveries
@@ -51,27 +52,46 @@ struct PullBase::Impl final : blocks::HubClient {
              .reply_type = {},
              .sends = false,
              .receives = true,
+             .reports = true,
              .data_endpoint = {},
              .same_delivery = true,
              .shares_memory = !options.native},
             *this) {
     inbox.on_done = [this](InboxItem& item) { done(item); };
     if (options.delivery != Delivery::best_effort) {
-      reliable = std::make_unique<blocks::ReliablePull>(hub, inbox);
+      reliable = std::make_unique<blocks::ReliablePull>(hub, inbox, [this] { hand_out(); });
       inbox.on_begin = [this](const InboxItem& item) { reliable->begin(item); };
     }
-    inbox.on_bad_record = [this](const InboxItem& item) {
-      // Trying again would not help.
-      if (reliable)
-        reliable->note(item, inbox.index(), Verdict::reject("not a record of the receiver's type"));
+    inbox.on_bad_record = [this](const InboxItem& item, wire::Rejection why) {
+      // Trying again would not help. It costs its sender no more than this record.
+      if (reliable) {
+        reliable->note(
+            item, inbox.index(),
+            Verdict::reject(why == wire::Rejection::too_deep ? "a record that is nested deeper than 32 levels"
+                                                             : "not a record of the receiver's type"));
+      } else if (Peer* from = hub.find(item.peer_id)) {
+        from->fates.reject(1);
+      }
       if (hub.counts().rejected_records == 0) {
         options.log.warn(
             format("{}: a record from {} is not a {}: it is rejected, and so is each one like it",
                    hub.stream(), item.peer, type.name));
       }
       --hub.counts().received_records;
-      hub.reject_records(wire::Rejection::wrong_type, hub.find(item.peer_id), 1);
+      hub.reject_records(why, nullptr, 1);
     };
+  }
+
+  // Where priorities differ, what has come meanwhile is read between two batches.
+  void hand_out() {
+    if (!inbox.ranks()) return inbox.deliver();
+    if (std::exchange(turn_planned, true)) return;
+    hub.loop().at(hub.loop().now(), [weak = std::weak_ptr<bool>(hub.alive()), this] {
+      if (weak.expired()) return;
+      turn_planned = false;
+      inbox.deliver(1);
+      if (!weak.expired() && !hub.closed() && !inbox.paused() && !inbox.empty()) hand_out();
+    });
   }
 
   void on_up(Peer& peer) override {
@@ -94,6 +114,7 @@ struct PullBase::Impl final : blocks::HubClient {
       const std::uint64_t credit = protocol::window_for(options.window_bytes, item.bytes, item.lent);
       if (credit == options.window_bytes) {
         hub.settled(*peer, item.epoch, item.seq, item.bytes);
+        if (item.report && peer->ack.untold()) hub.acknowledge(*peer);
       } else {
         settled_large(*peer, item, credit);
       }
@@ -130,7 +151,7 @@ struct PullBase::Impl final : blocks::HubClient {
     if (reliable && o.has(wire::Options::flags) && (o.flags_v & wire::kTombstone) != 0) {
       return reliable->on_void(peer, header);
     }
-    if (!checked(header, received, at, item, &peer)) return reliable ? void() : pass_over(peer, header);
+    if (!checked(header, received, at, item, &peer)) return unreadable(peer, header, received, at);
     // A peer that ignores its credit would fill the memory of this one.
     if (peer.overfull() && peer.held_bytes > 2 * granted(peer)) {
       return hub.reject(wire::Rejection::too_large, &peer);
@@ -138,9 +159,11 @@ struct PullBase::Impl final : blocks::HubClient {
     item.peer = peer.node;
     item.peer_id = peer.id;
     item.lent = o.has(wire::Options::flags) && (o.flags_v & wire::kShared) != 0;
+    item.report = o.has(wire::Options::flags) && (o.flags_v & wire::kReport) != 0;
     if (reliable) {
       item.count = static_cast<std::uint32_t>(o.count_v);
       item.attempt = o.has(wire::Options::attempt) ? o.attempt_v : 1;
+      item.priority = o.has(wire::Options::priority) ? o.priority_v : blocks::kUsualPriority;
       if (tap) tap(false, item.peer, item.body.view(), o.count_v);
       return reliable->on_batch(peer, header, std::move(item));
     }
@@ -157,17 +180,25 @@ struct PullBase::Impl final : blocks::HubClient {
     take(std::move(item), header);
   }
 
-  /// Where nothing is sent again, a batch that cannot be read has come all the same, and is done with behind
-  /// those before it: its sender would wait for it in vain.
-  void pass_over(Peer& peer, const wire::Header& header) {
-    if (hub.closed() || !accepted(peer.in.arrive(header.epoch, header.seq))) return;
+  /// The records of a batch cannot be told apart. It is done with all the same, behind those before it, or
+  /// its sender would wait for it; an acknowledging one hears of it.
+  void unreadable(Peer& peer, const wire::Header& header, const transport::Message& received,
+                  std::size_t at) {
+    if (hub.closed() || peer.session.state() == protocol::PeerState::closed) return;
+    if (received.size() <= at || !header.options.has(wire::Options::count)) return;
+    options.log.warn(format("{}: a batch of {} cannot be read and is lost", hub.stream(), peer.name()));
+    if (reliable) {
+      const std::uint64_t most = received[at].size();  // each takes a byte at least
+      return reliable->on_unreadable(peer, header, std::min(header.options.count_v, most));
+    }
+    if (!accepted(peer.in.arrive(header.epoch, header.seq))) return;
     InboxItem nothing;
     nothing.peer = peer.node;
     nothing.peer_id = peer.id;
     nothing.epoch = header.epoch;
     nothing.seq = header.seq;
     inbox.add(std::move(nothing));
-    inbox.deliver();
+    hand_out();
   }
 
   /// Frames and body are as the header says; fills `item` with them.
@@ -178,7 +209,7 @@ struct PullBase::Impl final : blocks::HubClient {
       return false;
     }
     const auto why = wire::check_body(received[at].view(), header.options.count_v);
-    if (why != wire::Rejection::none) {
+    if (why != wire::Rejection::none && why != wire::Rejection::too_deep) {  // those are refused one by one
       hub.reject_records(why, peer, header.options.count_v);
       return false;
     }
@@ -337,7 +368,7 @@ void PullBase::pause(bool paused) {
   if (!paused) {
     impl.watch_native();
     impl.hub.loop().at(impl.hub.loop().now(), [weak = std::weak_ptr<bool>(impl.hub.alive()), &impl] {
-      if (!weak.expired()) impl.inbox.deliver();
+      if (!weak.expired()) impl.hand_out();
     });
   }
 }
@@ -363,7 +394,7 @@ bool PullBase::settle(const Receipt& receipt, Verdict outcome) {
 void PullBase::set_handler(Handler handler) {
   impl_->inbox.handler = std::move(handler);
   impl_->watch_native();
-  impl_->inbox.deliver();
+  impl_->hand_out();
 }
 
 bool PullBase::receive_one(Deadline deadline, const Handler& take) {

@@ -32,9 +32,10 @@ void name_epoch(std::uint64_t epoch, wire::Header& header) {
 
 }  // namespace
 
-ReliablePull::ReliablePull(Hub& hub, Inbox& inbox)
+ReliablePull::ReliablePull(Hub& hub, Inbox& inbox, std::function<void()> hand_out)
     : hub_(hub),
       inbox_(inbox),
+      hand_out_(std::move(hand_out)),
       options_(hub.options()),
       journal_(hub.loop(), options_.journal, [this] { on_news(); }),
       marks_space_("in/" + options_.name),
@@ -168,6 +169,29 @@ void ReliablePull::on_batch(Peer& peer, const wire::Header& header, InboxItem it
   if (arrival.gap && !hub_.closed()) acknowledge(stream, peer);
 }
 
+void ReliablePull::on_unreadable(Peer& peer, const wire::Header& header, std::uint64_t count) {
+  Stream& stream = stream_of(peer);
+  const bool restarts = stream.in.started() && header.epoch > stream.in.epoch();
+  const auto arrival = stream.in.arrive(header.epoch, header.seq, 0);
+  if (restarts) stream.forget();
+  using Arrived = protocol::InboundStream::Verdict;
+  const auto known = stream.refused.find(header.seq);
+  if (arrival.verdict == Arrived::duplicate && known != stream.refused.end()) {
+    return send_refusal(peer, header.seq, known->second);
+  }
+  if (arrival.verdict != Arrived::deliver && arrival.verdict != Arrived::hold) return;
+  Open open;
+  open.epoch = header.epoch;
+  open.refusal.text = "the batch cannot be read";
+  for (std::uint32_t i = 0; i < count; ++i) open.refusal.records.emplace_back(i, true);
+  finish(stream_name(peer), header.seq, open);
+  if (journal_.on() && !journal_->entered()) {
+    write_finished();
+    refused_ = journal_->submit() != CommitStatus::ok;
+  }
+  deliver_due(stream, peer);
+}
+
 // Nothing comes in this place any more: its records have another one, or an end.
 void ReliablePull::on_void(Peer& peer, const wire::Header& header) {
   Stream& stream = stream_of(peer);
@@ -180,7 +204,7 @@ void ReliablePull::on_void(Peer& peer, const wire::Header& header) {
         const std::string key = name + std::string(as_text(NumberKey(header.seq).view()));
         journal_->change().erase(refused_space_, as_bytes(key));
       }
-      finished_.push_back({0, name, header.epoch, header.seq, 0, false});
+      finished_.push_back({0, name, header.epoch, header.seq, 0, false, false, false});
       if (!journal_->entered()) {
         write_finished();
         refused_ = journal_->submit() != CommitStatus::ok;
@@ -193,7 +217,7 @@ void ReliablePull::on_void(Peer& peer, const wire::Header& header) {
   stream.held.erase(header.seq);
   drop_void(stream);
   deliver_due(stream, peer);
-  if (!hub_.closed()) acknowledge_soon(stream, 0);
+  if (!hub_.closed()) acknowledge_soon(stream, 0, false);
 }
 
 void ReliablePull::deliver_due(Stream& stream, Peer& peer) {
@@ -217,9 +241,14 @@ void ReliablePull::deliver(Peer& peer, InboxItem item) {
   Stream& stream = stream_of(peer);
   stream.window = std::max(stream.window, protocol::window_for(options_.window_bytes, item.bytes, item.lent));
   peer.held_bytes += item.bytes;
-  open_[{item.stream, item.seq}] = {.epoch = item.epoch, .bytes = item.bytes, .waiting = {}, .refusal = {}};
+  Open& open = open_[{item.stream, item.seq}];
+  open = Open();
+  open.epoch = item.epoch;
+  open.bytes = item.bytes;
+  open.report = item.report;
+  open.again = item.attempt > 1;
   inbox_.add(std::move(item));
-  inbox_.deliver();
+  hand_out_();
 }
 
 // ---- records ----
@@ -293,7 +322,7 @@ void ReliablePull::finish(const std::string& name, std::uint64_t seq, Open& open
   if (at == streams_.end() || at->second.in.epoch() != open.epoch)
     return;  // of a sender that was replaced since
   Stream& stream = at->second;
-  Pending news{0, name, open.epoch, seq, open.bytes, !open.refusal.records.empty()};
+  Pending news{0, name, open.epoch, seq, open.bytes, !open.refusal.records.empty(), open.report, open.again};
   if (news.refused) {
     std::ranges::sort(open.refusal.records);
     stream.refused[seq] = std::move(open.refusal);
@@ -342,13 +371,21 @@ void ReliablePull::publish(const Pending& news) {
   }
   stream.in.publish(news.epoch, news.seq);
   stream.undurable -= std::min(stream.undurable, news.bytes);
-  acknowledge_soon(stream, news.bytes);
+  // Nothing else comes before its sender knows what became of it.
+  Peer* const peer = news.again ? hub_.find(stream.peer) : nullptr;
+  if (peer && peer->met) {
+    (void)peer->ack.settled(news.bytes);
+    return acknowledge(stream, *peer);
+  }
+  acknowledge_soon(stream, news.bytes, news.report);
 }
 
-void ReliablePull::acknowledge_soon(Stream& stream, std::uint64_t bytes) {
+void ReliablePull::acknowledge_soon(Stream& stream, std::uint64_t bytes, bool report) {
   Peer* peer = hub_.find(stream.peer);
   if (!peer || !peer->met) return;
   if (peer->ack.settled(bytes) || peer->finished) return acknowledge(stream, *peer);
+  if (report && !journal_.on()) return acknowledge(stream, *peer);
+  stream.report = stream.report || report;  // with all that its commit has made durable
   hub_.tick_at(*peer, hub_.loop().now() + kAckDelay);
 }
 
@@ -362,6 +399,7 @@ void ReliablePull::acknowledge(Stream& stream, Peer& peer) {
   ack.options.credit_batches = options_.window_batches;
   ack.options.mark(wire::Options::credit);
   if (hub_.send_header(peer, ack) == transport::SendStatus::sent) peer.ack.sent();
+  stream.report = false;
 }
 
 // Where the disk keeps up, acknowledgements say it early enough.
@@ -389,7 +427,7 @@ void ReliablePull::send_refusal(Peer& peer, std::uint64_t seq, const Refusal& re
     header.options.mark(wire::Options::not_before);
   }
   wire::Buffer head, body;
-  wire::encode(header, head);
+  hub_.encode(header, head);
   pack_refusal(refusal.records, body);
   transport::Frame frames[2] = {transport::Frame(head.view()), transport::Frame(body.view())};
   (void)hub_.send(peer, frames);
@@ -405,11 +443,12 @@ void ReliablePull::on_news() {
     publish(news);
     if (published.empty() || published.back() != news.stream) published.push_back(news.stream);
   }
-  if (!pending_.empty()) return;
-  // No further sync follows that would bring more to tell: whoever waits for the end hears it now.
+  // Where no further sync follows that would bring more to tell, whoever waits for the end hears it now.
+  const bool last = pending_.empty();
   for (const std::string& name : published) {
     const auto at = streams_.find(name);
-    Peer* peer = at == streams_.end() ? nullptr : hub_.find(at->second.peer);
+    if (at == streams_.end() || (!last && !at->second.report)) continue;
+    Peer* peer = hub_.find(at->second.peer);
     if (peer && peer->met && peer->up() && peer->ack.pending()) acknowledge(at->second, *peer);
   }
 }

@@ -22,7 +22,8 @@ namespace weft::blocks {
 
 class ReliablePull {
  public:
-  ReliablePull(Hub& hub, Inbox& inbox);
+  /// `hand_out` is called when the inbox has more.
+  ReliablePull(Hub& hub, Inbox& inbox, std::function<void()> hand_out);
   ~ReliablePull() { close(); }
   ReliablePull(const ReliablePull&) = delete;
   ReliablePull& operator=(const ReliablePull&) = delete;
@@ -37,6 +38,8 @@ class ReliablePull {
   /// `item` has the checked frames of the message; empty for a place in which nothing comes.
   void on_batch(Peer& peer, const wire::Header& header, InboxItem item);
   void on_void(Peer& peer, const wire::Header& header);
+  /// Its records cannot be told apart: all of them are refused for good.
+  void on_unreadable(Peer& peer, const wire::Header& header, std::uint64_t count);
 
   // ---- records ----
 
@@ -66,6 +69,7 @@ class ReliablePull {
     std::uint64_t window = 0;                  // bytes, for the largest batches that have come
     std::uint64_t undurable = 0;               // bytes that were handled and are not told
     std::uint64_t granted = 0;                 // of them, what the sender was given on top of its window
+    bool report = false;                       // the sender waits for the word on what has been published
 
     // Its sender has begun a new life.
     void forget() {
@@ -78,8 +82,10 @@ class ReliablePull {
   struct Open {
     std::uint64_t epoch = 0;
     std::uint64_t bytes = 0;
+    bool report = false;              // its sender waits for the word
     std::set<std::uint32_t> waiting;  // deferred records without an outcome
     bool handed_out = false;          // the inbox is done with it
+    bool again = false;               // its sender waits for the outcome
     Refusal refusal;
   };
   struct Pending {
@@ -87,6 +93,8 @@ class ReliablePull {
     std::string stream;
     std::uint64_t epoch = 0, seq = 0, bytes = 0;
     bool refused = false;
+    bool report = false;
+    bool again = false;
   };
 
   static std::string stream_name(const Peer& peer) { return peer.node + "." + peer.port; }
@@ -100,7 +108,7 @@ class ReliablePull {
   void write_finished();
   void write_marks(const std::string& name, const Stream& stream);
   void publish(const Pending& pending);
-  void acknowledge_soon(Stream& stream, std::uint64_t bytes);
+  void acknowledge_soon(Stream& stream, std::uint64_t bytes, bool report);
   void acknowledge(Stream& stream, Peer& peer);
   void grant(const std::string& name);
   static void judge(Refusal& refusal, std::uint32_t index, Verdict outcome);
@@ -109,6 +117,7 @@ class ReliablePull {
 
   Hub& hub_;
   Inbox& inbox_;
+  std::function<void()> hand_out_;
   const PortOptions& options_;
   Durable journal_;
   std::string marks_space_, refused_space_;

@@ -26,9 +26,7 @@ PushBase::PushBase(Loop& loop, PortOptions options, RecordType type) {
   impl_ = std::make_unique<Impl>(*this, loop, std::move(options), std::move(type));
   Impl& impl = *impl_;
   if (impl.reliable) impl.hub.counts().resumed_records = impl.reliable->left();
-  batch_bytes_ =
-      std::min({impl.options.batch_bytes, std::max<std::uint64_t>(64, impl.options.capacity_bytes / 4),
-                impl.options.max_frame_bytes / 2});
+  batch_bytes_ = impl.batch_bytes();
   batch_records_ = impl.options.batch_records;
   for (const std::string& endpoint : impl.options.bind) impl.hub.bind(endpoint);
   for (const std::string& endpoint : impl.options.connect) connect(endpoint);
@@ -195,7 +193,7 @@ wire::BatchBuilder* PushBase::begin(const To& to, SendStatus& why) {
 
 SendStatus PushBase::full(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark) {
   Impl& impl = *impl_;
-  if (!blocks::fits(batch, mark, batch_bytes_, impl.options.max_frame_bytes)) {
+  if (!blocks::fits(batch, mark, batch_bytes_, impl.hub.frame_for_any())) {
     batch.roll_back(mark);
     return SendStatus::too_large;
   }

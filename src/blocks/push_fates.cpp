@@ -4,6 +4,7 @@
 
 #include <weft/core/format.hpp>
 
+#include "blocks/defaults.hpp"
 #include "blocks/push_reliable.hpp"
 
 namespace weft::blocks {
@@ -44,8 +45,13 @@ void ReliablePush::load() {
   };
   std::vector<Placed> placed;
   const auto entry_of = [](std::uint64_t id, const Parcel& parcel) {
-    return protocol::OutboxEntry{
-        .id = id, .bytes = parcel.bytes, .records = parcel.count, .priority = parcel.kind.priority};
+    return protocol::OutboxEntry{.id = id,
+                                 .order = parcel.order,
+                                 .part = parcel.part,
+                                 .bytes = parcel.bytes,
+                                 .records = parcel.count,
+                                 .priority = parcel.kind.priority,
+                                 .largest = largest_frame(parcel.body.view(), parcel.tensors)};
   };
   const std::uint64_t wall = wall_micros();
   outbox_.durable(journal_->durable());
@@ -67,6 +73,19 @@ void ReliablePush::load() {
     };
     if (parcel->kind.ttl != Duration::zero()) entry.expires = left(parcel->kind.ttl);
     if (parcel->kind.delay != Duration::zero()) entry.not_before = left(parcel->kind.delay);
+    if (const auto past = journal_->read(past_space_, key)) {
+      if (const auto known = decode_past(*past)) {
+        parcel->has_past = true;
+        entry.attempts = known->attempts;
+        entry.order = known->order;
+        entry.part = known->part;
+        entry.suspect = known->suspect;
+        entry.not_before = TimePoint::min();  // of its first delay
+        if (known->not_before > wall) {
+          entry.not_before = hub_.loop().now() + std::chrono::microseconds(known->not_before - wall);
+        }
+      }
+    }
     if (const auto at = journal_->read(places_space_, key)) {
       if (auto place = decode_place(*at)) {
         entry.attempts = place->attempts;
@@ -105,8 +124,9 @@ void ReliablePush::journal_put(std::uint64_t id, const Parcel& parcel) {
   last_commit_ = journal_->next();
 }
 
-void ReliablePush::journal_erase(std::uint64_t id) {
+void ReliablePush::journal_erase(std::uint64_t id, const Parcel& parcel) {
   if (!journal_.on()) return;
+  if (parcel.has_past) journal_->change().erase(past_space_, NumberKey(id).view());
   journal_->change().erase(entries_space_, NumberKey(id).view());
   journal_->change().erase(places_space_, NumberKey(id).view());
 }
@@ -197,7 +217,7 @@ void ReliablePush::unstage() {
   if (staged_.empty()) return;
   for (Staged& staged : std::exchange(staged_, {})) {
     accepted_total_ += staged.parcel.count;
-    admit(std::move(staged.parcel), staged.lane, 0, Duration::zero());
+    admit(std::move(staged.parcel), {.lane = staged.lane}, Duration::zero());
   }
   staged_bytes_ = staged_records_ = 0;
   if (journal_.on()) {
@@ -215,23 +235,43 @@ void ReliablePush::drop_staged() {
   staged_bytes_ = staged_records_ = 0;
 }
 
-std::uint64_t ReliablePush::admit(Parcel parcel, std::uint32_t lane, std::uint32_t attempts, Duration delay) {
-  protocol::OutboxEntry entry{.bytes = parcel.bytes,
+std::uint64_t ReliablePush::admit(Parcel parcel, const protocol::OutboxEntry& past, Duration delay) {
+  protocol::OutboxEntry entry{.order = past.order,
+                              .part = past.part,
+                              .bytes = parcel.bytes,
                               .records = parcel.count,
                               .priority = parcel.kind.priority,
-                              .attempts = attempts,
-                              .lane = lane};
+                              .attempts = past.attempts,
+                              .lane = past.lane,
+                              .largest = largest_frame(parcel.body.view(), parcel.tensors),
+                              .suspect = past.suspect};
   const TimePoint now = hub_.loop().now();
   if (parcel.kind.ttl != Duration::zero()) {
     const auto age = std::chrono::microseconds(wall_micros() - parcel.accepted_micros);
     entry.expires = now + parcel.kind.ttl - age;
   }
-  if (attempts == 0) delay = parcel.kind.delay;
+  if (past.attempts == 0 && past.order == 0) delay = parcel.kind.delay;
   if (delay != Duration::zero()) entry.not_before = now + delay;
   const std::uint64_t id = box().accept(entry);
   journal_put(id, parcel);
+  if (past.attempts != 0 || past.order != 0) keep_past(id, parcel, delay);
   parcels_.emplace(id, std::move(parcel));
   return id;
+}
+
+// A restart of this end does not change what a record has behind it.
+void ReliablePush::keep_past(std::uint64_t id, Parcel& parcel, Duration delay) {
+  const protocol::OutboxEntry* const entry = outbox_.entry(id);
+  if (!journal_.on() || !entry) return;
+  parcel.has_past = true;
+  head_.clear();
+  const std::uint64_t not_before =
+      delay == Duration::zero()
+          ? 0
+          : wall_micros() + static_cast<std::uint64_t>(
+                                std::chrono::duration_cast<std::chrono::microseconds>(delay).count());
+  encode_past({entry->attempts, entry->order, entry->part, entry->suspect, not_before}, head_);
+  journal_->change().put(past_space_, NumberKey(id).view(), head_.view());
 }
 
 // ---- fates ----
@@ -256,6 +296,12 @@ void ReliablePush::finish(const protocol::Outbox::Done& done) {
   switch (done.fate) {
     case protocol::Fate::orphaned:
       return split_by_owner(parcel, done.entry);
+    case protocol::Fate::divided:
+      return divide(parcel, done.entry, outbox_.piece(done.entry));
+    case protocol::Fate::too_large:
+      if (parcel.count > 1) return divide(parcel, done.entry, (parcel.count + 1) / 2);
+      journal_erase(done.entry.id, parcel);
+      return bury(std::move(parcel), done.entry.attempts, "too_large", node_of(done.receiver));
     case protocol::Fate::processed:
       counts.processed_records += parcel.count;
       break;
@@ -264,16 +310,16 @@ void ReliablePush::finish(const protocol::Outbox::Done& done) {
       break;
     case protocol::Fate::expired:
       if (dead_letter) {
-        journal_erase(done.entry.id);
-        return bury(std::move(parcel), done.entry.attempts, "expired", done.receiver);
+        journal_erase(done.entry.id, parcel);
+        return bury(std::move(parcel), done.entry.attempts, "expired", node_of(done.receiver));
       }
       counts.expired_records += parcel.count;
       break;
     case protocol::Fate::dead_lettered:
-      journal_erase(done.entry.id);
-      return bury(std::move(parcel), done.entry.attempts, "max-attempts", done.receiver);
+      journal_erase(done.entry.id, parcel);
+      return bury(std::move(parcel), done.entry.attempts, "max-attempts", node_of(done.receiver));
   }
-  journal_erase(done.entry.id);
+  journal_erase(done.entry.id, parcel);
   tell(parcel, 0, parcel.count, fate_of(done.fate));
 }
 
@@ -305,7 +351,11 @@ void ReliablePush::tell_ended() {
 // What lost its place waits for another one: the journal forgets the old one first.
 void ReliablePush::forget_places() {
   for (const std::uint64_t id : outbox_.take_released()) {
-    if (journal_.on()) journal_->change().erase(places_space_, NumberKey(id).view());
+    if (!journal_.on()) continue;
+    journal_->change().erase(places_space_, NumberKey(id).view());
+    if (const auto parcel = parcels_.find(id); parcel != parcels_.end()) {
+      keep_past(id, parcel->second, Duration::zero());
+    }
   }
 }
 
@@ -315,28 +365,99 @@ protocol::Outbox& ReliablePush::box() {
   return outbox_;
 }
 
-Parcel ReliablePush::take_records(const Parcel& parcel, const std::vector<std::uint32_t>& indexes) {
-  wire::BatchBuilder builder(hub_.pool(), 256);
-  Parcel out;
-  wire::BatchReader reader(parcel.body.view());
-  std::size_t next = 0;
-  for (std::uint32_t i = 0; i < parcel.count && next < indexes.size(); ++i) {
-    const Bytes record = reader.next();
-    if (indexes[next] != i) continue;
-    ++next;
-    add_forwarded(builder, wire::RecordView{record, parcel.tensors});
-    if (!parcel.keys.empty()) out.keys.push_back(parcel.keys[i]);
-    if (!parcel.correlations.empty()) out.correlations.push_back(parcel.correlations[i]);
+// A receiver has room for so many records of a batch: they become one of their own, and the rest parts that
+// grow, so that what is split again and again is copied a few times only.
+void ReliablePush::split(std::uint64_t id, std::uint32_t records) {
+  const auto found = parcels_.find(id);
+  Parcel whole = std::move(found->second);
+  parcels_.erase(found);
+  std::vector<Parcel> parcels;
+  std::vector<protocol::Outbox::Part> parts;
+  wire::BatchReader reader(whole.body.view());
+  for (std::uint32_t first = 0; first < whole.count; first += records, records = first) {
+    records = std::max(1U, std::min(records, whole.count - first));
+    parcels.push_back(next_part(whole, reader, first, records));
+    parts.push_back({parcels.back().bytes, parcels.back().count});
   }
-  auto batch = builder.take();
+  const std::vector<std::uint64_t> ids = box().split(id, parts);
+  const std::uint64_t order = whole.order != 0 ? whole.order : id;
+  std::uint32_t at = whole.part;
+  for (std::size_t i = 0; i < parcels.size(); ++i) {
+    Parcel& parcel = parcels[i];
+    parcel.order = order;
+    parcel.part = at;
+    at += parcel.count;
+    const std::uint64_t own = i < ids.size() ? ids[i] : id;
+    journal_put(own, parcel);
+    if (whole.has_past) keep_past(own, parcel, Duration::zero());
+    parcels_.emplace(own, std::move(parcel));
+  }
+}
+
+// Records `first` to `first + count` of a batch, which the reader comes to next.
+Parcel ReliablePush::next_part(const Parcel& whole, wire::BatchReader& reader, std::uint32_t first,
+                               std::uint32_t count) {
+  wire::BatchBuilder builder(hub_.pool(), 256);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    if (whole.tensors.empty()) {
+      builder.add_packed(reader.next());
+    } else {
+      add_forwarded(builder, wire::RecordView{reader.next(), whole.tensors});
+    }
+  }
+  Parcel out = parcel_of(builder.take(), whole);
+  const auto some = [&](const std::vector<std::uint64_t>& all) {
+    const auto from = all.begin() + std::min<std::ptrdiff_t>(first, std::ssize(all));
+    return std::vector<std::uint64_t>(from, from + std::min<std::ptrdiff_t>(count, all.end() - from));
+  };
+  out.keys = some(whole.keys);
+  out.correlations = some(whole.correlations);
+  return out;
+}
+
+// A batch of records of another one.
+Parcel ReliablePush::parcel_of(wire::BatchBuilder::Batch batch, const Parcel& from) {
+  Parcel out;
   out.body = transport::Frame(batch.body.view());
   out.tensors = std::move(batch.tensors);
   out.count = batch.count;
   out.bytes = batch.bytes;
-  out.kind = parcel.kind;
-  out.accepted_micros = parcel.accepted_micros;
-  out.bound = parcel.bound;
+  out.kind = from.kind;
+  out.accepted_micros = from.accepted_micros;
+  out.bound = from.bound;
   return out;
+}
+
+Parcel ReliablePush::take_records(const Parcel& parcel, const std::vector<std::uint32_t>& indexes) {
+  Parcel out = parcel_of(select_records(hub_.pool(), parcel.body.view(), parcel.tensors, indexes), parcel);
+  if (!parcel.keys.empty()) {
+    for (const std::uint32_t i : indexes) out.keys.push_back(parcel.keys[i]);
+  }
+  if (!parcel.correlations.empty()) {
+    for (const std::uint32_t i : indexes) out.correlations.push_back(parcel.correlations[i]);
+  }
+  return out;
+}
+
+// In its place of the queue, with what it has behind it.
+void ReliablePush::divide(const Parcel& parcel, const protocol::OutboxEntry& entry, std::uint32_t piece) {
+  std::vector<std::uint32_t> indexes;
+  for (std::uint32_t first = 0; first < parcel.count; first += piece) {
+    indexes.clear();
+    for (std::uint32_t i = first; i < std::min(parcel.count, first + piece); ++i) indexes.push_back(i);
+    protocol::OutboxEntry part = entry;
+    part.part += first;
+    admit(take_records(parcel, indexes), part, Duration::zero());
+  }
+  journal_erase(entry.id, parcel);
+}
+
+// A receiver is known to the outbox by node and port.
+std::string ReliablePush::node_of(const std::string& receiver) const {
+  const auto lane = outbox_.find(receiver);
+  if (lane && *lane <= lanes_.size() && !lanes_[*lane - 1].node.empty()) return lanes_[*lane - 1].node;
+  const std::size_t slash = receiver.rfind('/');  // only a node's name has one
+  return receiver.substr(0, receiver.find('.', slash == std::string::npos ? 0 : slash));
 }
 
 // The receiver of these keys is gone: each record goes on to the one that owns its key now, in order.
@@ -353,9 +474,10 @@ void ReliablePush::split_by_owner(const Parcel& parcel, const protocol::OutboxEn
     // Nobody is left: it waits for the one that it was for, until another one comes.
     const std::uint32_t lane = owner != 0 ? owner : entry.lane;
     part.bound = outbox_.at(lane).receiver();
-    admit(std::move(part), lane, entry.attempts, Duration::zero());
+    admit(std::move(part), {.attempts = entry.attempts, .lane = lane, .suspect = entry.suspect},
+          Duration::zero());
   }
-  journal_erase(entry.id);
+  journal_erase(entry.id, parcel);
 }
 
 void ReliablePush::fill(PortStats& stats) const {

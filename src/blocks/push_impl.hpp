@@ -32,6 +32,8 @@ struct PushBase::Impl final : blocks::HubClient {
   std::vector<std::unique_ptr<NativeTarget>> natives;
   std::vector<protocol::Candidate> candidates;
   std::size_t last_choice = SIZE_MAX;
+  std::size_t receivers = 0;  // that could take something, of those listed last
+  bool sharing = false;       // there are, or were, several
   std::uint64_t queued_bytes = 0;
   std::uint64_t queued_records = 0;
   Loop::HookId hook = 0;
@@ -95,7 +97,13 @@ struct PushBase::Impl final : blocks::HubClient {
 
   // ---- who gets it ----
 
-  void list_candidates(std::uint64_t bytes);
+  void list_candidates(const Batch& batch);
+
+  /// False: none of the peers takes a frame so large; the batch was divided, or dropped and counted.
+  bool fits_somebody(Queue& queue, const Peer* only);
+
+  /// Bytes at which a batch is full, so that every peer takes it.
+  [[nodiscard]] std::uint64_t batch_bytes() const;
 
   /// The receiver that owns a key: among those that live, whether or not they have room now.
   Peer* owner_of(std::uint64_t key);
@@ -143,6 +151,7 @@ struct PushBase::Impl final : blocks::HubClient {
     queued_bytes -= queue.ready.front().bytes;
     queued_records -= queue.ready.front().count;
     queue.ready.pop_front();
+    queue.taken = 0;
   }
 
   void pump();
@@ -150,6 +159,11 @@ struct PushBase::Impl final : blocks::HubClient {
   void pump_shared();
 
   bool send_one(Peer& peer, Queue& queue);
+  bool send_part(Peer& peer, Queue& queue, std::uint64_t records);
+  /// Sends a batch to it, which is left as it is when that fails.
+  bool send_batch(Peer& peer, Batch& batch);
+  /// From the second receiver on the work is shared.
+  void share();
 
   bool send_native(NativeTarget& native);
 
@@ -230,7 +244,11 @@ struct PushBase::Impl final : blocks::HubClient {
   }
   void on_up(Peer& peer) override {
     room_came = room_came || std::exchange(ownerless, false);
-    if (reliable) reliable->on_up(peer);
+    if (reliable) {
+      reliable->on_up(peer);
+    } else {
+      share();
+    }
     pump();
   }
   [[nodiscard]] bool keeps_streams() const override { return reliable != nullptr; }

@@ -101,7 +101,7 @@ bool ReliablePush::hand_over(Letter& letter) {
           .reason = letter.reason,
           .attempts = letter.attempts,
           .receiver = letter.receiver,
-          .accepted_micros = letter.parcel.accepted_micros,
+          .accepted_micros = letter.attempts == 0 ? 0 : letter.parcel.accepted_micros,
           .died_micros = wall_micros(),
           .correlation = letter.parcel.correlations.empty() ? 0 : letter.parcel.correlations[i]};
       const SendStatus status = dead_letter(view);

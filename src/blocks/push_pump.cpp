@@ -1,22 +1,75 @@
 // What a Push does with its batches when there is room, when it is idle, and when a peer comes or goes.
 #include <algorithm>
+#include <span>
 
 #include <weft/core/format.hpp>
 
+#include "blocks/defaults.hpp"
 #include "blocks/push_impl.hpp"
 
 namespace weft {
 
-void PushBase::Impl::list_candidates(std::uint64_t bytes) {
-  candidates.clear();
+void PushBase::Impl::share() {
+  const auto up = std::ranges::count_if(hub.peers(), [](const auto& peer) { return peer->up(); });
+  sharing = sharing || up > 1;
   for (const auto& peer : hub.peers()) {
+    peer->work.share(sharing);
+    if (!peer->up() || !peer->work.wants_ping()) continue;
+    peer->work.pinged(Clock::now());
+    hub.ping(*peer);
+  }
+}
+
+void PushBase::Impl::list_candidates(const Batch& batch) {
+  candidates.clear();
+  receivers = 0;
+  const std::uint64_t largest = largest_frame(batch.body.view(), batch.tensors);
+  for (const auto& peer : hub.peers()) {
+    if (peer->usable()) ++receivers;
+    const std::uint64_t outstanding = peer->out.outstanding_records();
+    // Who gets a part of it needs credit for a part.
+    const bool parts = sharing || peer->work.active();
+    const std::uint64_t bytes = parts ? batch.bytes / std::max(1U, batch.count) : batch.bytes;
     candidates.push_back({.id = peer->name_hash,
-                          .ready = peer->usable() && peer->out.admits(bytes),
-                          .room = peer->out.room()});
+                          .ready = peer->usable() && largest <= peer->max_frame && peer->out.admits(bytes) &&
+                                   peer->work.room(outstanding) != 0,
+                          .room = sharing ? UINT64_MAX - peer->work.load(outstanding) : peer->out.room()});
   }
   for (const auto& native : natives) {
     candidates.push_back({.id = native->hash, .ready = native->socket.writable(), .room = 1});
   }
+}
+
+std::uint64_t PushBase::Impl::batch_bytes() const {
+  return std::min(batch_for(options, hub.frame_for_all()),
+                  std::max<std::uint64_t>(64, options.capacity_bytes / 4));
+}
+
+// Batches that were closed before a peer with a smaller bound came.
+bool PushBase::Impl::fits_somebody(Queue& queue, const Peer* only) {
+  Batch& batch = queue.ready.front();
+  const std::uint64_t largest = largest_frame(batch.body.view().subspan(queue.taken), batch.tensors);
+  if (largest <= (only ? only->max_frame : hub.frame_for_any())) return true;
+  if (batch.count == 1) {
+    options.log.warn(format("{}: a record of {} bytes is dropped: it is too large for its receiver",
+                            hub.stream(), batch.bytes));
+    drop(1);
+    pop(queue);
+    return false;
+  }
+  std::vector<std::uint32_t> places(batch.count);
+  for (std::uint32_t i = 0; i < batch.count; ++i) places[i] = i;
+  const auto half = std::span(places).first(batch.count / 2), rest = std::span(places).subspan(half.size());
+  const Bytes body = batch.body.view().subspan(queue.taken);
+  Batch first = select_records(hub.pool(), body, batch.tensors, half);
+  Batch second = select_records(hub.pool(), body, batch.tensors, rest);
+  pop(queue);
+  for (Batch* part : {&second, &first}) {
+    queued_bytes += part->bytes;
+    queued_records += part->count;
+    queue.ready.push_front(std::move(*part));
+  }
+  return false;
 }
 
 Peer* PushBase::Impl::owner_of(std::uint64_t key) {
@@ -72,7 +125,8 @@ void PushBase::Impl::pump() {
   for (auto at = queues.begin(); at != queues.end();) {
     Peer* peer = hub.find(at->first);
     if (peer) {
-      while (!at->second.ready.empty() && peer->usable() && send_one(*peer, at->second)) {
+      while (!at->second.ready.empty() && peer->usable() &&
+             (!fits_somebody(at->second, peer) || send_one(*peer, at->second))) {
       }
     }
     ++at;
@@ -85,7 +139,8 @@ void PushBase::Impl::pump() {
 
 void PushBase::Impl::pump_shared() {
   while (!shared.ready.empty()) {
-    list_candidates(shared.ready.front().bytes);
+    if (!fits_somebody(shared, nullptr)) continue;
+    list_candidates(shared.ready.front());
     const auto at = options.distribute == Distribute::balance
                         ? protocol::most_room(candidates, last_choice)
                         : protocol::round_robin(candidates, last_choice);
@@ -107,14 +162,47 @@ void PushBase::Impl::pump_shared() {
 
 bool PushBase::Impl::send_one(Peer& peer, Queue& queue) {
   Batch& batch = queue.ready.front();
-  if (!peer.out.admits(batch.bytes)) return false;
+  if (sharing || peer.work.active()) {
+    const bool anyone = &queue == &shared;
+    const std::uint64_t records =
+        peer.work.piece(peer.out.outstanding_records(), anyone ? queued_records : 0, anyone ? receivers : 0);
+    if (records == 0) return false;
+    const bool whole = records >= batch.count && queue.taken == 0 && peer.out.admits(batch.bytes);
+    if (!whole) return send_part(peer, queue, records);
+  }
+  if (!peer.out.admits(batch.bytes) || !send_batch(peer, batch)) return false;
+  pop(queue);
+  return true;
+}
+
+bool PushBase::Impl::send_part(Peer& peer, Queue& queue, std::uint64_t records) {
+  // With nothing on its way one record goes, whatever it needs.
+  Queue::Part part = queue.part(records, peer.out.room(), hub.pool());
+  if (!peer.out.admits(part.batch.bytes)) return false;
+  if (!send_batch(peer, part.batch)) return false;
+  const Batch& rest = queue.ready.front();
+  queued_bytes -= rest.bytes;
+  queued_records -= rest.count;
+  queue.take(part);
+  queued_bytes += rest.bytes;
+  queued_records += rest.count;
+  if (rest.count == 0) pop(queue);
+  return true;
+}
+
+bool PushBase::Impl::send_batch(Peer& peer, Batch& batch) {
   if (tap) tap(true, peer.node, batch.body.view(), batch.count);
   const std::uint64_t bytes = batch.bytes;
   const std::uint32_t count = batch.count;
-  if (!hub.send_batch(peer, wire::Kind::data, peer.out.last_sent() + 1, batch)) return false;
+  const TimePoint now = peer.work.active() ? Clock::now() : TimePoint();
+  const bool asks = peer.work.asks(peer.out.outstanding_records() + count, now);
+  if (!hub.send_batch(peer, wire::Kind::data, peer.out.last_sent() + 1, batch,
+                      asks ? std::uint32_t{wire::kReport} : 0U)) {
+    return false;
+  }
   peer.out.send(bytes, count);
+  peer.work.sent(count, asks, now);
   count_sent(bytes, count);
-  pop(queue);
   return true;
 }
 
@@ -130,6 +218,7 @@ bool PushBase::Impl::send_native(NativeTarget& native) {
 
 void PushBase::Impl::update_room() {
   const bool was_blocked = blocked;
+  self.batch_bytes_ = batch_bytes();
   blocked = refusal() != SendStatus::ok;
   if (reliable && options.capacity_records != 0) {
     // The open batch ends with the last record that there is room for.
@@ -207,6 +296,7 @@ void PushBase::Impl::on_room(Peer& peer) {
     update_room();
     return check_drain();
   }
+  if (peer.work.active()) peer.work.handled(peer.out.outstanding_records(), Clock::now());
   if (peer.draining && !peer.finished) {
     down.push_back(peer.id);
     // After what is already on its way it hears that nothing more comes.

@@ -23,12 +23,23 @@ constexpr Duration kNativeLastRetry = std::chrono::milliseconds(50);
 struct Queue {
   wire::BatchBuilder open;
   std::deque<wire::BatchBuilder::Batch> ready;
+  std::size_t taken = 0;  // bytes of the oldest one's body that have left already
   // Acknowledged deliveries: of the open batch.
   BatchClass kind;
   std::uint32_t lane = 0;
   std::vector<std::uint64_t> keys;
   std::vector<std::uint64_t> correlations;
   explicit Queue(const std::shared_ptr<wire::BufferPool>& pool, std::size_t reserve) : open(pool, reserve) {}
+
+  /// The first records of the oldest batch as one of their own: at most `records`, and `bytes`, but one.
+  struct Part {
+    wire::BatchBuilder::Batch batch;
+    std::size_t body = 0;  // bytes that they take of the oldest one's body
+  };
+  [[nodiscard]] Part part(std::uint64_t records, std::uint64_t bytes,
+                          const std::shared_ptr<wire::BufferPool>& pool) const;
+  /// They have left.
+  void take(const Part& part);
 };
 
 /// A plain PUSH socket to one PULL peer.

@@ -79,6 +79,7 @@ ReliablePush::ReliablePush(Hub& hub, std::function<void()> on_room)
       journal_(hub.loop(), options_.journal, [this] { on_news(); }),
       entries_space_("out/" + options_.name),
       places_space_("out-place/" + options_.name),
+      past_space_("out-past/" + options_.name),
       next_space_("out-next/" + options_.name),
       letters_space_("out-letter/" + options_.name),
       info_space_("port/" + options_.name) {
@@ -155,24 +156,39 @@ void ReliablePush::on_met(Peer& peer, const wire::Header& header) {
   const std::uint32_t lane = lane_of(peer);
   LaneState& now = state(lane);
   now.peer = peer.id;
+  now.node = peer.node;
   now.given_up = false;
   now.give_up_at = TimePoint::max();
   const wire::Options& o = header.options;
   const protocol::Credit credit = o.has(wire::Options::credit)
                                       ? protocol::Credit{o.credit_bytes, o.credit_batches}
                                       : protocol::Credit{options_.window_bytes, options_.window_batches};
-  const auto verdict =
-      box().meet(lane, header.epoch, read_ack(header, hub_.epoch()), credit, hub_.loop().now());
+  outbox_.at(lane).work().meet(o.has(wire::Options::credit_records) ? std::optional(o.credit_records_v)
+                                                                    : std::nullopt);
+  const auto verdict = box().meet(lane, header.epoch, read_ack(header, hub_.epoch()), credit,
+                                  hub_.loop().now(), peer.max_frame);
   if (verdict == protocol::Outbox::Ack::beyond) hub_.reject(wire::Rejection::unexpected, &peer);
 }
 
 void ReliablePush::on_up(Peer& peer) {
   outbox_.set_usable(lane_of(peer), peer.usable());
+  ask_way();
   // Keys of receivers that are gone find an owner again.
   for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
     if (options_.distribute == Distribute::hash && state(lane).given_up) box().give_up(lane);
   }
   pump();
+}
+
+// How long the way to them is, before they have work: what a report tells beyond that is their own time.
+void ReliablePush::ask_way() {
+  for (const auto& peer : hub_.peers()) {
+    if (!peer->up() || !peer->met) continue;
+    protocol::WorkWindow& work = outbox_.at(lane_of(*peer)).work();
+    if (!work.wants_ping()) continue;
+    work.pinged(Clock::now());
+    hub_.ping(*peer);
+  }
 }
 
 void ReliablePush::on_down(Peer& peer, PeerEvent::What what) {
@@ -226,8 +242,9 @@ void ReliablePush::on_ack(Peer& peer, const wire::Header& header) {
   if (o.has(wire::Options::credit)) credit = protocol::Credit{o.credit_bytes, o.credit_batches};
   std::optional<std::uint32_t> probe;
   if (o.has(wire::Options::attempt)) probe = o.attempt_v;
+  if (outbox_.at(lane_of(peer)).work().active()) outbox_.at(lane_of(peer)).work().heard(Clock::now());
   const auto verdict =
-      box().acknowledge(lane_of(peer), read_ack(header, hub_.epoch()), credit, probe, hub_.loop().now());
+      box().acknowledge(lane_of(peer), read_ack(header, hub_.epoch()), credit, probe, Clock::now());
   if (verdict == protocol::Outbox::Ack::beyond) return hub_.reject(wire::Rejection::unexpected, &peer);
   settle_done();
   on_room(peer);
@@ -292,12 +309,12 @@ void ReliablePush::on_message(Peer& peer, const wire::Header& header, transport:
     const bool worn_out = options_.max_attempts != 0 && entry->attempts >= options_.max_attempts;
     if (!again.empty() && !worn_out) {
       hub_.counts().redelivered_records += again.size();
-      admit(take_records(parcel, again), entry->lane, entry->attempts, delay);
+      admit(take_records(parcel, again), {.attempts = entry->attempts, .lane = entry->lane}, delay);
     } else if (!again.empty()) {
       bury(take_records(parcel, again), entry->attempts, "max-attempts: " + reason, peer.node);
     }
     if (!refused.empty()) bury(take_records(parcel, refused), entry->attempts, reason, peer.node);
-    journal_erase(entry->id);
+    journal_erase(entry->id, parcel);
     submit();
   }
   settle_done();
@@ -310,14 +327,21 @@ void ReliablePush::pump() {
   if (hub_.closed() || pumping_) return;
   pumping_ = true;
   forget_places();
-  while (const auto place = box().assign(hub_.loop().now())) {
-    if (!journal_.on()) continue;
-    const protocol::OutboxLane& lane = outbox_.at(place->lane);
-    head_.clear();
-    encode_place({lane.receiver(), place->seq, place->attempts}, head_);
-    journal_->change().put(places_space_, NumberKey(place->id).view(), head_.view());
-    journal_->change().put(next_space_, as_bytes(lane.receiver()), NumberKey(lane.next()).view());
-  }
+  do {
+    for (const auto& done : outbox_.take_done()) finish(done);  // some have to be divided before they go on
+    while (const auto place = box().assign(Clock::now())) {
+      if (place->split != 0) {
+        split(place->id, place->split);
+        continue;
+      }
+      if (!journal_.on()) continue;
+      const protocol::OutboxLane& lane = outbox_.at(place->lane);
+      head_.clear();
+      encode_place({lane.receiver(), place->seq, place->attempts}, head_);
+      journal_->change().put(places_space_, NumberKey(place->id).view(), head_.view());
+      journal_->change().put(next_space_, as_bytes(lane.receiver()), NumberKey(lane.next()).view());
+    }
+  } while (outbox_.any_done());
   submit();
   for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
     Peer* peer = state(lane).peer == 0 ? nullptr : hub_.find(state(lane).peer);
@@ -333,14 +357,20 @@ void ReliablePush::pump() {
   room_came_();
 }
 
+bool ReliablePush::crowded() const {
+  const std::uint64_t records = outbox_.records() - outbox_.waiting_records();
+  return options_.capacity_records != 0 && 2 * records >= options_.capacity_records;
+}
+
 bool ReliablePush::send(Peer& peer, std::uint32_t lane, const protocol::Outbox::Departure& departure) {
   if (departure.id == 0) return send_void(peer, lane, departure.seq);
   const Parcel& parcel = parcels_.at(departure.id);
   head_.clear();
   const std::uint32_t attempts = outbox_.attempts(departure.id);
   const bool lent = hub_.lend(peer, parcel.body.view(), parcel.tensors);
-  const std::uint32_t flags = lent ? std::uint32_t{wire::kShared} : 0U;
-  if (attempts <= 1 && parcel.kind.priority == options_.priority) {
+  const std::uint32_t report = departure.report || crowded() ? std::uint32_t{wire::kReport} : 0U;
+  const std::uint32_t flags = report | (lent ? std::uint32_t{wire::kShared} : 0U);
+  if (attempts <= 1 && parcel.kind.priority == BatchClass{}.priority) {
     peer.header.encode(departure.seq, parcel.count, head_, 0, flags);
   } else {
     wire::Header header = hub_.header(wire::Kind::data, departure.seq);
@@ -353,7 +383,7 @@ bool ReliablePush::send(Peer& peer, std::uint32_t lane, const protocol::Outbox::
     header.options.mark(wire::Options::attempt);
     header.options.flags_v = flags;
     if (flags != 0) header.options.mark(wire::Options::flags);
-    wire::encode(header, head_);
+    hub_.encode(header, head_);
   }
   std::vector<transport::Frame> frames;
   frames.reserve(3 + parcel.tensors.size());

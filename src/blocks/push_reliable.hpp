@@ -88,6 +88,7 @@ class ReliablePush {
  private:
   struct LaneState {
     std::uint64_t peer = 0;  // id; 0: none now
+    std::string node;        // once it was met
     bool given_up = true;    // owns no keys
     TimePoint give_up_at = TimePoint::max();
   };
@@ -108,10 +109,15 @@ class ReliablePush {
   std::uint32_t lane_of(Peer& peer);
   LaneState& state(std::uint32_t lane);
   void give_up(std::uint32_t lane);
+  void ask_way();
   void load();
-  std::uint64_t admit(Parcel parcel, std::uint32_t lane, std::uint32_t attempts, Duration delay);
+  /// `past`: attempts, lane, order and suspicion of the batch that the parcel comes from.
+  std::uint64_t admit(Parcel parcel, const protocol::OutboxEntry& past, Duration delay);
+  void keep_past(std::uint64_t id, Parcel& parcel, Duration delay);
+  void divide(const Parcel& parcel, const protocol::OutboxEntry& entry, std::uint32_t piece);
+  [[nodiscard]] std::string node_of(const std::string& receiver) const;
   void journal_put(std::uint64_t id, const Parcel& parcel);
-  void journal_erase(std::uint64_t id);
+  void journal_erase(std::uint64_t id, const Parcel& parcel);
   void submit();
   bool send(Peer& peer, std::uint32_t lane, const protocol::Outbox::Departure& departure);
   bool send_void(Peer& peer, std::uint32_t lane, std::uint64_t seq);
@@ -122,6 +128,11 @@ class ReliablePush {
   void forget_places();
   protocol::Outbox& box();
   void split_by_owner(const Parcel& parcel, const protocol::OutboxEntry& entry);
+  void split(std::uint64_t id, std::uint32_t records);
+  Parcel next_part(const Parcel& whole, wire::BatchReader& reader, std::uint32_t first, std::uint32_t count);
+  static Parcel parcel_of(wire::BatchBuilder::Batch batch, const Parcel& from);
+  /// What is on its way fills the port: it waits for reports.
+  [[nodiscard]] bool crowded() const;
   Parcel take_records(const Parcel& parcel, const std::vector<std::uint32_t>& indexes);
   void bury(Parcel parcel, std::uint32_t attempts, std::string reason, const std::string& receiver);
   void journal_letter(const Letter& letter);
@@ -138,7 +149,7 @@ class ReliablePush {
   std::function<void()> room_came_;
   protocol::Outbox outbox_;
   Durable journal_;
-  std::string entries_space_, places_space_, next_space_, letters_space_, info_space_;
+  std::string entries_space_, places_space_, past_space_, next_space_, letters_space_, info_space_;
   std::unordered_map<std::uint64_t, Parcel> parcels_;
   std::vector<LaneState> lanes_;
   std::vector<protocol::Candidate> candidates_;

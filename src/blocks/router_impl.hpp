@@ -78,6 +78,8 @@ struct RequestHold {
   std::uint64_t first = 0;
   std::uint64_t count = 0;
   std::uint64_t bytes = 0;
+  bool report = false;  // its asker waits for the word that they were handed out
+  bool deep = false;    // records of it are nested too deep
 };
 
 struct Waiting {
@@ -127,6 +129,7 @@ struct RouterBase::Impl final : blocks::HubClient {
              .reply_type = std::move(reply),
              .sends = true,
              .receives = true,
+             .reports = true,
              .data_endpoint = {},
              .same_delivery = true,
              .shares_memory = true},
@@ -172,7 +175,9 @@ struct RouterBase::Impl final : blocks::HubClient {
   bool hand_out(const wire::RecordView& view, Ticket ticket, const Handler& to,
                 const std::weak_ptr<bool>& alive);
 
-  static std::uint64_t peer_of(const Ticket& ticket) { return ticket.origin_->peer; }
+  [[nodiscard]] std::uint64_t frame_for(const Peer& asker) const {
+    return std::min(options.max_frame_bytes, asker.max_frame);
+  }
 
   // ---- replies ----
 

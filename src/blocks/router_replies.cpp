@@ -1,7 +1,21 @@
 // Replies of a Router on their way to who asked.
+#include <weft/core/format.hpp>
+
 #include "blocks/router_impl.hpp"
 
 namespace weft {
+namespace {
+
+wire::Code code_of(SendStatus why) {
+  return why == SendStatus::too_large ? wire::Code::too_large : wire::Code::failed;
+}
+
+std::string refusal_of(SendStatus why) {
+  if (why == SendStatus::too_large) return "the reply does not fit a frame";
+  return format("the reply cannot be sent: {}", to_string(why));
+}
+
+}  // namespace
 
 void RouterBase::Impl::watch_journal() {
   const std::weak_ptr<Impl*> me = self;
@@ -82,8 +96,11 @@ void RouterBase::Impl::keep(std::uint64_t peer, std::uint64_t generation, std::u
 
 void RouterBase::Impl::deliver(Asker& asker, std::uint64_t number, const blocks::KeptReply& reply) {
   if (reply.code != wire::Code::none) return queue_error(asker, number, reply.code, reply.text);
-  const std::uint64_t batch_bytes = std::min(options.batch_bytes, options.max_frame_bytes / 2);
+  const std::uint64_t batch_bytes = blocks::batch_for(options, frame_for(asker.peer));
   wire::BatchBuilder& open = asker.open;
+  if (blocks::largest_frame(reply.record.packed, reply.record.tensors) > asker.peer.max_frame) {
+    return queue_error(asker, number, wire::Code::too_large, "the reply does not fit a frame of the asker");
+  }
   if (number != asker.first + open.count() || open.bytes() + reply.record.bytes > batch_bytes ||
       open.count() >= options.batch_records ||
       open.tensors().size() + reply.record.tensors.size() > wire::kMaxTensors / 2) {
@@ -101,13 +118,14 @@ void RouterBase::Impl::reply(std::uint64_t peer, std::uint64_t generation, std::
   if (window) {
     wire::BatchBuilder single(hub.pool(), 4096);
     encode(single);
-    const std::uint64_t most = std::min(options.batch_bytes, options.max_frame_bytes / 2);
+    const std::uint64_t most = blocks::batch_for(options, options.max_frame_bytes);
     blocks::KeptReply kept;
-    if (blocks::fits(single, {}, most, options.max_frame_bytes)) {
+    const SendStatus why = blocks::judge(single, {}, most, options.max_frame_bytes);
+    if (why == SendStatus::ok) {
       kept.record = blocks::Stored(single.take());
     } else {
-      kept.code = wire::Code::too_large;
-      kept.text = "the reply does not fit a frame";
+      kept.code = code_of(why);
+      kept.text = refusal_of(why);
     }
     return keep(peer, generation, number, std::move(kept));
   }
@@ -120,12 +138,14 @@ void RouterBase::Impl::reply(std::uint64_t peer, std::uint64_t generation, std::
     asker->first = number;
     list(*asker);
   }
-  const std::uint64_t batch_bytes = std::min(options.batch_bytes, options.max_frame_bytes / 2);
+  const std::uint64_t most = frame_for(asker->peer);
+  const std::uint64_t batch_bytes = blocks::batch_for(options, most);
   const auto mark = asker->open.mark();
   encode(asker->open);
-  if (!blocks::fits(asker->open, mark, batch_bytes, options.max_frame_bytes)) {
+  const SendStatus why = blocks::judge(asker->open, mark, batch_bytes, most);
+  if (why != SendStatus::ok) {
     asker->open.roll_back(mark);
-    return queue_error(*asker, number, wire::Code::too_large, "the reply does not fit a frame");
+    return queue_error(*asker, number, code_of(why), refusal_of(why));
   }
   if (asker->open.bytes() >= batch_bytes || asker->open.count() >= options.batch_records ||
       asker->open.tensors().size() > wire::kMaxTensors / 2) {

@@ -33,9 +33,9 @@ void RouterBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   if (header.kind != wire::Kind::request) return hub.reject(wire::Rejection::unexpected, &peer);
   if (message.size() <= at) return hub.reject(wire::Rejection::bad_frame_count, &peer);
   const std::uint64_t count = header.options.has(wire::Options::count) ? header.options.count_v : 1;
-  if (const auto why = wire::check_body(message[at].view(), count); why != wire::Rejection::none) {
-    return hub.reject(why, &peer);
-  }
+  const auto why = wire::check_body(message[at].view(), count);
+  const bool deep = why == wire::Rejection::too_deep;  // those are refused one by one
+  if (why != wire::Rejection::none && !deep) return hub.reject(why, &peer);
   if (header.seq > UINT64_MAX / 2) return hub.reject(wire::Rejection::unexpected, &peer);
   // A peer that ignores its credit would fill the memory of this one.
   if (!window && peer.overfull()) return hub.reject(wire::Rejection::too_large, &peer);
@@ -61,7 +61,9 @@ void RouterBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   hold->epoch = header.epoch;
   hold->first = header.seq;
   hold->count = count;
+  hold->deep = deep;
   hold->bytes = bytes;
+  hold->report = header.options.has(wire::Options::flags) && (header.options.flags_v & wire::kReport) != 0;
   peer.held_bytes += bytes;
   const std::weak_ptr<bool> alive = hub.alive();
   dispatch(peer, hold);
@@ -154,6 +156,9 @@ void RouterBase::Impl::dispatch(Peer& peer, const std::shared_ptr<RequestHold>& 
     Ticket ticket(origin, hold->first + i);
     if (asker.unanswered > kMaxOpenRequests) {
       ticket.fail(wire::Code::full, "too many requests without an answer");
+    } else if (hold->deep && wire::check_record(view.packed) != wire::Rejection::none) {
+      hub.reject(wire::Rejection::too_deep, nullptr);
+      ticket.fail(wire::Code::bad_request, "the request is nested deeper than 32 levels");
     } else if (handler) {
       hand_out(view, std::move(ticket), handler, alive);
     } else {
@@ -169,7 +174,10 @@ void RouterBase::Impl::done(const RequestHold& hold) {
   Peer* peer = hub.find(hold.peer);
   if (!peer) return;
   peer->held_bytes -= std::min(peer->held_bytes, hold.bytes);
-  if (hold.count != 0) hub.settled(*peer, hold.epoch, hold.first + hold.count - 1, hold.bytes);
+  if (hold.count == 0) return;
+  hub.settled(*peer, hold.epoch, hold.first + hold.count - 1, hold.bytes);
+  // Replies of this turn say it as well; where there are none, it is said behind them.
+  if (hold.report) hub.tick_at(*peer, hub.loop().now());
 }
 
 bool RouterBase::Impl::hand_out(Waiting next, const Handler& to) {
@@ -181,7 +189,6 @@ bool RouterBase::Impl::hand_out(Waiting next, const Handler& to) {
 
 bool RouterBase::Impl::hand_out(const wire::RecordView& view, Ticket ticket, const Handler& to,
                                 const std::weak_ptr<bool>& alive) {
-  const std::uint64_t peer = peer_of(ticket);
   // What the handler sends through ports that share the journal is in one commit with its reply.
   const std::shared_ptr<Journal> journal = window ? options.journal : nullptr;
   if (journal) journal->hold();
@@ -191,7 +198,7 @@ bool RouterBase::Impl::hand_out(const wire::RecordView& view, Ticket ticket, con
   // The ticket went into the handler unused, and has answered "failed" already; say why in the counts.
   if (alive.expired()) return false;
   ++hub.counts().rejected_records;
-  hub.reject(wire::Rejection::wrong_type, hub.find(peer));
+  hub.reject(wire::Rejection::wrong_type, nullptr);
   return false;
 }
 

@@ -25,7 +25,7 @@ bool send_batch_with(Hub& hub, Peer& peer, const wire::Header& header, wire::Bat
     marked.options.mark(wire::Options::flags);
   }
   wire::Buffer head = hub.pool()->take(512);
-  wire::encode(marked, head);
+  hub.encode(marked, head);
   std::vector<transport::Frame> frames;
   frames.reserve(3 + batch.tensors.size());
   frames.emplace_back(head.view());

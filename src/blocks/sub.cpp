@@ -41,12 +41,12 @@ SubBase::Impl::Impl(Loop& loop, PortOptions given, RecordType type)
     held_bytes -= std::min(held_bytes, item.bytes);
     watch_all();
   };
-  inbox.on_bad_record = [this](const InboxItem& item) {
+  inbox.on_bad_record = [this](const InboxItem& item, wire::Rejection why) {
     if (hub.counts().rejected_records == 0) {
       options.log.warn(format("{}: a record from {} is not a {}: it is rejected, and so is each one like it",
                               hub.stream(), item.peer, hub.identity().type.name));
     }
-    hub.reject_records(wire::Rejection::wrong_type, nullptr, 1);
+    hub.reject_records(why, nullptr, 1);
     --hub.counts().received_records;
   };
 }

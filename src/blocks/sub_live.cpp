@@ -53,7 +53,11 @@ void SubBase::Impl::handle(std::uint64_t id, Source& source) {
   const std::string topic(as_text(message[0].view()));
   wire::Header header;
   const auto why = wire::decode(message[1].view(), header);
-  if (why != wire::Rejection::none) return hub.reject(why, nullptr);
+  const Peer* const publisher = hub.find(id);
+  const bool good = why == wire::Rejection::none;
+  const bool unsealed = publisher && publisher->seals && !(good && header.options.has(wire::Options::seal));
+  if (unsealed || (good && !blocks::Hub::as_sent(header, message, 1))) return hub.garbled(nullptr);
+  if (!good) return hub.reject(why, nullptr);
   if (blocks::is_reserved(topic)) return control(id, source, topic, header);
   if (header.kind != wire::Kind::data) return hub.reject(wire::Rejection::unexpected, nullptr);
   if (blocks::topic_of_stream(header.stream) != topic) return hub.reject(wire::Rejection::bad_topic, nullptr);
@@ -85,8 +89,8 @@ bool SubBase::Impl::checked(const wire::Header& header, std::size_t at, InboxIte
     hub.reject(wire::Rejection::malformed, nullptr);
     return false;
   }
-  if (const auto why = wire::check_body(message[at].view(), header.options.count_v);
-      why != wire::Rejection::none) {
+  const auto why = wire::check_body(message[at].view(), header.options.count_v);
+  if (why != wire::Rejection::none && why != wire::Rejection::too_deep) {  // those are refused one by one
     hub.reject_records(why, nullptr, header.options.count_v);
     return false;
   }

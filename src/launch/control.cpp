@@ -1,5 +1,8 @@
 // The launcher's end of the control link: who is bound where, who is ready, who is told what.
 #include <algorithm>
+#include <utility>
+
+#include <unistd.h>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
@@ -26,18 +29,19 @@ void reply(Responder<Raw>& respond, const Value& answer) {
 }  // namespace
 
 void Launcher::Impl::open_control() {
-  control = std::make_unique<Router<>>(loop, PortOptions{.name = std::string(control::kPort),
-                                                         .node = "launcher/0",
-                                                         .scope = std::string(control::kScope),
-                                                         .bind = {directory.control_endpoint()},
-                                                         .log = options.log});
-  control->on_request(
+  auto opened = std::make_unique<Router<>>(loop, PortOptions{.name = std::string(control::kPort),
+                                                             .node = "launcher/0",
+                                                             .scope = std::string(control::kScope),
+                                                             .bind = {directory.control_endpoint()},
+                                                             .log = options.log});
+  opened->on_request(
       [this](const RawRecord& record, Responder<Raw> respond) { on_request(record, std::move(respond)); });
-  control->on_peer([this](const PeerEvent& event) {
+  opened->on_peer([this](const PeerEvent& event) {
     if (event.what == PeerEvent::What::dead || event.what == PeerEvent::What::finished) {
       on_guest_gone(event.node);
     }
   });
+  control.push_back(std::move(opened));
 }
 
 Managed* Launcher::Impl::find(std::string_view name) const {
@@ -57,6 +61,7 @@ void Launcher::Impl::handle(const Value& message, Responder<Raw> respond) {
   const std::string op = text(message, "op");
   if (op == "state") return reply(respond, state());
   if (op == "down") {
+    asked = true;
     interrupt(SIGTERM);
     drain("somebody asked for it");
     return reply(respond, Value::map());
@@ -89,6 +94,8 @@ void Launcher::Impl::handle(const Value& message, Responder<Raw> respond) {
 
 void Launcher::Impl::on_report(Managed& node, const Value& message) {
   const std::string now = text(message, "state");
+  node.heard = Clock::now();
+  if (std::exchange(node.hangs, false)) warn(format("{} is heard of again", node.plan->id.text()));
   const bool news = now != node.state;
   node.state = now;
   if (now == "stopped" || now == "failed") node.last_word = true;
@@ -249,6 +256,10 @@ Value Launcher::Impl::news_for(const Managed& node) const {
   Value news;
   news["version"] = version;
   news["go"] = go;
+  // A SIGTERM that others send to all processes at once may have taken the place of this launcher's.
+  news["launcher"] = static_cast<std::int64_t>(getpid());
+  news["draining"] = draining;
+  news["stop"] = node.told_to_stop;
   Value& peers = news["peers"] = Value::map();
   Value& gone = news["gone"] = Value::map();
   const auto address = [this](const std::string& link, const std::string& endpoint) {

@@ -1,5 +1,8 @@
 // How a run ended: whether it was cut short, whether all have said what they did, and whether what the links
 // promise was kept.
+#include <sys/signalfd.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <csignal>
 
@@ -60,8 +63,8 @@ std::string Launcher::Impl::lost_in_silence() const {
   return {};
 }
 
-/// Records that their receiver could not take, and that no dead letter saved, are a promise that was not kept.
-/// (A request that is refused is its asker's affair, who hears of it.)
+/// Records that their receiver could not take, and that no dead letter saved, are a promise that was not
+/// kept. (A request that is refused is its asker's affair, who hears of it.)
 std::string Launcher::Impl::unmet() const {
   for (const auto& link : plan.links) {
     const LinkReport report = link_report(link);
@@ -78,6 +81,29 @@ std::string Launcher::Impl::unmet() const {
                   report.unfit, report.sent, report.to);
   }
   return {};
+}
+
+void Launcher::Impl::read_signals() {
+  if (signals < 0) return;
+  signalfd_siginfo info{};
+  while (read(signals, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    asked = true;
+    // A terminal that is closed says so through the shell as well, and systemd may send it behind SIGTERM: it
+    // is never the second word of a person who is in a hurry.
+    if (info.ssi_signo == SIGHUP) {
+      interrupt(SIGHUP);
+      drain("SIGHUP");
+      continue;
+    }
+    const std::string name = info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM";
+    if (++signals_seen == 1) {
+      interrupt(static_cast<int>(info.ssi_signo));
+      drain(name + " (again to stop at once)");
+    } else {
+      fail(format("stopped at once by a second {}", name));
+      kill_all();
+    }
+  }
 }
 
 }  // namespace weft::launch

@@ -25,13 +25,18 @@ constexpr std::size_t kLastLines = 20;
 constexpr Duration kStable =
     std::chrono::seconds(30);  // an incarnation that lived so long starts the back-off anew
 constexpr Duration kStartMargin = std::chrono::seconds(2);  // that nodes have on top of the start limit
-constexpr int kUsageExit = 2;  // a wrong option or spec: starting again will not help
+// Of a program that describes itself: a wrong option or spec, so starting again will not help. Others mean
+// anything.
+constexpr int kUsageExit = 2;
 
 sigset_t stop_signals() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  // A blocked signal is kept even where it is ignored: `nohup` means that this one shall have no effect.
+  struct sigaction now {};
+  if (sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);
   return set;
 }
 
@@ -61,13 +66,18 @@ void check_run_id(const std::string& run) {
              weft::quoted(run)));
 }
 
-std::string how(const Ending& ending) {
+std::string how_it_hung(const Managed& node) {
+  return format("hung: nothing was heard of it for {}, and it was killed",
+                format_duration(node.plan->hang_after));
+}
+
+}  // namespace
+
+std::string how_it_ended(const Ending& ending) {
   if (ending.signal != 0)
     return format("was ended by signal {} ({})", ending.signal, strsignal(ending.signal));
   return format("ended with exit code {}", ending.exit_code);
 }
-
-}  // namespace
 
 Launcher::Launcher(Loop& loop, topology::Plan plan, LaunchOptions options) {
   if (!options.resolve)
@@ -85,16 +95,19 @@ Launcher::Launcher(Loop& loop, topology::Plan plan, LaunchOptions options) {
 Launcher::~Launcher() = default;
 
 Launcher::Impl::~Impl() {
-  for (const Loop::TimerId timer : {second, start_timer, for_timer, state_timer}) {
+  for (const Loop::TimerId timer : {second, start_timer, for_timer, state_timer, reap_timer}) {
     if (timer != 0) loop.cancel(timer);
   }
   for (const auto& node : nodes) {
     if (node->timer != 0) loop.cancel(node->timer);
   }
-  if (signal_watch != 0) loop.unwatch(signal_watch);
-  if (signals < 0) return;
-  ::close(signals);
-  pthread_sigmask(SIG_SETMASK, &mask_before, nullptr);
+  for (const Loop::WatchId watch : {signal_watch, children_watch}) {
+    if (watch != 0) loop.unwatch(watch);
+  }
+  for (const int fd : {signals, children}) {
+    if (fd >= 0) ::close(fd);
+  }
+  if (masked) pthread_sigmask(SIG_SETMASK, &mask_before, nullptr);
 }
 
 const std::string& Launcher::run_id() const {
@@ -109,6 +122,9 @@ void Launcher::drain() {
 void Launcher::stop_now() {
   impl_->fail("stopped at once");
   impl_->kill_all();
+}
+bool Launcher::asked_to_stop() const {
+  return impl_->asked;
 }
 bool Launcher::signal(const topology::NodeId& node, int number) {
   Managed* managed = impl_->find(node.text());
@@ -129,6 +145,11 @@ RunReport Launcher::run() {
   impl.begin();
   impl.loop.run();
   impl.ended = Clock::now();
+  for (const auto& node : impl.nodes) {
+    if (node->log->lost() == 0) continue;
+    impl.warn(format("{} lines of {} are missing in {}: {}", node->log->lost(), node->plan->id.text(),
+                     node->log->path(), node->log->why()));
+  }
   if (impl.reason.empty()) impl.reason = impl.lost_in_silence();
   if (impl.reason.empty()) impl.reason = impl.unmet();
   impl.write_state();
@@ -141,12 +162,14 @@ void Launcher::Impl::prepare() {
     auto managed = std::make_unique<Managed>();
     managed->plan = &node;
     managed->program = options.resolve(node);
-    managed->log.open(directory.log_file(node.id.name, node.id.replica), std::ios::binary);
-    if (!managed->log)
-      throw Error(Errc::io, "cannot write " + directory.log_file(node.id.name, node.id.replica));
+    managed->log = std::make_unique<LogFile>(directory.log_file(node.id.name, node.id.replica), node.log);
     nodes.push_back(std::move(managed));
   }
   open_control();
+  write_specs();
+}
+
+void Launcher::Impl::write_specs() const {
   for (const auto& node : nodes) {
     directory.write(format("nodes/{}-{}.json", node->plan->id.name, node->plan->id.replica),
                     to_json(to_value(*node->plan), 1) + "\n");
@@ -156,17 +179,18 @@ void Launcher::Impl::prepare() {
 void Launcher::Impl::begin() {
   began = Clock::now();
   began_at = static_cast<std::int64_t>(wall_micros() / 1'000'000);
+  pthread_sigmask(SIG_BLOCK, nullptr, &mask_before);
+  masked = true;
   if (options.handle_signals) {
     const sigset_t set = stop_signals();
-    pthread_sigmask(SIG_BLOCK, &set, &mask_before);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
     signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals < 0) throw Error(Errc::io, "cannot make a signalfd");
-    signal_watch = loop.watch_fd(signals, [this] { on_signal(); });
+    signal_watch = loop.watch_fd(signals, [this] { read_signals(); });
   }
-  second = loop.every(std::chrono::seconds(1), [this] {
-    write_state();
-    if (options.on_progress) options.on_progress(state());
-  });
+  if (options.adopts) adopt();
+  guard = std::make_unique<Guard>("WEFT_CONTROL=" + directory.control_endpoint());
+  second = loop.every(std::chrono::seconds(1), [this] { on_second(); });
   // The nodes have a little more: who looks at all of them can say best what is missing.
   start_timer = loop.at(began + plan.start_limit, [this] {
     start_timer = 0;
@@ -190,12 +214,21 @@ void Launcher::Impl::start(Managed& node) {
   node.reason.clear();
   node.last_error.clear();
   node.started = Clock::now();
+  node.heard = {};
+  node.hangs = node.hung = node.left_killed = false;
   const std::string spec =
       format("{}/nodes/{}-{}.json", directory.path(), plan_of.id.name, plan_of.id.replica);
   Command command{.path = node.program.path, .arguments = {}, .environment = options.environment};
   command.environment.insert(command.environment.end(), plan_of.environment.begin(),
                              plan_of.environment.end());
   command.inherit_stdin = options.wants_stdin && options.wants_stdin(plan_of);
+  const std::vector<std::pair<std::string, std::string>> who{
+      {"WEFT_CONTROL", directory.control_endpoint()},
+      {"WEFT_NODE", plan_of.id.name},
+      {"WEFT_REPLICA", std::to_string(plan_of.id.replica)}};
+  command.environment.insert(command.environment.end(), who.begin(), who.end());
+  command.environment.emplace_back("WEFT_RUN", id);
+  for (const auto& [name, value] : who) command.mark.push_back(format("{}={}", name, value));
   state_of(node, "started", "");
   if (node.program.describes) {
     const Duration drain_limit = std::min<Duration>(plan.drain_limit, plan_of.grace * 9 / 10);
@@ -208,12 +241,7 @@ void Launcher::Impl::start(Managed& node) {
                          "--drain-limit",   format_duration(drain_limit)};
   } else {
     command.arguments = plan_of.arguments;
-    command.environment.insert(command.environment.end(),
-                               {{"WEFT_SPEC", spec},
-                                {"WEFT_CONTROL", directory.control_endpoint()},
-                                {"WEFT_RUN", id},
-                                {"WEFT_NODE", plan_of.id.name},
-                                {"WEFT_REPLICA", std::to_string(plan_of.id.replica)}});
+    command.environment.emplace_back("WEFT_SPEC", spec);
   }
   try {
     node.life = Managed::Life::alive;
@@ -221,6 +249,7 @@ void Launcher::Impl::start(Managed& node) {
         loop, command,
         Process::Handlers{
             .on_line = [this, &node](bool errors, std::string_view line) { on_line(node, errors, line); },
+            .on_left = [this, &node](std::size_t count) { on_left(node, count); },
             .on_end = [this, &node](const Ending& ending) { on_end(node, ending); }});
   } catch (const Error& error) {
     node.life = Managed::Life::ended;
@@ -233,8 +262,7 @@ void Launcher::Impl::start(Managed& node) {
 }
 
 void Launcher::Impl::on_line(Managed& node, bool is_stderr, std::string_view line) {
-  node.log << line << '\n';
-  node.log.flush();
+  if (!node.log->write(line)) check_log(node);
   node.last_lines.emplace_back(line);
   if (is_stderr) node.last_error = line;
   if (node.last_lines.size() > kLastLines) node.last_lines.pop_front();
@@ -243,6 +271,7 @@ void Launcher::Impl::on_line(Managed& node, bool is_stderr, std::string_view lin
 
 void Launcher::Impl::on_end(Managed& node, const Ending& ended_so) {
   const Ending ending = ended_so;
+  read_signals();  // who signals all processes at once means this one as well
   node.process.reset();
   if (await_last_word(node, ending)) return;
   node.awaited.reset();
@@ -258,18 +287,20 @@ void Launcher::Impl::on_end(Managed& node, const Ending& ended_so) {
   node.ok = ending.exit_code == 0;
   // A script that does not catch the signal ends by it, as it was told to.
   // One that said before that it has failed was on its way out by itself.
-  if (node.told_to_stop && !node.killed && ending.signal == SIGTERM) node.ok = node.state != "failed";
+  const bool told = node.told_to_stop || (draining && !node.program.describes);
+  if (told && !node.killed && ending.signal == SIGTERM) node.ok = node.state != "failed";
+  if (node.told_to_stop && node.killed) node.ok = false;
   if (node.ok && !node.ready && !node.told_to_stop && !go) {
     node.ok = false;
     node.reason = "it was not ready yet";
   }
   if (node.program.describes && !node.last_word) ++node.unfinished;
   if (Clock::now() - node.started > kStable) node.failures = 0;
-  const bool wanted =
-      node.plan->restart == topology::Restart::always ||
-      (node.plan->restart == topology::Restart::on_failure && !node.ok && ending.exit_code != kUsageExit);
+  const bool wanted = node.plan->restart == topology::Restart::always ||
+                      (node.plan->restart == topology::Restart::on_failure && !node.ok &&
+                       !(node.program.describes && ending.exit_code == kUsageExit));
   if (wanted && !draining && !node.told_to_stop && node.failures < node.plan->max_restarts) {
-    return start_again(node, how(ending));
+    return start_again(node, node.hung ? how_it_hung(node) : how_it_ended(ending));
   }
   if (node.ok && node.program.describes && !node.last_word && node.ready) {
     node.ok = false;
@@ -286,7 +317,7 @@ void Launcher::Impl::on_end(Managed& node, const Ending& ended_so) {
 
 // The pauses are between starts: one that fails at once is not started in a busy loop, and one that was at
 // work when it was killed is back at once.
-void Launcher::Impl::start_again(Managed& node, const std::string& how_it_ended) {
+void Launcher::Impl::start_again(Managed& node, const std::string& how) {
   const Duration apart = std::min<Duration>(options.last_back_off,
                                             options.first_back_off * (1LL << std::min(node.failures, 10U)));
   const Duration lived = Clock::now() - node.started;
@@ -294,15 +325,15 @@ void Launcher::Impl::start_again(Managed& node, const std::string& how_it_ended)
   ++node.failures;
   ++node.restarts;
   const std::string when = wait == Duration::zero() ? "at once" : "in " + humane_duration(wait);
-  event(format("{} {}; starting it again {} ({} of {})", node.plan->id.text(), how_it_ended, when,
-               node.failures, node.plan->max_restarts));
+  event(format("{} {}; starting it again {} ({} of {})", node.plan->id.text(), how, when, node.failures,
+               node.plan->max_restarts));
   add_counts(node.earlier_counts, node.counts);
   node.counts = Value::map();
   node.life = Managed::Life::backing_off;
   node.state = "restarting";
   node.ready = false;  // the others must not begin while it is away
-  node.reason = how_it_ended;
-  state_of(node, node.state, how_it_ended);
+  node.reason = how;
+  state_of(node, node.state, how);
   node.timer = loop.at(Clock::now() + wait, [this, &node] {
     node.timer = 0;
     start(node);
@@ -317,14 +348,18 @@ void Launcher::Impl::ended_badly(Managed& node) {
   // One that failed before it could report said why on its last line of stderr.
   const bool by_itself = !node.killed && node.ending.signal == 0;
   if (node.reason.empty() && by_itself) node.reason = node.last_error;
+  if (node.reason.empty() && node.hung) node.reason = how_it_hung(node);
   if (node.reason.empty()) {
-    node.reason = !node.killed ? how(node.ending)
+    node.reason = !node.killed ? how_it_ended(node.ending)
                   : signals_seen > 1 || stopped
                       ? "was killed with the run"
                       : format("did not end within {} of SIGTERM", format_duration(node.plan->grace));
   }
-  std::string sentence = format("{} {}", node.plan->id.text(), how(node.ending));
-  if (node.reason != how(node.ending)) sentence += ": " + node.reason;
+  std::string sentence = format("{} {}", node.plan->id.text(), how_it_ended(node.ending));
+  if (node.hung) {
+    sentence = format("{} {}", node.plan->id.text(), how_it_hung(node));
+  } else if (node.reason != how_it_ended(node.ending))
+    sentence += ": " + node.reason;
   if (node.restarts != 0) sentence += format(" (after {} restarts)", node.restarts);
   // A node that was told to end and had something left, or a process that the user killed: all make a failed
   // run.
@@ -357,25 +392,10 @@ void Launcher::Impl::check_ready() {
   }
 }
 
-std::string Launcher::Impl::not_ready() const {
-  std::vector<std::string> parts;
-  for (const auto& node : nodes) {
-    if (node->ready) continue;
-    if (node->life == Managed::Life::ended) {
-      parts.push_back(format("{} {}", node->plan->id.text(), how(node->ending)));
-    } else if (node->state == "started") {
-      parts.push_back(format("{} has not said anything since it was started", node->plan->id.text()));
-    } else {
-      parts.push_back(format("{} is {}{}", node->plan->id.text(), node->state,
-                             node->missing.empty() ? "" : " (" + node->missing + ")"));
-    }
-  }
-  return join_words(parts);
-}
-
 void Launcher::Impl::check_over() {
   const auto has_ended = [](const auto& node) { return node->life == Managed::Life::ended; };
   if (std::ranges::all_of(nodes, has_ended)) {
+    if (options.adopts && end_strays()) return;
     over = true;
     loop.stop();
     return;
@@ -410,6 +430,7 @@ void Launcher::Impl::drain(const std::string& why) {
           format("{} {}, and the run ended before it was started again", node->plan->id.text(), node->reason);
     }
   }
+  changed();
   state_changed();
   loop.post([this] { check_over(); });
 }
@@ -424,6 +445,7 @@ void Launcher::Impl::drain_next() {
   for (const auto& node : nodes) {
     if (node->life == Managed::Life::alive && next.contains(node->plan->id.name)) stop(*node);
   }
+  changed();
 }
 
 void Launcher::Impl::stop(Managed& node) {
@@ -446,20 +468,6 @@ void Launcher::Impl::kill_all() {
     if (!node->process) continue;
     node->killed = true;
     node->process->kill_group();
-  }
-}
-
-void Launcher::Impl::on_signal() {
-  signalfd_siginfo info{};
-  while (read(signals, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-    const std::string name = info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM";
-    if (++signals_seen == 1) {
-      interrupt(static_cast<int>(info.ssi_signo));
-      drain(name + " (again to stop at once)");
-    } else {
-      fail(format("stopped at once by a second {}", name));
-      kill_all();
-    }
   }
 }
 

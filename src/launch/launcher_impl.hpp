@@ -3,7 +3,7 @@
 
 #include <csignal>
 #include <deque>
-#include <fstream>
+#include <filesystem>
 #include <map>
 #include <set>
 
@@ -11,7 +11,10 @@
 #include <weft/launch/launcher.hpp>
 #include <weft/launch/run_directory.hpp>
 
+#include "launch/guard.hpp"
+#include "launch/log_file.hpp"
 #include "launch/process.hpp"
+#include "launch/remains.hpp"
 
 namespace weft::launch {
 
@@ -24,6 +27,9 @@ inline std::uint64_t count_of(const Value& value) {
     return 0;
   }
 }
+
+/// "ended with exit code 1"
+std::string how_it_ended(const Ending& ending);
 
 /// One node over all its incarnations.
 struct Managed {
@@ -53,8 +59,14 @@ struct Managed {
   std::string missing;
   std::deque<std::string> last_lines;
   std::string last_error;  // the last line on stderr
-  std::ofstream log;
-  std::uint64_t told = 0;  // version of the last answer to its watch
+  std::unique_ptr<LogFile> log;
+  std::uint64_t log_told = 0;  // lost lines that somebody heard of
+  TimePoint heard{};           // the last report; none yet in this life: zero
+  bool hangs = false;          // it has said nothing for long
+  bool hung = false;           // and was killed for it
+  unsigned hangs_in_all = 0;
+  bool left_killed = false;  // something that it had started was
+  std::uint64_t told = 0;    // version of the last answer to its watch
   std::optional<Responder<Raw>> watcher;
   std::map<std::string, std::map<std::string, std::string>> extra;  // port -> endpoint -> guest
   std::map<std::string, std::set<std::string>> taps;                // port -> guests that look at it
@@ -73,13 +85,20 @@ struct Managed {
   Loop::TimerId timer = 0;
 };
 
+/// Empty where it cannot be told.
+inline std::string current_directory() {
+  std::error_code error;
+  const auto path = std::filesystem::current_path(error);
+  return error ? std::string() : path.string();
+}
+
 struct Launcher::Impl {
   Loop& loop;
   topology::Plan plan;
   LaunchOptions options;
   RunDirectory directory;
   std::string id;
-  std::unique_ptr<Router<>> control;
+  std::vector<std::unique_ptr<Router<>>> control;  // the last one is found in the run directory
   std::vector<std::unique_ptr<Managed>> nodes;
   std::uint64_t version = 1;  // of what nodes are told
   std::uint64_t last_ask = 0;
@@ -94,7 +113,19 @@ struct Launcher::Impl {
   TimePoint ended{};
   int signals = -1;
   int signals_seen = 0;
+  int children = -1;  // signalfd of SIGCHLD
+  Loop::WatchId children_watch = 0;
+  Loop::TimerId reap_timer = 0;
+  std::set<pid_t> earlier_children;  // of this process, from before the run
+  std::unique_ptr<Guard> guard;
+  std::unique_ptr<Remains> strays;  // at the end: what no node can be named for
+  TimePoint last_second{};
+  TimePoint touched{};
+  bool told_of_directory = false;
   sigset_t mask_before{};
+  std::string working_directory = current_directory();
+  bool masked = false;
+  bool asked = false;
   std::int64_t began_at = 0;  // seconds since 1970
   std::uint64_t bad_requests = 0;
   Loop::TimerId state_timer = 0;
@@ -126,8 +157,20 @@ struct Launcher::Impl {
   void drain_next();
   void stop(Managed& node);
   void kill_all();
-  void on_signal();
+  void read_signals();
   void interrupt(int signal);
+
+  // watch_over.cpp: what becomes of children, and of those who say nothing
+  void adopt();
+  void reap();
+  void on_left(Managed& node, std::size_t count);
+  void check_log(Managed& node);
+  void warn(const std::string& sentence) const;
+  bool end_strays();
+  void on_second();
+  void check_hang(Managed& node, TimePoint now);
+  void look_after_directory(TimePoint now);
+  void write_specs() const;
   void fail(std::string why);
   void event(const std::string& sentence) const;
   void state_of(const Managed& node, std::string_view state, std::string_view text) const;

@@ -101,7 +101,7 @@ double seconds(const timeval& t) {
 }  // namespace
 
 Process::Process(Loop& loop, const Command& command, Handlers handlers)
-    : loop_(loop), handlers_(std::move(handlers)) {
+    : loop_(loop), handlers_(std::move(handlers)), mark_(command.mark) {
   std::vector<std::string> arguments{command.path};
   arguments.insert(arguments.end(), command.arguments.begin(), command.arguments.end());
   std::vector<std::string> environment = environment_of(command);
@@ -147,6 +147,7 @@ Process::~Process() {
   if (end_watch_ != 0) loop_.unwatch(end_watch_);
   if (!reaped_ && pid_ > 0) {
     kill_group();
+    left_.reset();
     waitpid(pid_, nullptr, 0);
   }
   for (Stream* stream : {&output_, &errors_}) {
@@ -157,10 +158,12 @@ Process::~Process() {
 }
 
 void Process::terminate() {
-  if (!reaped_ && pid_ > 0) kill(pid_, SIGTERM);
+  told_ = true;
+  signal_group(SIGTERM);
 }
 
 void Process::signal_group(int number) {
+  if (left_) return left_->signal(number);
   if (pid_ > 0 && !reaped_) kill(-pid_, number);
 }
 
@@ -204,20 +207,36 @@ void Process::end_line(Stream& stream) {
   stream.partial.clear();
 }
 
+// What left its group, or its session, still has its environment, and is below this process or a child of it.
+bool Process::belongs(const ProcessInfo& process) const {
+  if (process.id == pid_ || process.id == getpid()) return false;
+  return process.group == pid_ || started_with(process.id, mark_);
+}
+
+// It is not reaped before what it left behind is gone: until then the number of its group is given to nobody
+// else.
 void Process::ended() {
-  // What it wrote before it ended is in the pipes. A grandchild may hold them open: that is not waited for.
+  loop_.unwatch(std::exchange(end_watch_, 0));
+  auto left = std::make_unique<Remains>(
+      loop_, [this](const ProcessInfo& process) { return belongs(process); }, [this] { finish(); });
+  if (!left->look()) return finish();
+  left_ = std::move(left);
+  // Those of the group have had theirs, if it was told to end.
+  if (!told_) left_->signal(SIGTERM);
+  if (handlers_.on_left) handlers_.on_left(left_->size());
+}
+
+void Process::finish() {
+  // What was written before is in the pipes.
   for (Stream* stream : {&output_, &errors_}) {
     read_stream(*stream);
     if (!stream->partial.empty()) end_line(*stream);
   }
   int status = 0;
   rusage used{};
-  // The group first, while the number is still ours: its leader is dead, and what it left behind must not
-  // live on.
-  kill(-pid_, SIGKILL);
+  kill(-pid_, SIGKILL);  // what the kernel would not let go
   wait4(pid_, &status, 0, &used);
   reaped_ = true;
-  loop_.unwatch(std::exchange(end_watch_, 0));
   Ending ending;
   if (WIFEXITED(status)) ending.exit_code = WEXITSTATUS(status);
   if (WIFSIGNALED(status)) ending.signal = WTERMSIG(status);

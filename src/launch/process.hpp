@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +14,8 @@
 
 #include <weft/transport/loop.hpp>
 
+#include "launch/remains.hpp"
+
 namespace weft::launch {
 
 struct Command {
@@ -20,6 +23,9 @@ struct Command {
   std::vector<std::string> arguments;                            ///< without the program's own name
   std::vector<std::pair<std::string, std::string>> environment;  ///< added to, or replacing, the caller's
   bool inherit_stdin = false;                                    ///< else /dev/null
+  /// Entries "NAME=value" of its environment by which what it has started is known, wherever that went.
+  /// Empty: by its process group alone.
+  std::vector<std::string> mark = {};
 };
 
 struct Ending {
@@ -33,7 +39,10 @@ class Process {
  public:
   struct Handlers {
     std::function<void(bool is_stderr, std::string_view line)> on_line;
-    std::function<void(const Ending&)> on_end;  ///< after its last line; may destroy the Process
+    /// It has ended, and so many processes that it has started have not. They were told to.
+    std::function<void(std::size_t count)> on_left;
+    /// After its last line, when nothing of it is left; may destroy the Process.
+    std::function<void(const Ending&)> on_end;
   };
   /// Starts the child: its own process group, killed when the calling thread dies, signals as they are by
   /// default, standard input from /dev/null. Call from the main thread. Throws Error{io, not_found} with the
@@ -45,11 +54,15 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   [[nodiscard]] pid_t pid() const { return pid_; }
-  /// To the process itself, which knows how to drain.
+  /// SIGTERM to the whole group: a shell that waits for a program does not hand it on.
   void terminate();
-  /// To the whole group.
+  /// SIGKILL to the whole group, and to what is left of it.
   void kill_group() { signal_group(SIGKILL); }
   void signal_group(int number);
+  /// True: it belongs to this process, which reaps it.
+  [[nodiscard]] bool owns(pid_t process) const {
+    return process == pid_ || (left_ && left_->contains(process));
+  }
 
  private:
   /// One of the two streams that the child writes.
@@ -63,6 +76,8 @@ class Process {
   void take(Stream& stream, std::string_view chunk);
   void end_line(Stream& stream);
   void ended();
+  void finish();
+  [[nodiscard]] bool belongs(const ProcessInfo& process) const;
 
   Loop& loop_;
   Handlers handlers_;
@@ -71,6 +86,9 @@ class Process {
   Loop::WatchId end_watch_ = 0;
   Stream output_;
   Stream errors_;
+  std::vector<std::string> mark_;
+  std::unique_ptr<Remains> left_;  // from its end on, while anything that it has started lives
+  bool told_ = false;              // SIGTERM
   bool reaped_ = false;
 };
 

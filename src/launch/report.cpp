@@ -26,6 +26,8 @@ Value to_value(const RunReport& report) {
     v["cpu_seconds"] = std::round(node.cpu_seconds * 1000) / 1000;
     v["peak_memory"] = node.peak_memory_bytes;
     if (!node.reason.empty()) v["reason"] = node.reason;
+    if (node.lost_log_lines != 0) v["lost_log_lines"] = node.lost_log_lines;
+    if (node.hangs != 0) v["hangs"] = node.hangs;
     if (!node.last_lines.empty())
       v["last_lines"] = Value::List(node.last_lines.begin(), node.last_lines.end());
     nodes.push_back(std::move(v));

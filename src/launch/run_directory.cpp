@@ -9,6 +9,7 @@
 #include <fstream>
 #include <random>
 #include <system_error>
+#include <utility>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -49,11 +50,39 @@ int holder(const fs::path& lock) {
   return pid;
 }
 
+std::string absolute_path(const fs::path& path) {
+  std::error_code error;
+  const fs::path out = fs::absolute(path, error);
+  if (!error) return out.string();
+  throw Error(Errc::io,
+              format("cannot make the run directory {}: it is relative, and the working directory cannot be "
+                     "told ({}); --run-dir or WEFT_RUN_DIR take an absolute path",
+                     path.string(), error.message()));
+}
+
+/// For its owner alone, and for its owner also where the umask would not have it. One that is there already
+/// will do.
+void make_folder(const std::string& path, std::error_code& error) {
+  const bool made = mkdir(path.c_str(), 0700) == 0;
+  if (!made && errno == EEXIST) return;
+  if (!made || chmod(path.c_str(), 0700) != 0) error = std::error_code(errno, std::generic_category());
+}
+
+/// The parents of the base, which are nobody's in particular.
+void make_parents(const fs::path& folder, std::error_code& error) {
+  if (folder.empty() || fs::exists(folder, error) || error) return;
+  make_parents(folder.parent_path(), error);
+  if (!error) make_folder(folder.string(), error);
+}
+
 /// A folder of ours, or one that only its owner, root or (sticky) nobody can rename things in.
 void make_base(const fs::path& base, std::error_code& error) {
-  if (base.has_parent_path()) fs::create_directories(base.parent_path(), error);
+  make_parents(base.parent_path(), error);
   if (error) return;
-  if (mkdir(base.c_str(), 0700) == 0) return;
+  if (mkdir(base.c_str(), 0700) == 0) {
+    if (chmod(base.c_str(), 0700) != 0) error = std::error_code(errno, std::generic_category());
+    return;
+  }
   struct stat found {};
   if (errno != EEXIST || stat(base.c_str(), &found) != 0) {
     error = std::error_code(errno, std::generic_category());
@@ -79,36 +108,65 @@ void forget_old(const fs::path& base, std::size_t keep) {
 }  // namespace
 
 RunDirectory::RunDirectory(const std::string& base, const std::string& id, std::size_t keep)
-    : path_(fs::absolute(fs::path(base) / id).string()) {
+    : path_(absolute_path(fs::path(base) / id)), base_(fs::path(path_).parent_path().string()) {
   if (path_.size() + kLongestSocket > kSocketPath) {
     throw Error(
         Errc::invalid_argument,
         format(
             "the run directory {} is too long: sockets below it may have {} bytes in all; choose a shorter "
-            "--run-directory or topology name",
+            "--run-dir (or WEFT_RUN_DIR) or topology name",
             path_, kSocketPath));
   }
+  make();
+  forget_old(base_, keep);
+}
+
+void RunDirectory::make() {
   std::error_code error;
-  make_base(base, error);
+  make_base(base_, error);
+  // The folder of a run that there is already is another one's, unless this one has had it.
+  if (!error && lock_ < 0 && fs::exists(path_, error)) error = std::make_error_code(std::errc::file_exists);
   for (const char* part : {"", "/logs", "/nodes", "/s"}) {
     if (error) break;
-    const std::string folder = path_ + part;
-    if (mkdir(folder.c_str(), 0700) != 0) error = std::error_code(errno, std::generic_category());
+    make_folder(path_ + part, error);
   }
-  if (error) throw Error(Errc::io, format("cannot make the run directory {}: {}", path_, error.message()));
+  if (error) {
+    throw Error(Errc::io,
+                format("cannot make the run directory {}: {}; --run-dir or WEFT_RUN_DIR name another place",
+                       path_, error.message()));
+  }
   // Locked and written before anybody can see it: a reader never finds it half made.
   const std::string made = path_ + "/lock.new";
   const std::string pid = std::to_string(getpid()) + "\n";
+  if (lock_ >= 0) ::close(lock_);
   lock_ = open(made.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  const bool good = lock_ >= 0 && flock(lock_, LOCK_EX | LOCK_NB) == 0 &&
+  const bool good = lock_ >= 0 && fchmod(lock_, 0600) == 0 && flock(lock_, LOCK_EX | LOCK_NB) == 0 &&
                     ::write(lock_, pid.data(), pid.size()) == static_cast<ssize_t>(pid.size()) &&
                     rename(made.c_str(), (path_ + "/lock").c_str()) == 0;
   if (!good) {
     const std::string reason = why();
-    if (lock_ >= 0) ::close(lock_);
+    if (lock_ >= 0) ::close(std::exchange(lock_, -1));
     throw Error(Errc::io, format("cannot make {}/lock: {}", path_, reason));
   }
-  forget_old(base, keep);
+}
+
+bool RunDirectory::there() const {
+  struct stat named {
+  }, ours{};
+  return lock_ >= 0 && fstat(lock_, &ours) == 0 && stat((path_ + "/lock").c_str(), &named) == 0 &&
+         named.st_dev == ours.st_dev && named.st_ino == ours.st_ino;
+}
+
+void RunDirectory::make_again() {
+  make();
+}
+
+void RunDirectory::touch() const {
+  std::error_code ignored;
+  for (fs::recursive_directory_iterator at(path_, ignored), end; !ignored && at != end;
+       at.increment(ignored)) {
+    (void)utimensat(AT_FDCWD, at->path().c_str(), nullptr, AT_SYMLINK_NOFOLLOW);
+  }
 }
 
 RunDirectory::~RunDirectory() {
@@ -147,7 +205,12 @@ std::string make_run_id(const std::string& topology) {
 std::vector<RunInfo> list_runs(const std::string& base) {
   std::vector<std::pair<fs::file_time_type, RunInfo>> found;
   std::error_code error;
-  for (fs::directory_iterator at(base, error), end; !error && at != end; at.increment(error)) {
+  fs::directory_iterator at(base, error);
+  if (error && error != std::errc::no_such_file_or_directory) {
+    throw Error(Errc::io, format("cannot look into {}: {}; WEFT_RUN_DIR names another place for runs", base,
+                                 error.message()));
+  }
+  for (const fs::directory_iterator end; !error && at != end; at.increment(error)) {
     std::error_code gone;
     if (!at->is_directory(gone) || !fs::exists(at->path() / "lock", gone)) continue;
     RunInfo run{.id = at->path().filename().string(), .directory = at->path().string(), .state = {}};

@@ -125,6 +125,8 @@ RunReport Launcher::Impl::report() const {
     n.cpu_seconds = node->cpu_seconds;
     n.peak_memory_bytes = node->peak_memory;
     n.reason = node->reason;
+    n.lost_log_lines = node->log ? node->log->lost() : 0;
+    n.hangs = node->hangs_in_all;
     n.result = node->result;
     if (has_ended && !node->ok) n.last_lines.assign(node->last_lines.begin(), node->last_lines.end());
     if (!node->result.is_null()) out.result[n.id.text()] = node->result;
@@ -205,7 +207,10 @@ Value Launcher::Impl::state() const {
   out["file"] = plan.file;
   out["pid"] = static_cast<std::int64_t>(getpid());
   out["started"] = began_at;
-  out["control_rejected"] = bad_requests + (control ? control->stats().rejected_messages : 0);
+  std::uint64_t rejected = 0;
+  for (const auto& opened : control) rejected += opened->stats().rejected_messages;
+  out["working_directory"] = working_directory;
+  out["control_rejected"] = bad_requests + rejected;
   out["state"] = over ? "over" : draining ? "draining" : go ? "running" : "starting";
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     const Managed& node = *nodes[i];
@@ -213,6 +218,7 @@ Value Launcher::Impl::state() const {
     v["pid"] = node.process ? Value(static_cast<std::int64_t>(node.process->pid())) : Value();
     if (!node.progress.is_null()) v["progress"] = node.progress;
     v["missing"] = node.missing;
+    if (node.hangs) v["state"] = "hanging";
     v["ports"] = node.counts;
     Value& endpoints = v["endpoints"] = Value::map();
     for (const auto& [link, address] : node.endpoints) endpoints[link] = address;

@@ -23,6 +23,8 @@
 namespace weft {
 namespace {
 
+// So long after a signal of a stranger the launcher has heard of it as well, if all processes were meant.
+constexpr Duration kLaunchersTurn = std::chrono::seconds(2);
 /// What a sender that has ended had sent is read by then.
 constexpr Duration kReadUp = std::chrono::milliseconds(250);
 
@@ -31,6 +33,9 @@ sigset_t stop_signals() {
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  // A blocked signal is kept even where it is ignored: `nohup` means that this one shall have no effect.
+  struct sigaction now {};
+  if (sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);
   return set;
 }
 
@@ -81,6 +86,7 @@ Node::~Node() {
   if (impl.reporter != 0) impl.loop.cancel(impl.reporter);
   if (impl.journal_watch != 0) impl.loop.cancel(impl.journal_watch);
   if (impl.ask_again != 0) impl.loop.cancel(impl.ask_again);
+  if (impl.asked_timer != 0) impl.loop.cancel(impl.asked_timer);
   // What a port says while it closes finds everything still there.
   for (const auto& port : impl.ports) {
     if (port->block) port->block->tap(nullptr);
@@ -140,8 +146,12 @@ void Node::drain() {
   else
     impl_->begin_drain();
 }
-void Node::hold_drain(std::function<bool()> busy) {
+void Node::hold_drain(std::function<bool()> busy, std::function<std::string()> what) {
   impl_->busy = std::move(busy);
+  impl_->busy_with = std::move(what);
+}
+Duration Node::drain_limit() const {
+  return impl_->options.drain_limit;
 }
 void Node::on_peer(std::function<void(std::string_view, const PeerEvent&)> handler) {
   impl_->peer_handler = std::move(handler);
@@ -185,6 +195,10 @@ PortOptions Node::port_options(std::string_view name) const {
     }
     out.capacity_bytes = link.capacity_bytes;
     out.window_bytes = link.prefetch_bytes;
+    out.window_records = link.prefetch_records;
+    out.batch_bytes = link.batch_bytes;
+    out.batch_records = static_cast<std::uint32_t>(link.batch_records);
+    out.linger = link.linger;
     out.overflow = link.overflow;
     out.distribute = link.distribute;
     out.dead_after = link.dead_after;
@@ -355,7 +369,9 @@ void Node::Impl::begin_drain() {
   }
   limit = loop.at(Clock::now() + options.drain_limit, [this] {
     limit = 0;
-    reason = format("not drained after {}: {}", format_duration(options.drain_limit), left());
+    const bool held = !draining_senders && busy && busy_with && busy();
+    reason =
+        format("not drained after {}: {}", format_duration(options.drain_limit), held ? busy_with() : left());
     options.log.error(reason);
     stop(4);
   });
@@ -443,15 +459,36 @@ void Node::Impl::fail(std::string sentence, int code) {
   loop.stop();
 }
 
+/// Also of a launcher outside of this process's own numbers (a container), which the kernel shows as 0.
+bool Node::Impl::is_launchers(std::uint32_t sender) const {
+  return sender == 0 || static_cast<std::int64_t>(sender) == launcher ||
+         static_cast<pid_t>(sender) == getppid();
+}
+
+/// systemd, and who kills by name, signal every process of a run at once. Its launcher drains it stage by
+/// stage, and a node that went by itself would leave records behind: it waits for its turn.
+void Node::Impl::on_stranger() {
+  if (launcher_drains || asked_timer != 0) return;
+  options.log.info("a signal to stop, and not from the launcher: it has the first word");
+  asked_timer = loop.at(Clock::now() + kLaunchersTurn, [this] {
+    asked_timer = 0;
+    if (!launcher_drains) begin_drain();
+  });
+}
+
 void Node::Impl::on_signal() {
   signalfd_siginfo info{};
   while (read(signals, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-    if (++signals_seen > 1) {
+    const bool obeys = control && !launcher_lost;
+    const bool own = obeys && is_launchers(info.ssi_pid);
+    if (obeys && !own && launcher_drains) continue;
+    // A terminal that is closed may say so twice.
+    if (!own && info.ssi_signo != SIGHUP && ++signals_seen > 1) {
       reason = format("stopped by a second signal: {}", left());
       options.log.warn(reason);
       return stop(4);
     }
-    begin_drain();
+    obeys && !own ? on_stranger() : begin_drain();
   }
 }
 

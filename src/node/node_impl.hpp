@@ -59,6 +59,9 @@ struct Node::Impl {
   int signals = -1;  // signalfd
   sigset_t mask_before{};
   int signals_seen = 0;
+  std::int64_t launcher = 0;      // its process, by its own word
+  bool launcher_drains = false;   // the whole run, in the order of its links
+  Loop::TimerId asked_timer = 0;  // somebody else has sent a signal
   Loop::WatchId signal_watch = 0;
   Loop::HookId hook = 0;
   Loop::TimerId limit = 0;
@@ -69,6 +72,7 @@ struct Node::Impl {
   std::function<void()> late_handler;
   std::function<void()> drain_handler;
   std::function<bool()> busy;  // holds the senders' drain
+  std::function<std::string()> busy_with;
   std::function<void(std::string_view, const PeerEvent&)> peer_handler;
   std::function<Value()> report_handler;
   Value result;
@@ -94,6 +98,8 @@ struct Node::Impl {
   void stop(int code);
   void fail(std::string sentence, int code = 1);
   void on_signal();
+  void on_stranger();
+  [[nodiscard]] bool is_launchers(std::uint32_t sender) const;
   void on_event(NodePort& port, const PeerEvent& event);
   void tell_of(NodePort& port, const PeerEvent& event);
   void on_refused(NodePort& port, const PeerEvent& event, bool promised);

@@ -156,6 +156,9 @@ void Node::Impl::apply(const Value& news) {
         if (!life.expired() && late_handler) std::exchange(late_handler, nullptr)();
       });
   }
+  if (news.get("launcher").is_int()) launcher = news.get("launcher").as_int();
+  launcher_drains = launcher_drains || news.get("draining") == Value(true);
+  if (news.get("stop") == Value(true)) begin_drain();
   step();
 }
 

@@ -98,6 +98,7 @@ InPort::InPort(Node& node, const std::string& port, Settings settings, Handler h
     auto* pull = node.open<Pull<Raw>>(port, [this](PortOptions& options) { journal_ = options.journal; });
     pull->on_record(on_record);
     pull_ = pull;
+    delivery_ = link_of(node, port, false).delivery;
     pause_ = [pull](bool paused) { pull->pause(paused); };
     block_ = pull;
   } else if (pattern_ == topology::Pattern::pub_sub) {
@@ -126,6 +127,18 @@ void InPort::pause(bool paused) {
 
 void InPort::postpone() {
   if (pull_) pull_->postpone();
+}
+
+void InPort::judge(Verdict verdict) {
+  if (pull_) pull_->judge(std::move(verdict));
+}
+
+Receipt InPort::defer() {
+  return pull_ ? pull_->defer() : Receipt{};
+}
+
+bool InPort::settle(const Receipt& receipt, Verdict verdict) {
+  return pull_ && pull_->settle(receipt, std::move(verdict));
 }
 
 Journal* InPort::on_commit(std::function<void()> prepare) {

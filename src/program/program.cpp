@@ -9,6 +9,7 @@
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
 #include <weft/core/log.hpp>
+#include <weft/core/processes.hpp>
 #include <weft/core/text.hpp>
 #include <weft/core/units.hpp>
 #include <weft/transport/loop.hpp>
@@ -86,6 +87,7 @@ int run_node(const Arguments& arguments, const About& about, const Setup& setup)
 }  // namespace
 
 int run(int argc, char** argv, const About& about, const Setup& setup) {
+  open_standard_streams();
   // A reader that goes away is an error of a write, not the end of this process.
   std::signal(SIGPIPE, SIG_IGN);
   const std::string& name = about.description.program;

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 
+#include <weft/blocks/block.hpp>
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
@@ -94,6 +95,18 @@ std::string record_to_json(const wire::RecordView& record) {
 
 void pack_value(const Value& value, wire::Buffer& out) {
   pack_tree(value, out, 0);
+}
+
+bool pack_json(std::string_view text, wire::Buffer& out, std::string& why) {
+  const auto value = try_parse_json(text, &why);
+  if (!value) return false;
+  const std::size_t before = out.size();
+  pack_value(*value, out);
+  const SendStatus verdict = sendable(out.view().subspan(before));
+  if (verdict == SendStatus::ok) return true;
+  out.truncate(before);
+  why = to_string(verdict);
+  return false;
 }
 
 std::optional<std::string> from_base64(std::string_view text) {

@@ -2,6 +2,7 @@
 #include <weft/protocol/outbox.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 namespace weft::protocol {
 namespace {
@@ -9,8 +10,9 @@ namespace {
 // Batches of each lower class that one class more overtakes.
 constexpr std::int64_t kOvertakes = 1024;
 
-std::pair<std::int64_t, std::uint64_t> rank(const OutboxEntry& entry) {
-  return {static_cast<std::int64_t>(entry.id) - kOvertakes * entry.priority, entry.id};
+OutboxRank rank(const OutboxEntry& entry) {
+  const std::uint64_t order = entry.order != 0 ? entry.order : entry.id;
+  return {static_cast<std::int64_t>(order) - kOvertakes * entry.priority, order, entry.part, entry.id};
 }
 
 }  // namespace
@@ -27,6 +29,10 @@ std::string_view to_string(Fate fate) {
       return "dropped";
     case Fate::orphaned:
       return "orphaned";
+    case Fate::divided:
+      return "divided";
+    case Fate::too_large:
+      return "too large";
   }
   return "unknown";
 }
@@ -34,6 +40,7 @@ std::string_view to_string(Fate fate) {
 std::uint64_t Outbox::accept(OutboxEntry entry) {
   if (entry.id == 0) entry.id = next_id_;
   next_id_ = std::max(next_id_, entry.id + 1);
+  if (entry.order == 0) entry.order = entry.id;
   bytes_ += entry.bytes;
   records_ += entry.records;
   entries_[entry.id] = entry;
@@ -44,7 +51,8 @@ std::uint64_t Outbox::accept(OutboxEntry entry) {
 void Outbox::wait(const OutboxEntry& entry) {
   waiting_.insert(entry.id);
   waiting_records_ += entry.records;
-  if (entry.expires != TimePoint::max()) expiring_.emplace(entry.expires, entry.id);
+  // Its time to live is that until its first receiver.
+  if (entry.expires != TimePoint::max() && entry.attempts == 0) expiring_.emplace(entry.expires, entry.id);
   if (entry.not_before != TimePoint::min()) {
     delayed_.emplace(entry.not_before, entry.id);
   } else {
@@ -117,11 +125,21 @@ std::vector<Outbox::Held> Outbox::oldest(std::size_t limit) const {
   return out;
 }
 
+// Who gets a part of it needs credit for a part.
+std::uint64_t Outbox::part_of(const OutboxLane& lane, const OutboxEntry& entry) {
+  return lane.work_.active() ? entry.bytes / std::max(1U, entry.records) : entry.bytes;
+}
+
 std::optional<std::uint32_t> Outbox::choose(const OutboxEntry& entry) {
   candidates_.clear();
+  receivers_ = 0;
+  // By what they still have to do, where they tell; else by what they say that they would take.
+  const bool told = std::ranges::any_of(lanes_, [](const auto& lane) { return lane->work_.active(); });
   for (const auto& lane : lanes_) {
-    candidates_.push_back(
-        {.id = lane->hash_, .ready = lane->usable_ && lane->admits(entry.bytes), .room = lane->room()});
+    if (lane->usable_) ++receivers_;
+    candidates_.push_back({.id = lane->hash_,
+                           .ready = lane->takes(entry, alone(entry), part_of(*lane, entry)),
+                           .room = told ? UINT64_MAX - lane->work_.load(lane->records_) : lane->room()});
   }
   const auto chosen = options_.distribute == Distribute::round_robin ? round_robin(candidates_, last_choice_)
                                                                      : most_room(candidates_, last_choice_);
@@ -130,16 +148,53 @@ std::optional<std::uint32_t> Outbox::choose(const OutboxEntry& entry) {
   return static_cast<std::uint32_t>(*chosen + 1);
 }
 
+// Each further attempt has the n-th root of its records left, so that the last one has one.
+std::uint32_t Outbox::piece(const OutboxEntry& entry) const {
+  if (!isolates() || entry.attempts == 0 || entry.records <= 1) return entry.records;
+  const std::uint32_t left = options_.max_attempts - std::min(entry.attempts, options_.max_attempts - 1);
+  if (left == 1) return 1;
+  if (!entry.suspect) return entry.records;
+  return static_cast<std::uint32_t>(std::ceil(std::pow(entry.records, 1.0 - 1.0 / left)));
+}
+
+// Nothing else is with the receiver then that it could die of.
+bool Outbox::alone(const OutboxEntry& entry) const {
+  return isolates() && (entry.suspect || entry.attempts + 1 >= options_.max_attempts);
+}
+
+bool Outbox::fits_nobody(const OutboxEntry& entry) const {
+  if (entry.largest == 0) return false;
+  bool any = false;
+  for (const auto& lane : lanes_) {
+    if (!lane->met_ || (entry.lane != 0 && lane.get() != lanes_[entry.lane - 1].get())) continue;
+    any = true;
+    if (lane->max_frame_ >= entry.largest) return false;
+  }
+  return any;
+}
+
+// False: it cannot go as it is, and is its owner's again.
+bool Outbox::prepare(const OutboxEntry& entry) {
+  const bool large = fits_nobody(entry);
+  if (!large && entry.records <= piece(entry)) return true;
+  dividing_ = true;
+  end(entry.id, large ? Fate::too_large : Fate::divided, {});
+  return false;
+}
+
 Outbox::Assignment Outbox::place(OutboxEntry& entry, std::uint32_t index, TimePoint now) {
   unwait(entry);
   entry.not_before = TimePoint::min();
-  ++entry.attempts;
   OutboxLane& lane = at(index);
+  lane.alone_ = alone(entry);
+  ++entry.attempts;
   Flight flight;
   flight.id = entry.id;
   flight.bytes = entry.bytes;
   flight.records = entry.records;
   flight.gate = commit_;
+  flight.report = lane.work_.asks(lane.records_ + entry.records, now);
+  lane.work_.sent(entry.records, flight.report, now);
   lane.flights_.push_back(flight);
   if (lane.count_ == 0) {  // its silence so far was that of a lane at rest
     lane.progress_ = now;
@@ -149,6 +204,50 @@ Outbox::Assignment Outbox::place(OutboxEntry& entry, std::uint32_t index, TimePo
   lane.bytes_ += entry.bytes;
   lane.records_ += entry.records;
   return {entry.id, index, lane.next() - 1, entry.attempts};
+}
+
+Outbox::Assignment Outbox::place_or_split(OutboxEntry& entry, std::uint32_t index, TimePoint now) {
+  const OutboxLane& lane = at(index);
+  if (!lane.work_.active() || entry.records <= 1) return place(entry, index, now);
+  const bool any = entry.lane == 0;
+  std::uint64_t records = lane.work_.piece(lane.records_, any ? waiting_records_ : 0, any ? receivers_ : 0);
+  // Credit in bytes may be enough for some of them.
+  if (!lane.admits(entry.bytes) || (lane.count_ == 0 && entry.bytes > lane.room())) {
+    records = std::min(records, lane.room() / (1 + entry.bytes / entry.records));
+  }
+  if (records >= entry.records) return place(entry, index, now);
+  return {entry.id, index, 0, entry.attempts,
+          static_cast<std::uint32_t>(std::max<std::uint64_t>(1, records))};
+}
+
+std::optional<OutboxEntry> Outbox::waiting(std::uint64_t id) const {
+  const auto found = entries_.find(id);
+  if (found == entries_.end() || !waiting_.contains(id)) return std::nullopt;
+  return found->second;
+}
+
+std::vector<std::uint64_t> Outbox::split(std::uint64_t id, const std::vector<Part>& parts) {
+  std::vector<std::uint64_t> ids;
+  const auto found = entries_.find(id);
+  if (found == entries_.end() || !waiting_.contains(id) || parts.size() < 2) return ids;
+  OutboxEntry rest = found->second;
+  unwait(rest);
+  bytes_ -= rest.bytes;
+  records_ -= rest.records;
+  entries_.erase(found);
+  if (rest.order == 0) rest.order = id;
+  for (const Part& part : parts) {
+    const bool last = &part == &parts.back();
+    OutboxEntry entry = rest;
+    entry.id = last ? id : 0;
+    entry.bytes = part.bytes;
+    entry.records = part.records;
+    entry.largest = std::min(rest.largest, part.bytes);
+    rest.part += part.records;
+    const std::uint64_t accepted = accept(entry);
+    if (!last) ids.push_back(accepted);
+  }
+  return ids;
 }
 
 // What is past its time to live ends, and what was delayed may leave.
@@ -165,18 +264,24 @@ void Outbox::wake(TimePoint now) {
 }
 
 std::optional<Outbox::Assignment> Outbox::assign(TimePoint now) {
+  if (dividing_) return std::nullopt;
   wake(now);
   for (const std::uint32_t i : binding_) {
     OutboxLane& lane = at(i);
     if (!lane.usable_) continue;
-    OutboxEntry& entry = entries_.at(lane.bound_.begin()->second);
-    if (lane.admits(entry.bytes)) return place(entry, i, now);
+    OutboxEntry& entry = entries_.at(lane.bound_.begin()->id);
+    if (!prepare(entry)) return std::nullopt;
+    if (lane.takes(entry, alone(entry), part_of(lane, entry))) return place_or_split(entry, i, now);
   }
   if (shared_.empty()) return std::nullopt;
-  OutboxEntry& entry = entries_.at(shared_.begin()->second);
+  OutboxEntry& entry = entries_.at(shared_.begin()->id);
+  if (!prepare(entry)) return std::nullopt;
+  const std::size_t last = last_choice_;
   const auto lane = choose(entry);
   if (!lane) return std::nullopt;
-  return place(entry, *lane, now);
+  const Assignment given = place_or_split(entry, *lane, now);
+  if (given.split != 0) last_choice_ = last;  // it is still its turn
+  return given;
 }
 
 Duration Outbox::probe_after(const OutboxLane& lane) const {

@@ -27,6 +27,11 @@ bool OutboxLane::admits(std::uint64_t bytes) const {
   return count_ < credit_.batches && bytes_ + bytes <= credit_.bytes;
 }
 
+bool OutboxLane::takes(const OutboxEntry& entry, bool alone, std::uint64_t bytes) const {
+  if (!usable_ || alone_ || entry.largest > max_frame_ || (alone && count_ != 0)) return false;
+  return admits(bytes) && work_.room(records_) != 0;
+}
+
 std::uint64_t OutboxLane::room() const {
   if (count_ >= credit_.batches) return 0;
   return bytes_ >= credit_.bytes ? 0 : credit_.bytes - bytes_;
@@ -54,7 +59,8 @@ void Outbox::restore(const OutboxEntry& entry, std::uint32_t index, std::uint64_
   next_id_ = std::max(next_id_, entry.id + 1);
   bytes_ += entry.bytes;
   records_ += entry.records;
-  entries_[entry.id] = entry;
+  OutboxEntry& kept = entries_[entry.id] = entry;
+  if (kept.order == 0) kept.order = kept.id;
   restore_next(index, seq);
   // What is not there any more has been settled; the first one that is there is the first retained.
   Flight flight;
@@ -86,6 +92,7 @@ void Outbox::settle(OutboxLane& lane, Flight& flight) const {
   --lane.count_;
   lane.bytes_ -= flight.bytes;
   lane.records_ -= flight.records;
+  if (lane.count_ == 0) lane.alone_ = false;
 }
 
 void Outbox::trim(OutboxLane& lane) {
@@ -170,16 +177,19 @@ void Outbox::resend_all_unseen(OutboxLane& lane, const AckView& view, bool resta
       lane.again_.insert(seq);
       continue;
     }
+    if (entries_.at(flight.id).largest > lane.max_frame_) {
+      settle(lane, flight);
+      end(flight.id, Fate::too_large, lane.receiver_);
+      lane.again_.insert(seq);
+      continue;
+    }
+    if (restarted && options_.max_attempts != 0) {
+      lose(lane, seq, flight);
+      continue;
+    }
     if (restarted && flight.ever_sent) {
       OutboxEntry& entry = entries_.at(flight.id);
       redelivered_ += entry.records;
-      // It has not been processed, as the receiver's journal says; its place stays empty.
-      if (options_.max_attempts != 0 && entry.attempts >= options_.max_attempts) {
-        settle(lane, flight);
-        end(flight.id, Fate::dead_lettered, lane.receiver_);
-        lane.again_.insert(seq);
-        continue;
-      }
       ++entry.attempts;
     }
     send_again(lane, seq, flight);
@@ -241,17 +251,21 @@ bool Outbox::resend_lost(OutboxLane& lane, const AckView& view, std::optional<st
 }
 
 Outbox::Ack Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, const AckView& view,
-                         Credit credit, TimePoint now) {
+                         Credit credit, TimePoint now, std::uint64_t max_frame) {
   OutboxLane& lane = at(index);
   if (claims_unsent(lane, view)) return Ack::beyond;
   const bool restarted = lane.met_ && receiver_epoch != lane.receiver_epoch_;
   lane.met_ = true;
   lane.receiver_epoch_ = receiver_epoch;
   lane.credit_ = credit;
+  lane.max_frame_ = max_frame;
   lane.up_ = lane.usable_ = true;
   lane.progress_ = now;
   lane.silent_probes_ = 0;
   lane.skip_ = false;
+  const auto met = std::ranges::count_if(lanes_, [](const auto& one) { return one->met_; });
+  sharing_ = sharing_ || met > 1;
+  for (const auto& one : lanes_) one->work_.share(sharing_);
   see(lane, view);
   (void)finish_processed(lane, view);
   if (restarted && options_.delivery == Delivery::at_least_once) {
@@ -261,6 +275,7 @@ Outbox::Ack Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, cons
     resend_all_unseen(lane, view, restarted, now);
   }
   mention_skipped(lane, view);
+  lane.work_.reset(lane.records_);
   return Ack::ok;
 }
 
@@ -281,12 +296,14 @@ void Outbox::free_flights(OutboxLane& lane, bool gone) {
   lane.cursor_ = lane.base_;
   lane.again_.clear();
   lane.count_ = lane.bytes_ = lane.records_ = 0;
+  lane.work_.reset(0);
+  lane.alone_ = false;
   lane.last_sent_ = std::max(lane.last_sent_, lane.base_ - 1);
   for (const Flight& flight : flights) {
     if (!flight.done) release(lane, flight, gone);
   }
   if (!gone || options_.distribute != Distribute::hash) return;
-  while (!lane.bound_.empty()) end(lane.bound_.begin()->second, Fate::orphaned, lane.receiver_);
+  while (!lane.bound_.empty()) end(lane.bound_.begin()->id, Fate::orphaned, lane.receiver_);
   for (std::uint64_t id : std::vector<std::uint64_t>(waiting_.begin(), waiting_.end())) {
     const auto& entry = entries_.at(id);
     if (entry.lane != 0 && &at(entry.lane) == &lane) end(id, Fate::orphaned, lane.receiver_);
@@ -297,17 +314,45 @@ void Outbox::release(OutboxLane& lane, const Flight& flight, bool gone) {
   OutboxEntry& entry = entries_.at(flight.id);
   if (flight.ever_sent) {
     redelivered_ += entry.records;
+    entry.suspect = true;
   } else {
     --entry.attempts;
   }
-  if (options_.max_attempts != 0 && entry.attempts >= options_.max_attempts) {
-    end(flight.id, Fate::dead_lettered, lane.receiver_);
-  } else if (gone && options_.distribute == Distribute::hash) {
+  if (!give_back(entry, lane.receiver_)) return;
+  if (gone && options_.distribute == Distribute::hash) {
     end(flight.id, Fate::orphaned, lane.receiver_);
   } else {
     released_.push_back(entry.id);
     wait(entry);
   }
+}
+
+// Exactly-once: its receiver has died, and has not processed it, as its journal says. The place stays empty.
+void Outbox::lose(OutboxLane& lane, std::uint64_t seq, Flight& flight) {
+  settle(lane, flight);
+  lane.again_.insert(seq);
+  OutboxEntry& entry = entries_.at(flight.id);
+  if (flight.ever_sent) {
+    redelivered_ += entry.records;
+    entry.suspect = true;
+  } else {
+    --entry.attempts;  // it goes back to its place in the queue, behind those
+  }
+  if (!give_back(entry, lane.receiver_)) return;
+  released_.push_back(entry.id);
+  wait(entry);
+}
+
+// False: it was offered as often as it may be, and has ended.
+bool Outbox::give_back(OutboxEntry& entry, const std::string& receiver) {
+  if (options_.max_attempts == 0 || entry.attempts < options_.max_attempts) return true;
+  // It was not alone, as one that was read from a journal: nobody knows yet which record it was.
+  if (isolates() && entry.records > 1) {
+    entry.attempts = options_.max_attempts - 1;
+    return true;
+  }
+  end(entry.id, Fate::dead_lettered, receiver);
+  return false;
 }
 
 Outbox::Ack Outbox::acknowledge(std::uint32_t index, const AckView& view, std::optional<Credit> credit,
@@ -318,6 +363,7 @@ Outbox::Ack Outbox::acknowledge(std::uint32_t index, const AckView& view, std::o
   if (probe && *probe > lane.probe_) probe.reset();  // nobody asked that
   see(lane, view);
   const bool progress = finish_processed(lane, view);
+  if (progress && lane.work_.active()) lane.work_.handled(lane.records_, now);
   const bool lost = resend_lost(lane, view, probe, now);
   if (progress || lost) {
     lane.silent_probes_ = 0;
@@ -350,21 +396,23 @@ std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq
 std::optional<Outbox::Departure> Outbox::departure(std::uint32_t index) {
   OutboxLane& lane = at(index);
   if (!lane.up_) return std::nullopt;
-  if (lane.skip_ && lane.retained_ >= lane.skip_to_) return Departure{0, lane.retained_ - 1, true};
+  if (lane.skip_ && lane.retained_ >= lane.skip_to_) return Departure{0, lane.retained_ - 1, true, false};
   for (auto next = lane.again_.begin(); next != lane.again_.end();) {
     const Flight* flight = lane.flight(*next);
     if (!flight || (flight->sent && !flight->done)) {
       next = lane.again_.erase(next);
       continue;
     }
-    if (flight->gate <= durable_) return Departure{flight->done ? 0 : flight->id, *next, true};
+    if (flight->gate <= durable_) {
+      return Departure{flight->done ? 0 : flight->id, *next, true, flight->report};
+    }
     ++next;
   }
   for (; lane.cursor_ < lane.next(); ++lane.cursor_) {
     const Flight& flight = lane.flights_[lane.cursor_ - lane.base_];
     if (flight.done || flight.sent) continue;
     if (flight.gate > durable_) return std::nullopt;
-    return Departure{flight.id, lane.cursor_, flight.ever_sent};
+    return Departure{flight.id, lane.cursor_, flight.ever_sent, flight.report};
   }
   return std::nullopt;
 }

@@ -223,7 +223,7 @@ RetryBook::Id RetryBook::choose_free(const Request& request, TimePoint now, cons
     if (at == lanes_.end()) at = lanes_.begin();
     const Id id = at->first;
     const View view = see(id);
-    if (!view.usable || !view.room || !replicas_.admits(id, now)) continue;
+    if (!view.usable || !view.room || !view.window || !replicas_.admits(id, now)) continue;
     if (request.failed != 0 && id == request.last) {
       failed = id;
     } else if (best == 0 || better(id)) {

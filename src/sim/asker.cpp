@@ -55,7 +55,7 @@ void SimAsker::ask() {
     const std::uint64_t left = requests_ - made_;
     const bool probe = left <= probes();
     if (probe && !world_.healed()) {
-      next_request_ = clock() + 100ms;
+      next_request_ = clock() + 250ms;
       return;
     }
     next_request_ = clock() + random.between(Duration::zero(), 2 * o.gap);
@@ -67,7 +67,8 @@ void SimAsker::ask() {
     if (probe) target.only = left;
     if (o.distribute == Distribute::hash)
       target.key = protocol::name_hash(format("key {}", random.below(o.keys)));
-    const Duration life = probe ? Duration(30s) : random.between(o.deadline / 4, o.deadline);
+    const Duration life =
+        probe ? Duration(world_.pauses() ? 100s : 30s) : random.between(o.deadline / 4, o.deadline);
     open_.emplace(ticket, request);
     book_->open(ticket, clock() + life, target);
     if (!probe && random.chance(o.cancel))
@@ -150,8 +151,9 @@ void SimAsker::flush(RetryBook::Id id) {
 
 void SimAsker::on_message(const SimMessage& message) {
   LinkPeer& peer = peers_[message.from - world_.options().askers];
+  const RequestBug bug = world_.options().bug;
   if (message.kind == SimKind::hello) {
-    (void)meet(peer, message);
+    if (!peer.met || peer.living() || bug != RequestBug::give_up_for_good) (void)meet(peer, message);
   } else if (hear(peer, message)) {
     if (message.kind == SimKind::reply) on_reply(peer, message);
   } else if (message.kind == SimKind::ack) {
@@ -164,13 +166,13 @@ void SimAsker::on_message(const SimMessage& message) {
 void SimAsker::on_reply(LinkPeer& peer, const SimMessage& message) {
   const auto& body = static_cast<const ReplyBody&>(*message.body);
   const RetryBook::Id id = replica_of(peer, peers_.front());
-  // What comes twice has left once, and counts once.
-  if (!message.copy && peer.lanes.count(message.epoch, body.replies.size()))
+  const bool counts = peer.lanes.count(message.epoch, body.replies.size());
+  if (counts && world_.options().bug != RequestBug::keep_replies_unsaid)
     settle(peer, message.epoch, peer.lanes.in.last(), message.bytes);
   for (std::size_t i = 0; i < body.replies.size(); ++i) {
     const std::uint64_t number = message.seq + i;
     if (!book_->expects(id, number)) {
-      ++world_.report().late_replies;
+      world_.late(body.replies[i]);
     } else if (body.code == wire::Code::none) {
       if (const auto ticket = book_->reply(id, number))
         world_.replied(take(*ticket), body.replies[i], body.code, name());

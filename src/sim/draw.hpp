@@ -11,6 +11,8 @@ namespace weft::sim {
 
 /// Faults of every mixture.
 Faults draw_faults(Random& random);
+/// The same for runs whose processes are stopped at named moments: mostly nothing else breaks.
+Faults calm_faults(Faults faults, Random& random);
 
 /// Throws Error{invalid_argument} where it does not hold.
 inline void require(bool holds, const std::string& sentence) {

@@ -110,4 +110,11 @@ Faults draw_faults(Random& random) {
   return faults;
 }
 
+Faults calm_faults(Faults faults, Random& random) {
+  faults.pause = 0;
+  faults.crash /= 2;
+  if (random.chance(0.3)) return faults;
+  return {.slow = faults.slow, .skew = faults.skew, .delay = faults.delay};
+}
+
 }  // namespace weft::sim

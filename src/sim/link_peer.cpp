@@ -41,6 +41,10 @@ void LinkProcess::say_hello(LinkPeer& peer, std::uint32_t attempt, std::uint64_t
 }
 
 void LinkProcess::act(LinkPeer& peer, const protocol::Session::Action& action) {
+  if (action.reconnect) {
+    world().reconnect(index_, peer.process);
+    peer.fresh = true;
+  }
   if (action.say_hello) {
     const std::uint32_t attempt = peer.lanes.say_hello();
     say_hello(peer, attempt, peer.lanes.in.last());
@@ -60,8 +64,17 @@ bool LinkProcess::meet(LinkPeer& peer, const SimMessage& message) {
   const bool lost_count = outbound && peer.lanes.lost_count(message.epoch, message.first_retained);
   if (outbound && !peer.lanes.expects(message.attempt)) return false;
   if (peer.met && message.epoch < peer.epoch) return false;  // it has been replaced
-  bool renewed = lost_count || (outbound && !peer.up() && peer.session.state() != PeerState::suspect);
+  const bool at_hand = peer.up() || peer.session.state() == PeerState::suspect;
+  bool renewed = lost_count || (outbound && (std::exchange(peer.fresh, false) || !at_hand));
   if (!outbound) {
+    const bool leftover =
+        peer.connection != message.connection && !later && peer.lanes.outdated(message.attempt);
+    if (leftover && peer.up()) {
+      // If the present connection is gone, this finds it out.
+      (void)send_to(peer, {.kind = SimKind::ping, .seq = peer.lanes.out.last_sent()});
+      if (peer.up()) return false;
+    }
+    peer.lanes.heard_attempt = message.attempt;
     if (std::exchange(peer.gone, false)) act(peer, {.became_dead = true});
     renewed = peer.connection != message.connection;
     peer.connection = message.connection;

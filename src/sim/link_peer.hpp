@@ -23,6 +23,7 @@ struct LinkPeer {
   bool met = false;
   unsigned bad_messages = 0;  // that break the protocol: too many, and it is shut out
   bool gone = false;          // its connection is: to be reported in the next turn
+  bool fresh = false;         // nothing was heard yet by its present connection, which replaced another one
   TimePoint ack_at = TimePoint::max();
 
   LinkPeer(std::uint32_t index, bool connects, std::uint64_t seed, TimePoint now, std::uint64_t lane_epoch,
@@ -32,6 +33,7 @@ struct LinkPeer {
         session({.initiator = connects,
                  .heartbeat = std::chrono::seconds(1),
                  .dead_after = std::chrono::seconds(10),
+                 .reconnect_after = std::chrono::seconds(10),
                  .jitter_seed = seed},
                 now),
         lanes(lane_epoch, window) {}

@@ -1,5 +1,7 @@
 #include <weft/sim/pub_sub.hpp>
 
+#include <algorithm>
+
 #include <weft/core/format.hpp>
 #include <weft/sim/random.hpp>
 
@@ -44,6 +46,18 @@ PubSubOptions pub_sub_options_of_seed(std::uint64_t seed, std::uint64_t batches)
   options.faults_for = random.between(1s, 20s);
   options.faults = draw_faults(random);
   options.faults.crash /= 2;  // a publisher that is new all the time has nothing to replay
+  return options;
+}
+
+PubSubOptions paused_pub_sub_options_of_seed(std::uint64_t seed, std::uint64_t batches) {
+  Random random(seed ^ 0xB5CEDAULL);
+  PubSubOptions options = pub_sub_options_of_seed(seed, batches);
+  options.subscribers = std::min(options.subscribers, 2U);
+  options.topics = std::min(options.topics, 4U);
+  options.gap = random.between(1ms, 100ms);
+  options.service = random.between(1ms, 50ms);
+  options.faults_for = random.between(500ms, 2s);
+  options.faults = calm_faults(options.faults, random);
   return options;
 }
 

@@ -28,8 +28,10 @@ PubSubWorld::PubSubWorld(const PubSubOptions& options)
              .left = options.publishers,
              .right = options.subscribers,
              .connections = true,
+             .right_connects = true,
              .channels = 2,
-             .quiet_messages = 24}),
+             .quiet_messages = 24,
+             .pauses = options.pauses}),
       options_(options),
       said_(options.publishers) {
   const std::uint64_t each = (options.batches + options.publishers - 1) / options.publishers;

@@ -1,5 +1,6 @@
 #include <weft/sim/push_pull.hpp>
 
+#include <algorithm>
 #include <array>
 
 #include <weft/core/format.hpp>
@@ -51,6 +52,19 @@ PushPullOptions options_of_seed(std::uint64_t seed, std::uint64_t records) {
   if (random.chance(0.25)) options.reject = 0.05;
   options.faults_for = random.between(1s, 20s);
   options.faults = draw_faults(random);
+  return options;
+}
+
+PushPullOptions paused_options_of_seed(std::uint64_t seed, std::uint64_t records) {
+  Random random(seed ^ 0x5EEDAULL);
+  PushPullOptions options = options_of_seed(seed, records);
+  options.senders = std::min(options.senders, 2U);
+  options.receivers = std::min(options.receivers, 2U);
+  options.batch_records = std::min(options.batch_records, 4U);
+  options.gap = random.between(1ms, 100ms);
+  options.service = random.between(1ms, 50ms);
+  options.faults_for = random.between(500ms, 2s);
+  options.faults = calm_faults(options.faults, random);
   return options;
 }
 

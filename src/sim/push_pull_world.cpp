@@ -19,7 +19,8 @@ PushPullWorld::PushPullWorld(const PushPullOptions& options)
              .faults = options.faults,
              .faults_for = options.faults_for,
              .left = options.senders,
-             .right = options.receivers}),
+             .right = options.receivers,
+             .pauses = options.pauses}),
       options_(options),
       oracle_(problems(), options.delivery, options.senders, records_each(options)) {
   const bool by_key = options.distribute == Distribute::hash || options.distribute == Distribute::explicit_;

@@ -16,6 +16,7 @@ using protocol::SequenceSet;
 using Verdict = InboundStream::Verdict;
 
 constexpr Duration kRejectAgain = 200ms;
+constexpr std::uint64_t kPoison = 9;  // number of the record that a receiver dies of
 
 }  // namespace
 
@@ -90,6 +91,7 @@ void SimReceiver::restart_stream(std::uint32_t from) {
   Stream& stream = touch(from);
   stream.held.clear();
   stream.rejected.clear();
+  stream.reports.clear();
   stream.newest = 0;
   stream.reject_at = TimePoint::max();
 }
@@ -133,6 +135,7 @@ void SimReceiver::on_data(const SimMessage& message) {
   const std::uint64_t bytes = message.batch ? message.batch->bytes : 0;
   const InboundStream::Arrival arrival = stream.in.arrive(message.epoch, message.seq, bytes);
   if (arrival.restarted) restart_stream(message.from);
+  if (message.report) stream.reports.insert(message.seq);
   bool tell = arrival.gap;
   if (arrival.verdict == Verdict::deliver) {
     hand_out(message.from, message.seq, message.batch);
@@ -176,7 +179,7 @@ void SimReceiver::hand_out(std::uint32_t from, std::uint64_t seq, SimBatchPtr ba
   if (world_.options().bug == PlantedBug::acknowledge_before_processing) {
     (void)stream.in.settle(item.epoch, seq);
     stream.in.publish(item.epoch, seq);
-    settled(from, item.batch->bytes);
+    settled(from, seq, item.batch->bytes);
   }
   queue_.push_back(std::move(item));
 }
@@ -219,6 +222,12 @@ void SimReceiver::on_handled() {
   busy_ = false;
   if (queue_.empty()) return;  // what it was at is void
   const Item item = queue_.front();
+  if (!void_now(item) && world_.options().poison && item.batch) {
+    // What it had done before that record is done, unless a journal would have committed it with the rest.
+    for (const RecordId record : item.batch->records) {
+      if (record == record_id(0, kPoison)) return world_.crash(*this);
+    }
+  }
   if (void_now(item) || process(item)) {
     touch(item.from).queued_bytes -= item.batch->bytes;
     queue_.pop_front();
@@ -239,7 +248,7 @@ bool SimReceiver::process(const Item& item) {
     world_.oracle().processed(record, item.batch->key, name());
   if (stream.in.settle(item.epoch, item.seq)) {
     stream.in.publish(item.epoch, item.seq);
-    settled(item.from, item.batch->bytes);
+    settled(item.from, item.seq, item.batch->bytes);
   }
   return true;
 }
@@ -264,9 +273,10 @@ bool SimReceiver::commit(const Item& item) {
   return true;
 }
 
-void SimReceiver::settled(std::uint32_t from, std::uint64_t bytes) {
+void SimReceiver::settled(std::uint32_t from, std::uint64_t seq, std::uint64_t bytes) {
   Stream& stream = touch(from);
-  if (stream.policy.settled(bytes)) {
+  const bool report = stream.reports.erase(seq) != 0;
+  if (stream.policy.settled(bytes) || report) {
     acknowledge(from, SimKind::ack, 0);
   } else if (stream.ack_at == TimePoint::max()) {
     stream.ack_at = clock() + kAckDelay;
@@ -284,7 +294,7 @@ void SimReceiver::settle_places() {
         if (!commit(item)) return;
       } else if (stream.in.settle(item.epoch, item.seq)) {
         stream.in.publish(item.epoch, item.seq);
-        settled(item.from, 0);
+        settled(item.from, item.seq, 0);
       }
       while (const auto seq = stream.in.due()) {
         const auto held = stream.held.find(*seq);
@@ -325,7 +335,7 @@ void SimReceiver::on_flush() {
     commits_.pop_front();
     if (item.batch) count_committed(item);
     touch(item.from).in.publish(item.epoch, item.seq);
-    settled(item.from, item.batch ? item.batch->bytes : 0);
+    settled(item.from, item.seq, item.batch ? item.batch->bytes : 0);
   }
   settle_places();
   handle_next();

@@ -40,6 +40,7 @@ class SimReceiver final : public SimProcess {
     protocol::AckPolicy policy;
     std::uint64_t peer_life = 0;  // 0: has not said HELLO to this life
     std::map<std::uint64_t, SimBatchPtr> held;
+    std::set<std::uint64_t> reports;   // sequences whose sender waits for the word that they are processed
     std::set<std::uint64_t> rejected;  // sequences; their empty places have not come yet
     std::uint64_t queued_bytes = 0;
     std::uint64_t newest = 0;  // handed out last
@@ -70,7 +71,7 @@ class SimReceiver final : public SimProcess {
   void handle_next();
   bool process(const Item& item);
   bool commit(const Item& item);
-  void settled(std::uint32_t from, std::uint64_t bytes);
+  void settled(std::uint32_t from, std::uint64_t seq, std::uint64_t bytes);
   void settle_places();
   void count_committed(const Item& item);
   void acknowledge(std::uint32_t from, SimKind kind, std::uint32_t attempt);

@@ -17,7 +17,8 @@ RequestWorld::RequestWorld(const RequestOptions& options)
              .faults_for = options.faults_for,
              .left = options.askers,
              .right = options.answerers,
-             .connections = true}),
+             .connections = true,
+             .pauses = options.pauses}),
       options_(options),
       each_((options.requests + options.askers - 1) / options.askers),
       states_(each_ * options.askers) {
@@ -34,6 +35,7 @@ RequestWorld::RequestWorld(const RequestOptions& options)
 void RequestWorld::asked(RequestId request, bool probe) {
   state(request).asked = true;
   state(request).probe = probe;
+  state(request).since = scheduler().now();
   ++report_.asked;
   progress();
 }
@@ -72,7 +74,11 @@ void RequestWorld::replied(RequestId request, RequestId answer, wire::Code code,
 
 void RequestWorld::ended(RequestId request, const protocol::RetryBook::End& end, const std::string& asker) {
   State& state = this->end(request, asker);
-  if (state.probe)
+  // A few short attempts may be over before a healthy answerer's reply is here; it has to come. Where somebody
+  // was stopped meanwhile, the reply may be lost, and forgotten before it is asked for again.
+  const bool whole = state.probe && !troubled_since(state.since);
+  state.missing = whole && end.why == Why::exhausted;
+  if (whole && !state.missing)
     problem(format("request {} of {}, long after the last fault, got no answer", to_text(request), asker));
   const bool sent = end.attempts != 0;
   state.never = !sent;
@@ -89,6 +95,11 @@ void RequestWorld::ended(RequestId request, const protocol::RetryBook::End& end,
     problem(format("request {} of {} ended as never sent, and was done", to_text(request), asker));
 }
 
+void RequestWorld::late(RequestId request) {
+  ++report_.late_replies;
+  state(request).missing = false;
+}
+
 void RequestWorld::cancelled(RequestId request) {
   end(request, "its asker");
   ++report_.cancelled;
@@ -103,6 +114,9 @@ void RequestWorld::on_rest() {
   for (std::uint64_t i = 0; i < states_.size(); ++i) {
     if (states_[i].asked && !states_[i].ended)
       problem(format("request {} never ended", to_text(record_id(i / each_, i % each_))));
+    if (states_[i].missing)
+      problem(format("request {}, long after the last fault, was given up and got no answer after that",
+                     to_text(record_id(i / each_, i % each_))));
   }
 }
 

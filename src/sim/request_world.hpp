@@ -38,16 +38,16 @@ class RequestWorld final : public World {
   [[nodiscard]] std::uint64_t replica(std::uint32_t process) const { return process - options_.askers + 1; }
 
   /// Nothing has broken for so long that peers, lanes and circuits have to be well again.
-  [[nodiscard]] bool healed() {
-    return scheduler().elapsed() > options_.faults_for + std::chrono::seconds(30);
-  }
-  /// `probe`: it has to be answered.
+  [[nodiscard]] bool healed() const { return healed_for(std::chrono::seconds(pauses() ? 1 : 30)); }
+  /// `probe`: it has to be answered, be it after its last attempt was given up.
   void asked(RequestId request, bool probe);
   /// Its effect is there: with a journal, durable.
   void done(RequestId request, const std::string& where);
   /// `answer` is the request that the reply was made for.
   void replied(RequestId request, RequestId answer, wire::Code code, const std::string& asker);
   void ended(RequestId request, const protocol::RetryBook::End& end, const std::string& asker);
+  /// A reply to one that had ended.
+  void late(RequestId request);
   void cancelled(RequestId request);
   void abandoned(RequestId request);
 
@@ -61,6 +61,8 @@ class RequestWorld final : public World {
     bool asked = false;
     bool ended = false;
     bool probe = false;
+    bool missing = false;  // a probe: its asker has given it up, and the answer has to come all the same
+    TimePoint since = TimePoint::min();
     bool never = false;  // nothing of it was ever sent
   };
   State& state(RequestId request) { return states_[source_of(request) * each_ + number_of(request)]; }

@@ -1,5 +1,6 @@
 #include <weft/sim/requests.hpp>
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -57,6 +58,19 @@ RequestOptions request_options_of_seed(std::uint64_t seed, std::uint64_t request
   if (random.chance(0.2)) options.fail = 0.1;
   options.faults_for = random.between(1s, 20s);
   options.faults = draw_faults(random);
+  return options;
+}
+
+RequestOptions paused_request_options_of_seed(std::uint64_t seed, std::uint64_t requests) {
+  Random random(seed ^ 0xA5CEDAULL);
+  RequestOptions options = request_options_of_seed(seed, requests);
+  options.askers = std::min(options.askers, 2U);
+  options.answerers = std::min(options.answerers, 2U);
+  options.batch_requests = std::min(options.batch_requests, 4U);
+  options.gap = random.between(1ms, 100ms);
+  options.service = random.between(1ms, 50ms);
+  options.faults_for = random.between(500ms, 2s);
+  options.faults = calm_faults(options.faults, random);
   return options;
 }
 

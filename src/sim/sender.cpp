@@ -68,17 +68,27 @@ void SimSender::restore() {
     auto batch = std::make_shared<SimBatch>();
     batch->bytes = numbers[0];
     batch->key = numbers[1];
-    batch->records.assign(numbers.begin() + 4, numbers.end());
+    batch->records.assign(numbers.begin() + 6, numbers.end());
     OutboxEntry entry{.id = unpack_numbers(key)[0],
+                      .order = numbers[4],
+                      .part = static_cast<std::uint32_t>(numbers[5]),
                       .bytes = batch->bytes,
                       .records = static_cast<std::uint32_t>(batch->records.size()),
                       .priority = static_cast<std::uint8_t>(numbers[2]),
                       .lane = static_cast<std::uint32_t>(numbers[3])};
     for (const RecordId record : batch->records) world_.oracle().ledger().accepted(record);
     batches_[entry.id] = std::move(batch);
+    if (const auto past = store.read("past", key)) {
+      const auto known = unpack_numbers(*past);
+      entry.attempts = static_cast<std::uint32_t>(known[0]);
+      entry.order = known[1];
+      entry.suspect = known[2] != 0;
+      entry.part = static_cast<std::uint32_t>(known[3]);
+    }
     const auto place = store.read("place", key);
     if (place) {
       const auto at = unpack_numbers(*place);
+      entry.attempts = static_cast<std::uint32_t>(at[2]);
       placed.emplace_back(static_cast<std::uint32_t>(at[0]), at[1], entry);
     } else {
       outbox_->accept(entry);
@@ -242,10 +252,17 @@ void SimSender::accept(const SimBatchPtr& batch, OutboxEntry entry) {
   const std::uint64_t id = outbox_->accept(entry);
   batches_[id] = batch;
   if (!journal_) return;
-  std::vector<std::uint64_t> numbers{batch->bytes, batch->key, entry.priority, entry.lane};
-  numbers.insert(numbers.end(), batch->records.begin(), batch->records.end());
-  journal_->changes().put("entry", pack_numbers({id}), pack_numbers(numbers));
+  keep(id, *batch, entry);
+  if (entry.attempts != 0 || entry.order != 0) keep_past(id);
   unconfirmed_.emplace_back(journal_->store().next(), batch);
+}
+
+void SimSender::keep_past(std::uint64_t id) {
+  const OutboxEntry* const entry = outbox_->entry(id);
+  if (!journal_ || !entry) return;
+  journal_->changes().put(
+      "past", pack_numbers({id}),
+      pack_numbers({entry->attempts, entry->order, entry->suspect ? 1U : 0U, entry->part}));
 }
 
 // ---- what the outbox says ----
@@ -253,6 +270,7 @@ void SimSender::accept(const SimBatchPtr& batch, OutboxEntry entry) {
 void SimSender::end_batches() {
   for (const std::uint64_t id : outbox_->take_released()) {
     if (journal_) journal_->changes().erase("place", pack_numbers({id}));
+    keep_past(id);
   }
   for (const auto& done : outbox_->take_done()) end_batch(done);
 }
@@ -265,6 +283,11 @@ void SimSender::end_batch(const Outbox::Done& done) {
   if (journal_) {
     journal_->changes().erase("entry", pack_numbers({done.entry.id}));
     journal_->changes().erase("place", pack_numbers({done.entry.id}));
+    journal_->changes().erase("past", pack_numbers({done.entry.id}));
+  }
+  if (done.fate == Fate::divided) {
+    divide(*batch, done.entry);
+    return;
   }
   if (done.fate == Fate::orphaned) {
     OutboxEntry entry = done.entry;
@@ -283,6 +306,25 @@ void SimSender::end_batch(const Outbox::Done& done) {
   }
 }
 
+// Its records go on in smaller batches, in its place of the queue.
+void SimSender::divide(const SimBatch& batch, const OutboxEntry& entry) {
+  const std::size_t piece = outbox_->piece(entry);
+  const std::uint64_t each = batch.bytes / batch.records.size();
+  for (std::size_t first = 0; first < batch.records.size(); first += piece) {
+    const std::size_t last = std::min(batch.records.size(), first + piece);
+    auto part = std::make_shared<SimBatch>();
+    part->key = batch.key;
+    part->bytes = each * (last - first);
+    part->records.assign(batch.records.begin() + static_cast<std::ptrdiff_t>(first),
+                         batch.records.begin() + static_cast<std::ptrdiff_t>(last));
+    OutboxEntry next = entry;
+    next.bytes = part->bytes;
+    next.records = static_cast<std::uint32_t>(last - first);
+    next.part += static_cast<std::uint32_t>(first);
+    accept(part, next);
+  }
+}
+
 void SimSender::tell_fate(const SimBatch& batch, Fate fate) {
   record_fate(batch, &Ledger::accepted);
   if (fate == Fate::expired) record_fate(batch, &Ledger::expired);
@@ -291,14 +333,21 @@ void SimSender::tell_fate(const SimBatch& batch, Fate fate) {
 }
 
 void SimSender::assign() {
-  while (const auto assignment = outbox_->assign(clock())) {
-    touched_.insert(assignment->lane);
-    if (!journal_) continue;
-    const auto id = pack_numbers({assignment->id});
-    journal_->changes().put("place", id, pack_numbers({assignment->lane, assignment->seq}));
-    journal_->changes().put("next", pack_numbers({assignment->lane}), pack_numbers({assignment->seq + 1}));
-  }
-  end_batches();  // assigning may have found some that expired
+  do {
+    while (const auto assignment = outbox_->assign(clock())) {
+      if (assignment->split != 0) {
+        split(assignment->id, assignment->split);
+        continue;
+      }
+      touched_.insert(assignment->lane);
+      if (!journal_) continue;
+      const auto id = pack_numbers({assignment->id});
+      const std::uint64_t attempts = assignment->attempts;
+      journal_->changes().put("place", id, pack_numbers({assignment->lane, assignment->seq, attempts}));
+      journal_->changes().put("next", pack_numbers({assignment->lane}), pack_numbers({assignment->seq + 1}));
+    }
+    end_batches();  // assigning may have found some that expired, or have to be divided
+  } while (outbox_->any_done());
 }
 
 void SimSender::depart(std::uint32_t lane) {
@@ -307,6 +356,7 @@ void SimSender::depart(std::uint32_t lane) {
     SimMessage message{.kind = SimKind::data, .to = process_of(peer), .epoch = epoch_, .seq = departure->seq};
     message.first_retained = outbox_->at(lane).first_retained();
     if (departure->id != 0) message.batch = batches_.at(departure->id);
+    message.report = departure->report;
     send(std::move(message));
     if (departure->id != 0) ++world_.report().batches_sent;
     if (departure->id != 0 && departure->again) ++world_.report().batches_retransmitted;
@@ -377,7 +427,9 @@ void SimSender::on_message(const SimMessage& message) {
 
 void SimSender::on_hello(Peer& peer, const SimMessage& message) {
   if (message.attempt <= peer.ignored) return;
+  if (peer.gone && world_.options().bug == PlantedBug::give_up_for_good) return;
   peer.ignored = peer.hellos;
+  outbox_->at(peer.lane).work().meet(world_.options().prefetch_records);
   const auto met =
       outbox_->meet(peer.lane, message.from_life, *message.view, world_.options().window, clock());
   if (met != Outbox::Ack::ok) {
@@ -424,6 +476,7 @@ void SimSender::on_reject(Peer& peer, const SimMessage& message) {
   if (journal_) {
     journal_->changes().erase("entry", pack_numbers({entry->id}));
     journal_->changes().erase("place", pack_numbers({entry->id}));
+    journal_->changes().erase("past", pack_numbers({entry->id}));
   }
   const std::uint32_t most = world_.options().max_attempts;
   if (most != 0 && entry->attempts >= most) {
@@ -447,6 +500,9 @@ void SimSender::on_reject(Peer& peer, const SimMessage& message) {
     again.bytes = part->bytes;
     again.records = static_cast<std::uint32_t>(part->records.size());
     again.not_before = TimePoint::min();
+    again.order = 0;
+    again.part = 0;
+    again.suspect = false;
     accept(part, again);
   }
 }

@@ -58,9 +58,13 @@ class SimSender final : public SimProcess {
   bool make_room(std::uint64_t bytes);
   void accept(const SimBatchPtr& batch, protocol::OutboxEntry entry);
   std::uint32_t lane_for(const SimBatch& batch);
+  void keep_past(std::uint64_t id);
+  void divide(const SimBatch& batch, const protocol::OutboxEntry& entry);
   void end_batches();
   void end_batch(const protocol::Outbox::Done& done);
   void assign();
+  void split(std::uint64_t id, std::uint32_t records);
+  void keep(std::uint64_t id, const SimBatch& batch, const protocol::OutboxEntry& entry);
   void depart(std::uint32_t lane);
   void tell_durable();
   void tell_fate(const SimBatch& batch, protocol::Fate fate);

@@ -51,6 +51,7 @@ void SimSubscriber::on_up(LinkPeer& peer) {
   } else if (!source.confirmation.confirmed()) {
     subscribe(peer, source);
   }
+  if (goes_on && world_.options().bug == PubSubBug::stay_paused) return;
   source.reader->resume();
   source.confirmation.await(clock());
 }

@@ -13,6 +13,12 @@ using namespace std::chrono_literals;
 constexpr Duration kGrain = 5ms;
 // So long nothing may end once nothing breaks any more: the longest wait is a dead peer's, 10 s.
 constexpr Duration kPatience = 120s;
+// The same once who was stopped goes on: it has to be back within seconds, as a person would count them.
+constexpr Duration kPatienceAfterPause = 6s;
+// Until who was stopped has looked at its timers.
+constexpr Duration kSettle = 100ms;
+// Data for a process that is stopped, in its socket and its peer's, where what has no room is dropped.
+constexpr std::uint64_t kSocketRoom = 16;
 
 std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   return (a ^ (b + 0x9E3779B97F4A7C15ULL + (a << 6) + (a >> 2))) * 0x100000001B3ULL;
@@ -34,6 +40,7 @@ bool SimProcess::send(SimMessage message) {
     if (*dies_after_sends_ == 0) return true;
     --*dies_after_sends_;
   }
+  has_sent_ = true;
   message.from = index_;
   message.from_life = life_;
   return base_.transmit(std::move(message));
@@ -47,7 +54,7 @@ void SimProcess::later(Duration span, void (SimProcess::*step)()) {
       later(paused_until_ - base_.scheduler().now(), step);
       return;
     }
-    base_.step(*this, [this, step] { (this->*step)(); });
+    base_.step(*this, Kind::work, [this, step] { (this->*step)(); });
   });
 }
 
@@ -85,8 +92,23 @@ bool World::loses(const SimMessage& message, Wire& wire) {
   return true;
 }
 
+// The next connection is read beside this one at the binding end, and behind it at the other one.
 void World::break_connection(std::uint32_t a, std::uint32_t b) {
   this->wire(b, a).connection = ++this->wire(a, b).connection;
+  (binds(a) ? this->wire(b, a) : this->wire(a, b)).last_arrival = TimePoint::min();
+}
+
+void World::break_connections(const SimProcess& process) {
+  const bool left = process.index_ < world_.left;
+  const std::uint32_t first = left ? world_.left : 0;
+  const std::uint32_t last = left ? world_.left + world_.right : world_.left;
+  for (std::uint32_t other = first; other < last; ++other) break_connection(process.index_, other);
+}
+
+void World::reconnect(std::uint32_t from, std::uint32_t to) {
+  fault("connection replaced");
+  break_connection(from, to);
+  this->wire(to, from).closed_below = this->wire(to, from).connection;
 }
 
 bool World::transmit(SimMessage message) {
@@ -111,18 +133,20 @@ bool World::transmit(SimMessage message) {
     wire.free_at = std::max(wire.free_at, now) + Duration(message.bytes * 1000);
     when = std::max(when, wire.free_at);
   }
-  const bool ordered = message.ordered;
+  const bool connection = by_connection(message);
+  const bool ordered = message.ordered || connection;
+  const auto shared = std::make_shared<const SimMessage>(std::move(message));
   if (!ordered && chance(faults.duplicate)) {
     fault("doubled message");
-    SimMessage copy = message;
-    copy.copy = true;
-    arrive(when + random_.between(0ms, 30ms), std::make_shared<const SimMessage>(std::move(copy)));
-  }
-  const auto shared = std::make_shared<const SimMessage>(std::move(message));
-  if (!ordered && chance(faults.reorder)) {
-    fault("late message");
     arrive(when + random_.between(0ms, 30ms), shared);
-    return true;
+  }
+  if ((!ordered || connection) && chance(faults.reorder)) {
+    fault("late message");
+    when += random_.between(0ms, 30ms);
+    if (!ordered) {
+      arrive(when, shared);
+      return true;
+    }
   }
   when = std::max(when, wire.last_arrival);  // a connection keeps order
   wire.last_arrival = when;
@@ -138,19 +162,39 @@ void World::deliver(const std::shared_ptr<const SimMessage>& message) {
   SimProcess& to = process(message->to);
   // A connection ends with the process at its far end.
   if (!to.up() || to.life() != message->to_life) return;
+  Wire& wire = this->wire(message->from, message->to, message->channel);
+  if (by_connection(*message) && message->connection < wire.closed_below) return;
   if (to.paused_until_ > scheduler_.now()) {
-    arrive(to.paused_until_, message);
+    if (!waits_in_socket(to, message)) return;
+    // What has come by several connections is given in turns, and by each of them in its order.
+    const std::uint64_t turn = by_connection(*message) && binds(to.index_) ? message->connection * 7 % 4 : 0;
+    arrive(to.paused_until_ + Duration(turn), message);
     return;
   }
-  // A network may reorder what is said between two HELLOs, as links of other kinds would; a connection does
-  // not let anything that was said before a HELLO come behind it.
-  Wire& wire = this->wire(message->from, message->to, message->channel);
-  if (message->talk < wire.hellos_arrived) return;
-  wire.hellos_arrived = message->talk;
+  // Where there are no connections, the network may reorder what is said between two HELLOs; nothing that was
+  // said before a HELLO comes behind it.
+  if (!by_connection(*message)) {
+    if (message->talk < wire.hellos_arrived) return;
+    wire.hellos_arrived = message->talk;
+  }
   scheduler_.trace(mix(static_cast<std::uint64_t>(message->kind) << 56 |
                            static_cast<std::uint64_t>(message->from) << 28 | message->to,
                        message->seq));
-  step(to, [&] { to.on_message(*message); });
+  step(to, SimProcess::Kind::work, [&] { to.on_message(*message); });
+}
+
+// Sessions keep to their credit, and what goes beside it is little; data without credit is dropped where
+// the socket of who does not read is full.
+bool World::waits_in_socket(const SimProcess& to, const std::shared_ptr<const SimMessage>& message) {
+  if (message->channel == 0) return true;
+  Wire& wire = this->wire(message->from, message->to, message->channel);
+  if (std::exchange(wire.waiting_until, to.paused_until_) != to.paused_until_) wire.waiting = 0;
+  if (wire.waiting == kSocketRoom) {
+    fault("socket full");
+    return false;
+  }
+  ++wire.waiting;
+  return true;
 }
 
 void World::start(SimProcess& process) {
@@ -158,32 +202,51 @@ void World::start(SimProcess& process) {
   ++process.life_;
   process.rate_ = 1 + world_.faults.skew * (2 * random_.unit() - 1);
   process.timer_ = TimePoint::max();
-  step(process, [&] { process.on_start(); });
+  step(process, SimProcess::Kind::work, [&] { process.on_start(); });
 }
 
 // One step of a process. It may die before, in the middle or at the end of it, or be stopped behind it.
 template <class Step>
-void World::step(SimProcess& process, const Step& step) {
+void World::step(SimProcess& process, SimProcess::Kind kind, const Step& step) {
   bool dies = chance(world_.faults.crash);
   if (dies && random_.chance(0.3)) {
     crash(process);
     return;
   }
   if (dies && random_.chance(0.5)) process.dies_after_sends_ = static_cast<unsigned>(random_.below(4));
+  process.has_sent_ = false;
   step();
   process.dies_after_sends_.reset();
+  if (kind == SimProcess::Kind::work || process.has_sent_) ++process.moments_;
   if (!process.up_) return;
   process.check_bounds();
   if (dies) {
     crash(process);
     return;
   }
-  if (chance(world_.faults.pause)) {
-    fault("stopped");
-    process.paused_until_ =
-        scheduler_.now() + random_.between(1ms, random_.chance(0.1) ? Duration(4s) : Duration(200ms));
+  if (chance(world_.faults.pause))
+    stop(process, random_.between(1ms, random_.chance(0.1) ? Duration(4s) : Duration(200ms)));
+  if (kind == SimProcess::Kind::work || process.has_sent_) stop_at_moments(process);
+  if (process.timer_ != process.paused_until_) arm(process, scheduler_.now() + kGrain);
+}
+
+void World::stop(SimProcess& process, Duration span) {
+  fault("stopped");
+  process.paused_until_ = std::max(process.paused_until_, scheduler_.now() + span);
+}
+
+// A loop that goes on looks at its timers before it looks at its sockets, or is amid its sockets: both are
+// played.
+void World::stop_at_moments(SimProcess& process) {
+  if (rests_) return;
+  for (const Pause& pause : world_.pauses) {
+    if (pause.process != process.index_ || pause.moment != process.moments_) continue;
+    stop(process, pause.span);
+    trouble_until_ = std::max(trouble_until_, process.paused_until_);
+    if (pause.moment % 2 == 0) continue;
+    process.timer_ = TimePoint::max();
+    arm(process, process.paused_until_);
   }
-  arm(process, scheduler_.now() + kGrain);
 }
 
 void World::arm(SimProcess& process, TimePoint when) {
@@ -204,7 +267,7 @@ void World::arm(SimProcess& process, TimePoint when) {
 void World::tick(SimProcess& process) {
   TimePoint wanted = TimePoint::max();
   bool ran = false;
-  step(process, [&] {
+  step(process, SimProcess::Kind::timers, [&] {
     wanted = process.on_tick();
     ran = true;
   });
@@ -215,6 +278,7 @@ void World::tick(SimProcess& process) {
   // wanted.
   process.timer_ = TimePoint::max();
   ++process.timer_number_;
+  if (process.paused_until_ > scheduler_.now()) return arm(process, process.paused_until_);
   if (wanted == TimePoint::max()) return;
   const auto since = std::chrono::duration_cast<Duration>(wanted.time_since_epoch() / process.rate_);
   arm(process, std::max(scheduler_.now() + kGrain, TimePoint{} + since + 1us));
@@ -228,7 +292,9 @@ void World::crash(SimProcess& process) {
   process.paused_until_ = TimePoint::min();
   process.dies_after_sends_.reset();
   process.on_crash(power);
+  if (world_.connections) break_connections(process);
   const Duration down = random_.chance(0.1) ? random_.between(8s, 15s) : random_.between(10ms, 800ms);
+  if (pauses()) trouble_until_ = std::max(trouble_until_, scheduler_.now() + down);
   scheduler_.after(down, [this, &process] { start(process); });
 }
 
@@ -239,14 +305,20 @@ bool World::at_rest() const {
 }
 
 bool World::come_to_rest() {
-  const TimePoint healed = scheduler_.now() + world_.faults_for;
+  const Duration patience = pauses() ? kPatienceAfterPause : kPatience;
   TimePoint look = scheduler_.now();
   while (scheduler_.step()) {
     if (!problems_.none()) return false;
     if (scheduler_.now() < look) continue;
-    if (at_rest()) return true;
+    if (!at_rest()) {
+      rests_since_ = TimePoint::max();
+    } else {
+      rests_since_ = std::min(rests_since_, scheduler_.now());
+      // Who was stopped has not seen yet, at first, that its peers have been silent for it.
+      if (!pauses() || scheduler_.now() > trouble_until_ + kSettle) return true;
+    }
     look = scheduler_.now() + 20ms;
-    if (scheduler_.now() > std::max(healed, progress_) + kPatience) break;
+    if (scheduler_.now() > std::max({whole(), trouble_until_, progress_}) + patience) break;
   }
   for (const auto& process : processes_) {
     if (!process->up() || !process->at_rest()) problem(format("{} did not come to rest", process->name()));
@@ -265,6 +337,7 @@ void World::run_for(Duration span) {
 void World::stay_at_rest() {
   const std::uint64_t sent = work_sent();
   world_.faults_for = Duration::zero();
+  rests_ = true;
   run_for(2s);
   const std::uint64_t messages = messages_;
   run_for(3s);
@@ -286,6 +359,8 @@ bool World::run_to_rest(RunReport& report) {
   const bool rests = come_to_rest();
   report.seed = world_.seed;
   report.virtual_time = scheduler_.elapsed();
+  for (const auto& process : processes_) report.moments.push_back(process->moments_);
+  if (rests && pauses()) report.back_after = rests_since_ - std::min(rests_since_, trouble_until_);
   if (rests) {
     stay_at_rest();
     on_rest();

@@ -17,6 +17,7 @@
 #include <weft/sim/disk.hpp>
 #include <weft/sim/faults.hpp>
 #include <weft/sim/ledger.hpp>
+#include <weft/sim/pauses.hpp>
 #include <weft/sim/random.hpp>
 #include <weft/sim/report.hpp>
 #include <weft/sim/scheduler.hpp>
@@ -67,8 +68,9 @@ struct SimMessage {
   std::uint64_t talk = 0;        // number of HELLOs before it, set by the network
   std::uint64_t connection = 0;  // that it came by, set by the network
   std::uint32_t channel = 0;     // 1: the second one between these two, where there are two
-  bool ordered = false;          // by a connection that keeps order and doubles nothing
-  bool copy = false;             // the second one of a doubled message
+  bool ordered =
+      false;  // by a connection that keeps order and doubles nothing, as all that WorldOptions names
+  bool report = false;  // DATA: say as soon as it has been processed
   std::uint64_t epoch = 0;
   std::uint64_t seq = 0;
   std::uint64_t first_retained = 0;
@@ -119,6 +121,7 @@ class SimProcess {
 
  private:
   friend class World;
+  enum class Kind { work, timers };
   World& base_;
   void later(Duration span, void (SimProcess::*step)());
 
@@ -127,6 +130,8 @@ class SimProcess {
   std::uint64_t life_ = 0;
   double rate_ = 1;
   TimePoint paused_until_ = TimePoint::min();
+  std::uint64_t moments_ = 0;  // steps that were more than a look at its timers, of all its lives
+  bool has_sent_ = false;      // in this step
   TimePoint timer_ = TimePoint::max();
   std::uint64_t timer_number_ = 0;
   std::optional<unsigned> dies_after_sends_;
@@ -137,11 +142,15 @@ struct WorldOptions {
   Faults faults = {};
   Duration faults_for{};
   std::uint32_t left = 1, right = 1;  ///< processes of the two ends of the link; all pairs have a connection
-  /// A lost message ends its connection, as in TCP: what the far end said by it is void, and what comes next
-  /// comes from a stranger.
+  /// The first channel of a pair is a connection, as TCP makes them: it keeps order and doubles nothing. It
+  /// ends with a lost message and with either of its processes, and what comes by the next one comes from a
+  /// stranger. What was on its way by the old one may come behind the beginning of the next one where many
+  /// connections end in one socket, as they do at the binding end; the connecting end reads them in turn.
   bool connections = false;
+  bool right_connects = false;        ///< and the left end binds
   std::uint32_t channels = 1;         ///< of a pair; a connection is what the first one has
   std::uint64_t quiet_messages = 16;  ///< of a pair in 3 s of rest, at most
+  std::vector<Pause> pauses = {};
 };
 
 class World {
@@ -163,6 +172,16 @@ class World {
   /// An epoch for a stream that keeps none: its start by the wall clock, and above what was given before.
   std::uint64_t next_epoch();
   void crash(SimProcess& process);
+  /// The connecting end gives its connection up: what was on its way to it by that is gone.
+  void reconnect(std::uint32_t from, std::uint32_t to);
+  /// Nothing breaks any more, nobody is stopped or down, and so much time has passed since.
+  [[nodiscard]] bool healed_for(Duration span) const {
+    return scheduler_.now() > std::max(whole(), trouble_until_) + span;
+  }
+  /// Something has stopped or ended a process since then.
+  [[nodiscard]] bool troubled_since(TimePoint when) const { return trouble_until_ > when; }
+  /// Some process is to be stopped at a moment that is named: then all has to go on within seconds.
+  [[nodiscard]] bool pauses() const { return !world_.pauses.empty(); }
   /// Something was begun or has ended: there is still hope.
   void progress() { progress_ = scheduler_.now(); }
   void fault(std::string_view kind) { ++faults_seen_[std::string(kind)]; }
@@ -192,7 +211,10 @@ class World {
     std::optional<bool> slow;
     TimePoint free_at = TimePoint::min();
     std::uint64_t hellos_sent = 0, hellos_arrived = 0;
-    std::uint64_t connection = 1;  // the same in both directions
+    std::uint64_t connection = 1;    // the same in both directions
+    std::uint64_t closed_below = 0;  // connections that the receiver has given up
+    std::uint64_t waiting = 0;       // messages in the receiver's socket, while it is stopped until then:
+    TimePoint waiting_until = TimePoint::min();
   };
   Wire& wire(std::uint32_t from, std::uint32_t to, std::uint32_t channel = 0) {
     const std::uint32_t left = std::min(from, to);
@@ -203,15 +225,26 @@ class World {
   }
   bool transmit(SimMessage message);
   bool loses(const SimMessage& message, Wire& wire);
+  [[nodiscard]] bool by_connection(const SimMessage& message) const {
+    return world_.connections && message.channel == 0;
+  }
+  [[nodiscard]] bool binds(std::uint32_t process) const {
+    return (process >= world_.left) != world_.right_connects;
+  }
   void break_connection(std::uint32_t a, std::uint32_t b);
+  void break_connections(const SimProcess& process);
   void arrive(TimePoint when, std::shared_ptr<const SimMessage> message);
   void deliver(const std::shared_ptr<const SimMessage>& message);
   void start(SimProcess& process);
   template <class Step>
-  void step(SimProcess& process, const Step& step);
+  void step(SimProcess& process, SimProcess::Kind kind, const Step& step);
+  void stop(SimProcess& process, Duration span);
+  void stop_at_moments(SimProcess& process);
+  bool waits_in_socket(const SimProcess& to, const std::shared_ptr<const SimMessage>& message);
   void arm(SimProcess& process, TimePoint when);
   void tick(SimProcess& process);
   [[nodiscard]] bool at_rest() const;
+  [[nodiscard]] TimePoint whole() const { return start_ + world_.faults_for; }
   bool come_to_rest();
   void run_for(Duration span);
   void stay_at_rest();
@@ -219,12 +252,16 @@ class World {
   WorldOptions world_;
   Random random_;
   Scheduler scheduler_;
+  TimePoint start_ = scheduler_.now();
   Problems problems_;
   std::map<std::string, std::uint64_t> faults_seen_;
   std::uint64_t messages_ = 0, messages_lost_ = 0;
   std::vector<Wire> wires_;
   std::uint64_t last_epoch_ = 0;
   TimePoint progress_ = TimePoint::min();
+  bool rests_ = false;
+  TimePoint rests_since_ = TimePoint::max();
+  TimePoint trouble_until_ = TimePoint::min();  // the end of what stopped or ended a process, so far
 };
 
 }  // namespace weft::sim

@@ -140,6 +140,10 @@ void check_dealer_router(const LinkSpec& link, Problems& problems) {
     refuse(link.overflow, link, "overflow",
            "a request that is dropped would never be answered; use block or fail", problems);
   }
+  if (link.linger) {
+    refuse(link.linger, link, "batch.linger", "a request leaves when it is made, since somebody waits for it",
+           problems);
+  }
 }
 
 void check_settings(LinkSpec& link, Problems& problems) {

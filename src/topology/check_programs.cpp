@@ -1,4 +1,5 @@
 // Nodes and links against what the programs say of themselves: ports, blocks, record types, options.
+#include <map>
 #include <set>
 
 #include <weft/core/format.hpp>
@@ -113,6 +114,59 @@ void check_node(const NodeSpec& node, Problems& problems) {
   }
 }
 
+// A program that can acknowledge what nobody has answered keeps exactly-once only with the answer.
+void check_acknowledge(const NodeSpec& node, const LinkSpec& link, Problems& problems) {
+  if (!node.description || link.plan.delivery != Delivery::exactly_once || !link.delivery) return;
+  for (const OptionDescription& option : node.description->options) {
+    if (option.name != "acknowledge" || option.type != OptionType::choice) continue;
+    const Tree* given = node.with ? node.with->find(option.name) : nullptr;
+    const Value& value = given ? given->scalar : option.default_value;
+    if (value == Value("answer")) continue;
+    problems.add(
+        *link.delivery,
+        format(
+            "{}.delivery is exactly-once, which {} can keep only when its command answers each record with a "
+            "line: say \"acknowledge: answer\" under nodes.{}.with, or at-least-once here",
+            link.path, weft::quoted(node.run.text), node.name));
+  }
+}
+
+constexpr std::string_view kOwnFile = "file of its own";  // the unit of an option that names one
+
+// Two processes that write one file from its beginning overwrite each other.
+class OwnFiles {
+ public:
+  explicit OwnFiles(Problems& problems) : problems_(problems) {}
+
+  void take(const NodeSpec& node) {
+    if (!node.with) return;
+    for (const OptionDescription& option : node.description->options) {
+      const Tree* file = option.unit == kOwnFile ? node.with->find(option.name) : nullptr;
+      if (!file || !file->is_text() || file->broken || file->text == "-" || file->text.starts_with("/dev/"))
+        continue;
+      const Tree* append = node.with->find("append");
+      if (append && append->scalar == Value(true)) continue;
+      for (unsigned replica = 0; replica < node.replicas; ++replica) {
+        if (!take(text_for(*file, node.name, replica), format("{}/{}", node.name, replica), *file)) return;
+      }
+    }
+  }
+
+ private:
+  bool take(const std::string& path, const std::string& who, const Tree& at) {
+    const auto [owner, fresh] = owners_.emplace(path, who);
+    if (fresh) return true;
+    problems_.add(
+        at, format("the file {} would be written by two processes, {} and {}, over each other; put ${{node}} "
+                   "and ${{replica}} into its name, or say append: true",
+                   weft::quoted(path), owner->second, who));
+    return false;
+  }
+
+  Problems& problems_;
+  std::map<std::string, std::string> owners_;
+};
+
 }  // namespace
 
 void check_programs(Model& model, Problems& problems) {
@@ -129,10 +183,13 @@ void check_programs(Model& model, Problems& problems) {
     if (letters) continue;  // the node opens its end itself
     const PortDescription* from = check_port(model, *link.from, PortSide::from, from_kind, link, problems);
     if (from && to) check_records(model, link, *from, *to, problems);
+    if (const NodeSpec* taker = model.node(link.to->node)) check_acknowledge(*taker, link, problems);
   }
+  OwnFiles files(problems);
   for (const NodeSpec& node : model.nodes) {
     if (!node.description) continue;
     check_node(node, problems);
+    files.take(node);
     if (!model.unreadable_links) check_required_ports(node, linked, problems);
   }
 }

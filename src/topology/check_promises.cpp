@@ -6,6 +6,7 @@
 
 #include <weft/core/format.hpp>
 #include <weft/core/text.hpp>
+#include <weft/core/units.hpp>
 
 #include "model.hpp"
 #include "names.hpp"
@@ -254,6 +255,12 @@ void check_promises(const LinkSpec& link, Problems& problems) {
                "only a publisher keeps the past for its receivers, so the pattern must be pub-sub", problems);
   }
   if (link.plan.delivery == Delivery::best_effort) check_best_effort(left, problems);
+  if (left.ttl && left.delay && link.plan.ttl != Duration::zero() && link.plan.ttl <= link.plan.delay) {
+    problems.add(*link.ttl,
+                 format("{}.ttl is {}, and a record may not leave before {} (delay): all of them "
+                        "would expire; give a ttl that is longer than the delay",
+                        link.plan.id, format_duration(link.plan.ttl), format_duration(link.plan.delay)));
+  }
   if (link.plan.delivery == Delivery::exactly_once) check_exactly_once(link, problems);
 }
 

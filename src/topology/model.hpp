@@ -43,14 +43,16 @@ struct NodeSpec {
   bool replicas_known = true;  ///< false: the count was refused, so nothing can be held against it
   const Tree* with = nullptr;
   const Tree* args = nullptr;
-  std::vector<std::string> arguments;
-  std::vector<std::pair<std::string, std::string>> environment;
+  std::vector<const Tree*> arguments;
+  std::vector<std::pair<std::string, const Tree*>> environment;
   std::optional<bool> finite;
   std::optional<bool> main;
   Restart restart = Restart::never;
   const Tree* restart_at = nullptr;
   unsigned max_restarts = 5;
   Duration grace = std::chrono::seconds(10);
+  Duration hang_after = Duration::zero();
+  LogBounds log;
   /// Filled from the caller's describe function.
   std::optional<ProgramDescription> description;
 };
@@ -68,7 +70,7 @@ struct LinkSpec {
              *journal = nullptr, *journal_from = nullptr, *journal_to = nullptr, *journal_segment = nullptr,
              *journal_max = nullptr, *priority = nullptr, *ttl = nullptr, *delay = nullptr,
              *max_attempts = nullptr, *dead_letter = nullptr, *capacity_records = nullptr, *retain = nullptr,
-             *replay = nullptr;
+             *replay = nullptr, *batch = nullptr, *linger = nullptr;
   std::optional<PortRef> dead_letter_port;
   std::vector<Located> endpoints;
   const Tree* endpoint = nullptr;

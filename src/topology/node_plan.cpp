@@ -18,6 +18,10 @@ Value to_value(const LinkPlan& link) {
   v["keep_last"] = link.keep_last;
   v["capacity"] = format_size(link.capacity_bytes);
   v["prefetch"] = format_size(link.prefetch_bytes);
+  v["prefetch_records"] = link.prefetch_records;
+  v["batch_bytes"] = format_size(link.batch_bytes);
+  v["batch_records"] = link.batch_records;
+  v["linger"] = format_duration(link.linger);
   v["dead_after"] = format_duration(link.dead_after);
   v["capacity_records"] = link.capacity_records;
   v["priority"] = link.priority;
@@ -82,6 +86,10 @@ LinkPlan link_from(const Value& value, const std::string& path) {
   link.keep_last = fields.boolean("keep_last");
   link.capacity_bytes = fields.size("capacity");
   link.prefetch_bytes = fields.size("prefetch");
+  link.prefetch_records = fields.count("prefetch_records");
+  link.batch_bytes = fields.size("batch_bytes");
+  link.batch_records = fields.count("batch_records");
+  link.linger = fields.duration("linger");
   link.dead_after = fields.duration("dead_after");
   link.capacity_records = fields.count("capacity_records");
   link.priority = fields.number("priority");
@@ -161,6 +169,10 @@ Value to_value(const NodePlan& plan) {
   v["restart"] = to_string(plan.restart);
   v["max_restarts"] = plan.max_restarts;
   v["grace"] = format_duration(plan.grace);
+  v["hang_after"] = format_duration(plan.hang_after);
+  Value& log = v["log"] = Value::map();
+  log["max"] = plan.log.max_bytes;
+  log["keep"] = plan.log.keep;
   Value::List ends;
   for (const EndPlan& end : plan.ends) ends.push_back(to_value(end));
   v["ends"] = std::move(ends);
@@ -189,6 +201,11 @@ NodePlan node_plan_from_value(const Value& value) {
   plan.restart = fields.word("restart", restart_names());
   plan.max_restarts = fields.number("max_restarts");
   plan.grace = fields.duration("grace");
+  if (value.find("hang_after")) plan.hang_after = fields.duration("hang_after");
+  if (value.find("log")) {
+    const Fields log(fields.any("log"), path + ".log");
+    plan.log = {log.count("max"), log.number("keep")};
+  }
   for (const Value& end : fields.list("ends")) {
     plan.ends.push_back(end_from(end, format("{}.ends[{}]", path, plan.ends.size())));
   }

@@ -134,6 +134,19 @@ class Substitution {
     if (params_) names_ = keys_of(*params_);
   }
 
+  // In `with`, `args` and `env` ${node} and ${replica} are those of each process, unless there are such
+  // params.
+  void walk_nodes(Tree& nodes) {
+    for (Member& node : nodes.members) {
+      for (Member& member : node.value.members) {
+        of_nodes_ = member.key == "with" || member.key == "args" || member.key == "env";
+        walk(member.value);
+      }
+      of_nodes_ = false;
+      if (!node.value.is_map()) walk(node.value);
+    }
+  }
+
   void walk(Tree& tree) {
     for (Tree& item : tree.items) walk(item);
     for (Member& member : tree.members) walk(member.value);
@@ -155,7 +168,14 @@ class Substitution {
  private:
   void replace(Tree& tree) {
     if (const auto name = sole_name(tree.text)) {
-      if (is_of_process(*name)) return;
+      if (is_of_process(*name)) {
+        if (of_nodes_ && *name == "replica") {  // alone it is a number, as a param would be
+          tree.kind = Tree::Kind::integer;
+          tree.scalar = 0;
+        }
+        tree.of_process = of_nodes_;
+        return;
+      }
       const Tree* param = look_up(*name, tree);
       if (!param || !spend(param->text.size(), tree)) return;
       Tree fresh = *param;
@@ -168,14 +188,27 @@ class Substitution {
       return;
     }
     std::string out;
+    keeps_escapes_ = of_nodes_ && names_process(tree.text);
     if (!expand(tree, out)) return;
     Tree fresh = make_scalar(std::move(out), true, tree.place);
     fresh.note = tree.note;
+    fresh.of_process = keeps_escapes_;
     tree = std::move(fresh);
   }
 
   [[nodiscard]] bool is_of_process(std::string_view name) const {
-    return of_process_ && (name == "node" || name == "replica");
+    if (name != "node" && name != "replica") return false;
+    return of_process_ || (of_nodes_ && !(params_ && params_->find(name)));
+  }
+
+  [[nodiscard]] bool names_process(std::string_view text) const {
+    for (std::string_view name : {"node", "replica"}) {
+      const std::string whole = format("${{{}}}", name);
+      for (std::size_t at = 0; (at = text.find(whole, at)) != std::string_view::npos; ++at) {
+        if ((at == 0 || text[at - 1] != '$') && is_of_process(name)) return true;
+      }
+    }
+    return false;
   }
 
   static std::optional<std::string> sole_name(std::string_view text) {
@@ -187,7 +220,7 @@ class Substitution {
     std::string_view rest = tree.text;
     while (!rest.empty()) {
       if (rest.starts_with("$${")) {
-        out += "${";
+        out += keeps_escapes_ ? "$${" : "${";
         rest.remove_prefix(3);
       } else if (rest.starts_with("${")) {
         const std::size_t end = rest.find('}');
@@ -244,6 +277,8 @@ class Substitution {
   std::size_t spent_ = 0;
   bool said_ = false;
   bool of_process_ = false;
+  bool of_nodes_ = false;
+  bool keeps_escapes_ = false;
 };
 
 void check_params(Tree& params, Problems& problems) {
@@ -296,6 +331,8 @@ void substitute_params(Tree& root, Problems& problems) {
   for (Member& member : root.members) {
     if (member.key == "links" && member.value.is_list()) {
       substitution.walk_links(member.value);
+    } else if (member.key == "nodes" && member.value.is_map()) {
+      substitution.walk_nodes(member.value);
     } else if (member.key != "params" && member.key != "weft") {
       substitution.walk(member.value);
     }

@@ -51,14 +51,18 @@ NodePlan make_node(const Model& model, const NodeSpec& spec, unsigned replica) {
   node.id = {spec.name, replica};
   node.replicas = spec.replicas;
   node.program = spec.run.text;
-  node.arguments = spec.arguments;
-  node.options = spec.with ? to_value(*spec.with) : Value::map();
-  node.environment = spec.environment;
+  for (const Tree* word : spec.arguments) node.arguments.push_back(text_for(*word, spec.name, replica));
+  node.options = spec.with ? to_value_for(*spec.with, spec.name, replica) : Value::map();
+  for (const auto& [name, value] : spec.environment) {
+    node.environment.emplace_back(name, text_for(*value, spec.name, replica));
+  }
   node.finite = is_finite(spec);
   node.main = spec.main.value_or(node.finite);
   node.restart = spec.restart;
   node.max_restarts = spec.max_restarts;
   node.grace = spec.grace;
+  node.hang_after = spec.hang_after;
+  node.log = spec.log;
   for (const LinkSpec& link : model.links) {
     const bool sends = link.plan.from_node == spec.name;
     const bool takes = link.plan.to_node == spec.name;

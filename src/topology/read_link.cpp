@@ -15,6 +15,16 @@ constexpr std::uint64_t kMostQueue = 64ULL << 30;
 constexpr std::uint64_t kLeastCredit = 4ULL << 10;
 constexpr std::uint64_t kMostCredit = 4ULL << 30;
 constexpr std::int64_t kMostQueued = 1'000'000'000;
+constexpr std::uint64_t kLeastBatch = 64;
+constexpr std::uint64_t kMostBatch = 64ULL << 20;
+constexpr std::int64_t kMostBatched = 1 << 20;
+constexpr Duration kLongestLinger = std::chrono::seconds(60);
+
+void read_records(const Tree& tree, std::int64_t most, const std::string& path, std::uint64_t& out,
+                  Problems& problems) {
+  if (const auto records = read_integer(tree, 1, most, path, problems))
+    out = static_cast<std::uint64_t>(*records);
+}
 
 // `64MiB`, or {bytes: 64MiB, records: 10000}.
 void read_capacity(const Tree& tree, const std::string& path, LinkSpec& link, Problems& problems) {
@@ -26,10 +36,49 @@ void read_capacity(const Tree& tree, const std::string& path, LinkSpec& link, Pr
   MapReader map(tree, path, problems);
   if (const Tree* bytes = map.take("bytes")) read_bytes(*bytes, map.path("bytes"));
   if ((link.capacity_records = map.take("records"))) {
-    const auto records = read_integer(*link.capacity_records, 1, kMostQueued, map.path("records"), problems);
-    link.plan.capacity_records = static_cast<std::uint64_t>(records.value_or(0));
+    read_records(*link.capacity_records, kMostQueued, map.path("records"), link.plan.capacity_records,
+                 problems);
   }
   if (tree.members.empty()) report_wrong(tree, path, "a size, or a map with bytes and records", problems);
+  map.finish();
+}
+
+// `4MiB`, or {bytes: 4MiB, records: 1}.
+void read_prefetch(const Tree& tree, const std::string& path, LinkPlan& plan, Problems& problems) {
+  const auto read_bytes = [&](const Tree& at, const std::string& name) {
+    plan.prefetch_bytes =
+        read_size_within(at, kLeastCredit, kMostCredit, name, problems).value_or(plan.prefetch_bytes);
+  };
+  if (!tree.is_map()) return read_bytes(tree, path);
+  MapReader map(tree, path, problems);
+  if (const Tree* bytes = map.take("bytes")) read_bytes(*bytes, map.path("bytes"));
+  if (const Tree* records = map.take("records")) {
+    read_records(*records, kMostQueued, map.path("records"), plan.prefetch_records, problems);
+  }
+  if (tree.members.empty()) report_wrong(tree, path, "a size, or a map with bytes and records", problems);
+  map.finish();
+}
+
+// {records: 1000, bytes: 64KiB, linger: 5ms}
+void read_batch(const Tree& tree, const std::string& path, LinkSpec& link, Problems& problems) {
+  LinkPlan& plan = link.plan;
+  if (tree.broken) return;
+  if (!tree.is_map() || tree.members.empty()) {
+    return report_wrong(tree, path, "a map with records, bytes or linger", problems);
+  }
+  MapReader map(tree, path, problems);
+  if (const Tree* bytes = map.take("bytes")) {
+    plan.batch_bytes = read_size_within(*bytes, kLeastBatch, kMostBatch, map.path("bytes"), problems)
+                           .value_or(plan.batch_bytes);
+  }
+  if (const Tree* records = map.take("records")) {
+    read_records(*records, kMostBatched, map.path("records"), plan.batch_records, problems);
+  }
+  if ((link.linger = map.take("linger"))) {
+    plan.linger =
+        read_duration_within(*link.linger, Duration::zero(), kLongestLinger, map.path("linger"), problems)
+            .value_or(plan.linger);
+  }
   map.finish();
 }
 
@@ -38,10 +87,9 @@ void read_bounds(MapReader& map, LinkSpec& link, Problems& problems) {
   if (const Tree* capacity = map.take("capacity"))
     read_capacity(*capacity, map.path("capacity"), link, problems);
   if ((link.prefetch = map.take("prefetch"))) {
-    plan.prefetch_bytes =
-        read_size_within(*link.prefetch, kLeastCredit, kMostCredit, map.path("prefetch"), problems)
-            .value_or(plan.prefetch_bytes);
+    read_prefetch(*link.prefetch, map.path("prefetch"), plan, problems);
   }
+  if ((link.batch = map.take("batch"))) read_batch(*link.batch, map.path("batch"), link, problems);
   if ((link.dead_after = map.take("dead-after"))) {
     plan.dead_after = read_duration_within(*link.dead_after, kShortestSilence, kLongestSilence,
                                            map.path("dead-after"), problems)

@@ -7,20 +7,26 @@
 namespace weft::topology {
 namespace {
 
+// Nodes say something every second: less would take a pause of the scheduler for a hang.
+constexpr Duration kShortestHang = std::chrono::seconds(2);
+constexpr Duration kLongestHang = std::chrono::hours(24);
+constexpr std::uint64_t kSmallestLog = 4ULL << 10;
+constexpr std::uint64_t kLargestLog = 1ULL << 40;
+constexpr std::int64_t kMostLogs = 1000;
+
 // What is turned into text for a process: any single value, as it is written.
-std::optional<std::string> read_word_of_process(const Tree& tree, const std::string& path,
-                                                Problems& problems) {
-  if (tree.is_scalar() && tree.kind != Tree::Kind::null && !tree.broken) return tree.text;
+bool is_word_of_process(const Tree& tree, const std::string& path, Problems& problems) {
+  if (tree.is_scalar() && tree.kind != Tree::Kind::null && !tree.broken) return true;
   report_wrong(tree, path, "text (\"\" for an empty one)", problems);
-  return std::nullopt;
+  return false;
 }
 
 void read_arguments(const Tree& tree, const std::string& path, NodeSpec& node, Problems& problems) {
   node.args = &tree;
   if (!expect_list(tree, path, problems)) return;
   for (std::size_t i = 0; i < tree.items.size(); ++i) {
-    if (const auto text = read_word_of_process(tree.items[i], format("{}[{}]", path, i), problems)) {
-      node.arguments.push_back(*text);
+    if (is_word_of_process(tree.items[i], format("{}[{}]", path, i), problems)) {
+      node.arguments.push_back(&tree.items[i]);
     }
   }
 }
@@ -38,8 +44,8 @@ void read_environment(const Tree& tree, const std::string& path, NodeSpec& node,
                           "64, no digit first",
                           weft::quoted(member.key)));
     }
-    if (const auto text = read_word_of_process(member.value, path + "." + member.key, problems)) {
-      node.environment.emplace_back(member.key, *text);
+    if (is_word_of_process(member.value, path + "." + member.key, problems)) {
+      node.environment.emplace_back(member.key, &member.value);
     }
   }
 }
@@ -55,6 +61,20 @@ void read_process(MapReader& map, NodeSpec& node, Problems& problems) {
   }
   if (const Tree* args = map.take("args")) read_arguments(*args, map.path("args"), node, problems);
   if (const Tree* env = map.take("env")) read_environment(*env, map.path("env"), node, problems);
+}
+
+void read_log(const Tree& tree, const std::string& path, NodeSpec& node, Problems& problems) {
+  if (!expect_map(tree, path, problems)) return;
+  MapReader map(tree, path, problems);
+  if (const Tree* max = map.take("max")) {
+    node.log.max_bytes = read_size_within(*max, kSmallestLog, kLargestLog, map.path("max"), problems)
+                             .value_or(node.log.max_bytes);
+  }
+  if (const Tree* keep = map.take("keep")) {
+    const auto files = read_integer(*keep, 0, kMostLogs, map.path("keep"), problems);
+    node.log.keep = static_cast<unsigned>(files.value_or(node.log.keep));
+  }
+  map.finish();
 }
 
 void read_supervision(MapReader& map, NodeSpec& node, Problems& problems) {
@@ -73,6 +93,12 @@ void read_supervision(MapReader& map, NodeSpec& node, Problems& problems) {
   if (const Tree* grace = map.take("grace")) {
     node.grace = read_duration(*grace, map.path("grace"), problems).value_or(node.grace);
   }
+  if (const Tree* hang = map.take("hang-after")) {
+    node.hang_after =
+        read_duration_within(*hang, kShortestHang, kLongestHang, map.path("hang-after"), problems)
+            .value_or(node.hang_after);
+  }
+  if (const Tree* log = map.take("log")) read_log(*log, map.path("log"), node, problems);
   if (node.restart == Restart::always && node.finite == true) {
     problems.add(*node.restart_at,
                  format("{} is \"always\" for a finite node, which would then never end; use "

@@ -70,7 +70,8 @@ bool is_plain(const Tree& tree) {
   return make_scalar(tree.text, false, {}).is_text();
 }
 
-std::string escape(std::string_view text) {
+// `raw`: "${" stands for what it says.
+std::string escape(std::string_view text, bool raw = false) {
   std::string out = "\"";
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -84,7 +85,7 @@ std::string escape(std::string_view text) {
       out += "\\t";
     } else if (byte < 0x20 || byte == 0x7F) {
       out += format("\\x{:02x}", byte);
-    } else if (c == '$' && text.substr(i).starts_with("${")) {
+    } else if (c == '$' && !raw && text.substr(i).starts_with("${")) {
       out += "$$";
     } else {
       out += c;
@@ -95,6 +96,7 @@ std::string escape(std::string_view text) {
 
 std::string emit_scalar(const Tree& tree) {
   if (tree.kind == Tree::Kind::null) return "null";
+  if (tree.of_process) return escape(tree.text, true);
   if (!tree.is_text()) return tree.text;
   return is_plain(tree) ? tree.text : escape(tree.text);
 }
@@ -253,6 +255,43 @@ Value to_value(const Tree& tree) {
     return list;
   }
   return tree.scalar;
+}
+
+std::string text_for(const Tree& tree, const std::string& node, unsigned replica) {
+  if (!tree.of_process) return tree.text;
+  std::string out;
+  for (std::string_view rest = tree.text; !rest.empty();) {
+    const auto take = [&](std::string_view what, std::string_view becomes) {
+      if (!rest.starts_with(what)) return false;
+      out += becomes;
+      rest.remove_prefix(what.size());
+      return true;
+    };
+    if (take("$${", "${") || take("${node}", node) || take("${replica}", std::to_string(replica))) continue;
+    out += rest.front();
+    rest.remove_prefix(1);
+  }
+  return out;
+}
+
+Value to_value_for(const Tree& tree, const std::string& node, unsigned replica) {
+  if (tree.is_map()) {
+    Value::Map map;
+    map.reserve(tree.members.size());
+    for (const Member& member : tree.members) {
+      map.emplace_back(member.key, to_value_for(member.value, node, replica));
+    }
+    return map;
+  }
+  if (tree.is_list()) {
+    Value::List list;
+    list.reserve(tree.items.size());
+    for (const Tree& item : tree.items) list.push_back(to_value_for(item, node, replica));
+    return list;
+  }
+  if (!tree.of_process) return tree.scalar;
+  if (tree.kind == Tree::Kind::integer) return Value(replica);
+  return Value(text_for(tree, node, replica));
 }
 
 std::string emit_yaml(const Tree& tree) {

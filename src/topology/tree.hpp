@@ -32,6 +32,9 @@ struct Tree {
   Value scalar;         ///< scalars: the typed value
   std::string note;     ///< where the value came from when it is not the file's own, e.g. "from ${workers}"
   bool broken = false;  ///< a problem names this value already: readers say no more about it
+  /// Holds "${node}" or "${replica}", which stand for those of each process; in `text` a "${" that is meant
+  /// as it stands is still "$${".
+  bool of_process = false;
   std::vector<Tree> items;
   std::vector<Member> members;
 
@@ -63,6 +66,10 @@ std::string found(const Tree& tree);
 void merge(Tree& base, Tree over);
 
 Value to_value(const Tree& tree);
+
+/// As the process `node`/`replica` gets them: its text, and its value.
+std::string text_for(const Tree& tree, const std::string& node, unsigned replica);
+Value to_value_for(const Tree& tree, const std::string& node, unsigned replica);
 
 /// Block-style YAML that reads back as the same tree. Texts that hold "${" are escaped as "$${".
 std::string emit_yaml(const Tree& tree);

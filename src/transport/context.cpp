@@ -16,6 +16,7 @@
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
+#include <weft/core/processes.hpp>
 
 #include "context_impl.hpp"
 #include "zmq_error.hpp"
@@ -77,6 +78,7 @@ void ContextOptions::check() const {
 
 Context::Context(ContextOptions options) {
   options.check();
+  open_standard_streams();  // a program that embeds this: what it prints must not go into a socket
   impl_ = std::make_unique<Impl>(options);
 }
 

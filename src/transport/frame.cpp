@@ -108,6 +108,12 @@ std::size_t Frame::size() const {
   return zmq_msg_size(message_of(storage_));
 }
 
+void Frame::overwrite_end(Bytes bytes) {
+  assert(bytes.size() <= size());
+  auto* const data = static_cast<std::byte*>(zmq_msg_data(message_of(storage_)));
+  std::memcpy(data + (size() - bytes.size()), bytes.data(), bytes.size());
+}
+
 Frame Frame::share() const {
   Frame copy;
   zmq_msg_copy(message_of(copy.storage_), message_of(storage_));

@@ -56,17 +56,26 @@ Rejection check_body(Bytes body, std::uint64_t count) {
   if (count > body.size()) return Rejection::bad_body;  // each record takes a byte at least
   const std::byte* at = body.data();
   const std::byte* const end = at + body.size();
+  bool deep = false;
   for (std::uint64_t i = 0; i < count; ++i) {
     // Most records are short: a bin, as raw ones are.
     if (end - at >= 2 && at[0] == std::byte{0xC4} && end - at - 2 >= static_cast<int>(at[1])) {
       at += 2 + static_cast<std::size_t>(at[1]);
       continue;
     }
+    const std::byte* const start = at;
     const auto why = detail::skip(at, end, kMaxRecordDepth);
     if (why == detail::Skip::ok) continue;
-    return why == detail::Skip::deep ? Rejection::too_deep : Rejection::bad_body;
+    at = start;
+    if (why != detail::Skip::deep || !detail::skip_any(at, end)) return Rejection::bad_body;
+    deep = true;
   }
-  return at == end ? Rejection::none : Rejection::bad_body;
+  if (at != end) return Rejection::bad_body;
+  return deep ? Rejection::too_deep : Rejection::none;
+}
+
+Rejection check_record(Bytes object) {
+  return check_body(object, 1);
 }
 
 }  // namespace weft::wire

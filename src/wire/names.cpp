@@ -18,10 +18,10 @@ constexpr std::array<std::string_view, 15> kCodes{
     "none",  "fenced", "gone",        "too_large", "unsupported", "type_mismatch", "full",           "denied",
     "retry", "dead",   "bad_request", "failed",    "timed_out",   "not_found",     "outcome_unknown"};
 constexpr std::array<std::string_view, static_cast<std::size_t>(Rejection::count_)> kRejections{
-    "none",           "bad_frame_count", "bad_magic", "long_header", "malformed",       "too_deep",
-    "long_string",    "bad_utf8",        "bad_kind",  "bad_option",  "must_understand", "unsorted_ranges",
-    "trailing_bytes", "bad_topic",       "bad_body",  "bad_tensor",  "bad_shared",      "unexpected",
-    "wrong_type",     "too_large"};
+    "none",           "bad_frame_count", "bad_magic",   "long_header", "malformed",       "too_deep",
+    "long_string",    "bad_utf8",        "bad_kind",    "bad_option",  "must_understand", "unsorted_ranges",
+    "trailing_bytes", "bad_topic",       "bad_body",    "bad_tensor",  "bad_shared",      "unexpected",
+    "wrong_type",     "too_large",       "bad_checksum"};
 
 }  // namespace
 

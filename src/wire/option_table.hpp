@@ -7,7 +7,7 @@
 
 namespace weft::wire {
 
-inline constexpr unsigned kLastOption = Options::rejected;
+inline constexpr unsigned kLastOption = Options::seal;
 inline constexpr std::uint64_t kKnownOptions =
     ((std::uint64_t{1} << (kLastOption + 1)) - 1) & ~std::uint64_t{1};
 inline constexpr std::size_t kTraceBytes = 25;
@@ -106,6 +106,12 @@ bool visit_option(Opts& o, unsigned key, Visitor&& v) {
       return v.binary(o.shared_v, 0);
     case Options::rejected:
       return v.number(o.rejected_v, any);
+    case Options::credit_records:
+      return v.number(o.credit_records_v, any);
+    case Options::max_frame:
+      return v.number(o.max_frame_v, any);
+    case Options::seal:
+      return v.number(o.seal_v, any);
     default:
       return false;
   }

@@ -105,6 +105,28 @@ Skip skip(const std::byte*& start, const std::byte* end, std::size_t depth) {
   }
 }
 
+// Where an object ends needs no levels, only the number of objects that are still to come.
+bool skip_any(const std::byte*& start, const std::byte* end) {
+  const std::byte* at = start;
+  for (std::uint64_t due = 1; due != 0; --due) {
+    const auto left = static_cast<std::uint64_t>(end - at);
+    if (due > left) return false;  // each takes a byte at least
+    const auto lead = static_cast<unsigned>(*at);
+    const Form form = kForms[lead];
+    if (form.what == Form::never || left < form.bytes) return false;
+    const std::uint64_t length = form.length == 0 ? lead & 0x0F : load_sized(at + 1, form.length);
+    at += form.bytes;
+    if (form.what == Form::sized) {
+      if (left - form.bytes < length) return false;
+      at += length;
+    } else if (form.what == Form::items) {
+      due += length << form.pairs;
+    }
+  }
+  start = at;
+  return true;
+}
+
 }  // namespace detail
 
 void Pack::ext(std::int8_t type, Bytes payload) {

@@ -185,6 +185,46 @@ WEFT_CONFORMS("acknowledged: receivers that die over a record wear it out as wel
   CHECK(letters.all[0].attempts == 2);
 }
 
+WEFT_CONFORMS("acknowledged: of a batch only the record is given up that its receivers die of") {
+  for (const Delivery delivery : {Delivery::at_least_once, Delivery::exactly_once}) {
+    CAPTURE(static_cast<int>(delivery));
+    Loop loop;
+    const Place here(place.kind());
+    PortOptions options = acknowledged({.name = "out", .bind = here.endpoints(), .delivery = delivery});
+    options.max_attempts = 3;
+    Push<> push(loop, options);
+    const Letters letters(push);
+    send_numbers(push, 200);
+    const auto disk = std::make_shared<journal::testing::MemoryDisk>();
+    std::vector<std::string> done;
+    const Deadline deadline = soon();
+    for (std::uint64_t life = 1; letters.all.empty() || push.stats().processed_records < 199; ++life) {
+      REQUIRE(!deadline.passed(Clock::now()));
+      PortOptions in = acknowledged(
+          {.name = "in", .node = "pull/0", .connect = push.endpoints(), .epoch = life, .delivery = delivery});
+      if (delivery == Delivery::exactly_once) in.journal = open_journal(disk);
+      Pull<> pull(loop, in);
+      bool died = false;
+      pull.on_record([&](const RawRecord& r, const Meta&) {
+        died = r.text() == "50";
+        if (died) return pull.postpone();
+        done.emplace_back(r.text());
+      });
+      REQUIRE(loop.run_until(
+          [&] { return died || push.stats().processed_records + letters.all.size() == 200; }, deadline));
+    }
+
+    REQUIRE(letters.all.size() == 1);
+    CHECK(letters.all[0].text == "50");
+    CHECK(letters.all[0].reason == "max-attempts");
+    CHECK(letters.all[0].receiver == "pull/0");
+    CHECK(letters.all[0].attempts == 3);
+    const auto times = counted(done);
+    CHECK(times.size() == 199);
+    CHECK(!times.contains("50"));
+  }
+}
+
 WEFT_CONFORMS("acknowledged: dead letters that nobody takes are counted and logged") {
   Loop loop;
   const auto log = std::make_shared<LogLines>();

@@ -28,6 +28,9 @@ TEST_CASE("port options: what a field may not be is said with its bounds") {
   CHECK(complaint({.window_batches = 0}) == "window_batches is 0: it must be from 1 to 65536");
   CHECK(complaint({.priority = 10}) == "priority is 10: it must be from 0 to 9");
   CHECK(complaint({.ttl = -1s}) == "ttl is -1s: it must be from 0s to 8760h");
+  CHECK(complaint({.ttl = std::chrono::seconds(1), .delay = std::chrono::seconds(1)}) ==
+        "ttl is 1s and delay is 1s: every record would expire before it may leave; give a ttl that is longer "
+        "than the delay");
   CHECK(complaint({.delay = std::chrono::hours(9000)}) == "delay is 9000h: it must be from 0s to 8760h");
   CHECK(complaint({.attempt_timeout = 9ms}) == "attempt_timeout is 9ms: it must be from 10ms to 1h");
   CHECK(complaint({.retain_bytes = 65ULL << 30}) ==

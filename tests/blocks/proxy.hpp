@@ -44,6 +44,9 @@ class Proxy {
   void hold() {
     for (auto& [fd, end] : ends_) stop_watching(end);
   }
+  /// Changes the last byte of every `nth` larger piece that passes. 0: of none.
+  void damage(int nth) { nth_ = nth; }
+  [[nodiscard]] int damaged() const { return damaged_; }
 
  private:
   struct End {
@@ -66,6 +69,10 @@ class Proxy {
     const auto n = ::recv(from, bytes.data(), bytes.size(), MSG_DONTWAIT);
     if (n < 0 && errno == EAGAIN) return;
     const int to = ends_.at(from).other;
+    if (nth_ != 0 && n > 1000 && ++pieces_ % nth_ == 0) {
+      bytes[static_cast<std::size_t>(n) - 1] ^= 0x10;
+      ++damaged_;
+    }
     if (n <= 0 || ::send(to, bytes.data(), static_cast<std::size_t>(n), MSG_NOSIGNAL) != n) drop(from);
   }
   void drop(int one) {
@@ -77,6 +84,7 @@ class Proxy {
     }
   }
 
+  int nth_ = 0, pieces_ = 0, damaged_ = 0;
   Loop& loop_;
   std::string target_;
   std::string endpoint_;

@@ -76,3 +76,22 @@ TEST_CASE("receive without a handler waits for a record until its deadline") {
   REQUIRE(got);
   CHECK(got->record.key == 3);
 }
+
+TEST_CASE("a record that no receiver could take is refused where it is made, and those around it pass") {
+  for (const Delivery delivery : {Delivery::best_effort, Delivery::at_least_once}) {
+    Loop loop;
+    Pull<> pull(loop, {.name = "in", .bind = {"inproc://deep"}, .delivery = delivery});
+    Push<> push(loop, {.name = "out", .connect = pull.endpoints(), .delivery = delivery});
+    std::vector<std::string> got;
+    pull.on_record([&](const RawRecord& r, const Meta&) { got.emplace_back(as_text(r.packed())); });
+    const std::string deepest = std::string(32, '\x91') + '\x01';
+    CHECK(push.send_packed(as_bytes("\x01")) == SendStatus::ok);
+    CHECK(push.send_packed(as_bytes('\x91' + deepest)) == SendStatus::too_deep);
+    CHECK(push.send_packed(as_bytes("\x01\x02")) == SendStatus::malformed);
+    CHECK(push.send_packed(as_bytes("")) == SendStatus::malformed);
+    CHECK(push.send_packed(as_bytes("\xc1")) == SendStatus::malformed);
+    CHECK(push.send_packed(as_bytes(deepest)) == SendStatus::ok);
+    REQUIRE(push.settle(soon()));
+    CHECK(got == std::vector<std::string>{"\x01", deepest});
+  }
+}

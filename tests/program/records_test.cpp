@@ -50,6 +50,21 @@ TEST_CASE("text that is not UTF-8 is shown as its bytes, and so are keys") {
         R"({"name":{"base64":"Y2Fm6Q=="},"{\"base64\":\"Y2Fm6Q==\"}":1})");
 }
 
+TEST_CASE("JSON that no receiver could take is refused with the reason") {
+  wire::Buffer out;
+  std::string why;
+  const auto nested = [](std::size_t levels) {
+    return std::string(levels, '[') + '1' + std::string(levels, ']');
+  };
+  CHECK(program::pack_json(nested(32), out, why));
+  const std::size_t before = out.size();
+  CHECK(!program::pack_json(nested(33), out, why));
+  CHECK(why == "it is nested deeper than 32 levels");
+  CHECK(!program::pack_json("hello", out, why));
+  CHECK(why == "invalid literal; last read: 'h'");
+  CHECK(out.size() == before);
+}
+
 TEST_CASE("a tensor is shown with its type, shape and bytes") {
   const std::vector<std::uint8_t> numbers{1, 2, 3, 255};
   const Tensor tensor = Tensor::view(std::span<const std::uint8_t>(numbers), {2, 2});

@@ -90,6 +90,28 @@ TEST_CASE("where a connection keeps order, little more is sent again than was lo
   CHECK(report.batches_retransmitted * 2 <= report.batches_lost * 3);
 }
 
+TEST_CASE("a record that its receivers die of is given up alone, with and without journals and replicas") {
+  for (const Delivery delivery : {Delivery::at_least_once, Delivery::exactly_once}) {
+    for (const std::uint32_t receivers : {1U, 3U}) {
+      for (const bool journal : {false, true}) {
+        const SimReport report = run_push_pull({.seed = 5,
+                                                .delivery = delivery,
+                                                .sender_journal = journal,
+                                                .receivers = receivers,
+                                                .records = 200,
+                                                .batch_records = 200,
+                                                .max_attempts = 3,
+                                                .poison = true,
+                                                .faults_for = 1s});
+        INFO("delivery ", static_cast<int>(delivery), ", ", receivers, " receivers, journal ", journal);
+        for (const std::string& problem : report.problems) CHECK_MESSAGE(false, problem);
+        CHECK(report.counts.dead_lettered == 1);
+        CHECK(report.counts.processed == 199);
+      }
+    }
+  }
+}
+
 TEST_CASE("the simulator finds a receiver that acknowledges before it has processed") {
   PushPullOptions options;
   options.faults.crash = 0.005;

@@ -45,6 +45,25 @@ def a_seed_of_the_simulator_can_be_run_again():
         check(counts["processed"] > 0, "%s has processed nothing" % kind)
 
 
+def a_process_is_stopped_at_every_moment_of_a_seed():
+    many = weft("sim", "--pauses", "--seeds", "3", "--records", "5", "--json")
+    text = weft("sim", "--pauses", "--seed", "2", "--records", "5")
+    one = weft("sim", "--seed", "2", "--records", "5", "--pause", "1:4:12s", "--json")
+    wrong = weft("sim", "--pause", "1:4")
+
+    equal(many.code, 0, "exit code")
+    said = many.json()
+    equal(said["broken"], 0, "broken seeds")
+    check(said["moments"] > 30, "it was stopped at %r moments" % said["moments"])
+    check(said["runs"] > 2 * said["moments"], "%r runs for %r moments" % (said["runs"], said["moments"]))
+    check(0 < said["longest_seconds"] < 6, "back after %r s" % said["longest_seconds"])
+    contains(text.out, "0 broken", "text")
+    equal(one.code, 0, "exit code of one")
+    equal(one.json()["broken"], 0, "that one")
+    equal(wrong.code, 2, "exit code of a pause without a time")
+    contains(wrong.err, "PROCESS:MOMENT:TIME", "what is said of it")
+
+
 def the_links_of_a_file_are_simulated_without_their_programs():
     path = file("simulated.yaml", LINK)
 

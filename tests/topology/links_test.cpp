@@ -72,6 +72,7 @@ TEST_CASE("settings that a pattern cannot honour are refused with the reason") {
   refused(", pattern: pub-sub, bind: to", "the publisher always binds");
   refused(", pattern: pub-sub, distribute: hash", "every subscriber of a topic gets each record");
   refused(", pattern: pub-sub, prefetch: 1MiB", "there is no credit");
+  refused(", pattern: dealer-router, batch: {linger: 5ms}", "a request leaves when it is made");
   refused(", pattern: push-pull, keep: last", "the pattern must be pub-sub");
   refused(", pattern: dealer-router, overflow: drop-oldest", "would never be answered");
   refused(", pattern: dealer-router, wire: native", "the pattern must be push-pull");

@@ -182,6 +182,41 @@ TEST_CASE("a node that is linked to itself has both ends, and every replica as p
   CHECK(plan.nodes[0].ends[1].peers.size() == 3);
 }
 
+TEST_CASE("${node} and ${replica} are those of each process, unless they are params") {
+  const auto node_of = [](const std::string& params) {
+    return plan_of("weft: 1\nname: t\n" + params +
+                   "nodes:\n  a: {run: x, replicas: 2, args: ['${node}-${replica}', '$${node}'], env: {N: "
+                   "'${replica}'}, "
+                   "with: {seed: '${replica}', file: 'out-${replica}.${node}$${x}'}}\n"
+                   "links: [{from: a.say, to: a.hear, pattern: pub-sub}]\n")
+        .nodes[1];
+  };
+  const NodePlan node = node_of("");
+  CHECK(node.arguments == std::vector<std::string>{"a-1", "${node}"});
+  CHECK(node.environment.at(0).second == "1");
+  CHECK(node.options.get("seed") == Value(1));
+  CHECK(node.options.get("file") == Value("out-1.a${x}"));
+  CHECK(node_of("params: {replica: 7}\n").options.get("seed") == Value(7));
+}
+
+TEST_CASE("a node says when it hangs and how much of its log is kept") {
+  const auto node_of = [](const std::string& keys) {
+    return plan_of("weft: 1\nname: t\nnodes: {a: {run: x" + keys +
+                   "}}\nlinks: [{from: a.say, to: a.hear, pattern: pub-sub}]\n")
+        .nodes[0];
+  };
+  CHECK(node_of("").hang_after == Duration::zero());
+  const NodePlan node = node_of(", hang-after: 30s, log: {max: 1MiB, keep: 3}");
+  CHECK(node.hang_after == std::chrono::seconds(30));
+  CHECK(node.log.max_bytes == 1 << 20);
+  CHECK(node.log.keep == 3);
+  const NodePlan back = node_plan_from_value(parse_json(to_json(to_value(node))));
+  CHECK(back.hang_after == node.hang_after);
+  CHECK(back.log.max_bytes == node.log.max_bytes);
+  CHECK_THROWS_AS(node_of(", hang-after: 1s"), InvalidTopology);
+  CHECK_THROWS_AS(node_of(", log: {max: 1KiB}"), InvalidTopology);
+}
+
 TEST_CASE("a node's plan reads back from its JSON as it was") {
   std::string text = kCluster;
   text.replace(

@@ -156,6 +156,17 @@ TEST_CASE("a mistake in one link does not hide those of the next") {
   REQUIRE(problems.size() == 3);
 }
 
+TEST_CASE("batches and prefetch reach the plan, and the plan of a node gives them back") {
+  const Plan plan = plan_of(two_nodes(
+      ", pattern: push-pull, batch: {records: 100, bytes: 32KiB, linger: 3ms}, prefetch: {records: 1}"));
+  const LinkPlan& link = node_plan_from_value(to_value(plan.nodes.at(0))).links.at(0);
+  CHECK(link.batch_records == 100);
+  CHECK(link.batch_bytes == 32ULL << 10);
+  CHECK(link.linger == std::chrono::milliseconds(3));
+  CHECK(link.prefetch_records == 1);
+  CHECK(link.prefetch_bytes == 4ULL << 20);
+}
+
 TEST_CASE("keys are held to their types and bounds") {
   const auto expects = [](const std::string& keys, const std::string& part) {
     CAPTURE(keys);
@@ -164,6 +175,7 @@ TEST_CASE("keys are held to their types and bounds") {
   expects("priority: 10", "must be a whole number from 0 to 9, found the number 10");
   expects("ttl: 5", "did you mean \"5s\"?");
   expects("ttl: 0s", "must be from 1ms to 8760h");
+  expects("ttl: 5s, delay: 5s", "a record may not leave before 5s (delay): all of them would expire");
   expects("max-attempts: many", "must be a whole number from 1 to 1000000");
   expects("dead-letter: morgue", "a node and its port with a dot between");
   expects("journal: here", "must say whose journal it is: {from: path}, {to: path} or both");
@@ -171,6 +183,11 @@ TEST_CASE("keys are held to their types and bounds") {
   expects("journal: {from: ''}", "must be a path of 1 to 1024 bytes, found nothing");
   expects("capacity: {records: 0}", "links[0].capacity.records must be a whole number from 1");
   expects("capacity: {bytes: 10}", "links[0].capacity.bytes must be a size with its unit");
+  expects("prefetch: {records: 0}", "links[0].prefetch.records must be a whole number from 1");
+  expects("prefetch: {batches: 1}", "links[0].prefetch");
+  expects("batch: {records: 2000000}", "links[0].batch.records must be a whole number from 1 to 1048576");
+  expects("batch: {bytes: 1B}", "links[0].batch.bytes");
+  expects("batch: 64KiB", "links[0].batch must be a map with records, bytes or linger");
 }
 
 TEST_CASE("a dead letter makes a link of its own, which everything shows") {

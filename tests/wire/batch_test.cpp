@@ -116,6 +116,28 @@ TEST_CASE("a record that is nested too deep is refused by name") {
   CHECK(check_body(as_bytes(deepest), 1) == Rejection::none);
   CHECK(check_body(as_bytes('\x91' + deepest), 1) == Rejection::too_deep);
   CHECK(check_body(as_bytes(std::string(1'000'000, '\x91') + '\x01'), 1) == Rejection::too_deep);
+  CHECK(check_body(as_bytes(std::string(1'000'000, '\x91')), 1) == Rejection::bad_body);
+  CHECK(check_record(as_bytes(deepest)) == Rejection::none);
+  CHECK(check_record(as_bytes(deepest + '\x01')) == Rejection::bad_body);
+  CHECK(check_record(as_bytes("")) == Rejection::bad_body);
+}
+
+TEST_CASE("a record that is nested too deep costs nothing but itself") {
+  const std::string deep = std::string(40, '\x91') + '\x01';
+  const std::string body = '\x01' + deep + '\x02';
+  REQUIRE(check_body(as_bytes(body), 3) == Rejection::too_deep);
+  CHECK(check_body(as_bytes(body), 2) == Rejection::bad_body);
+
+  Bytes rest = as_bytes(body);
+  CHECK(as_text(next_object(rest)) == "\x01");
+  CHECK(next_object(rest).empty());
+  CHECK(as_text(next_object(rest)) == "\x02");
+  CHECK(rest.empty());
+  BatchReader reader(as_bytes(body));
+  CHECK(as_text(reader.next()) == "\x01");
+  CHECK(as_text(reader.next()) == deep);
+  CHECK(as_text(reader.next()) == "\x02");
+  CHECK(reader.done());
 }
 
 TEST_CASE("five bytes that claim gigabytes are refused") {

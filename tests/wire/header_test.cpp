@@ -61,6 +61,7 @@ const Number kNumbers[] = {
     {Options::processed, &Options::processed_v, UINT64_MAX},
     {Options::oldest, &Options::oldest_v, kMaxMillis},
     {Options::rejected, &Options::rejected_v, UINT64_MAX},
+    {Options::max_frame, &Options::max_frame_v, UINT64_MAX},
 };
 
 struct Text {

@@ -9,6 +9,7 @@
 #include <doctest/doctest.h>
 
 #include <weft/core/text.hpp>
+#include <weft/wire/checksum.hpp>
 #include <weft/wire/codec.hpp>
 
 #include "wire/option_table.hpp"
@@ -118,6 +119,25 @@ TEST_CASE("the DATA example of the reference is the header and body that it says
   CHECK(point.y == 40);
 }
 
+TEST_CASE("the sealed example of the reference has the seal of its header and body") {
+  const std::string bytes = example("sealed-header");
+  const std::string body = example("data-body");
+  const Header header = header_of(bytes);
+
+  CHECK(ends_sealed(as_bytes(bytes)));
+  CHECK(header.options.count_v == 2);
+  CHECK(header.options.seal_v == xxh3(as_bytes(body), seal_of_header(as_bytes(bytes))));
+  CHECK(seal_in(as_bytes(bytes)) == header.options.seal_v);
+  Buffer data, whole;
+  DataHeader(Kind::data, header.stream, header.epoch, true).encode(header.seq, 2, data);
+  REQUIRE(encode(header, whole, true));
+  for (const Buffer* made : {&data, &whole}) {
+    CHECK(made->size() == bytes.size());
+    CHECK(ends_sealed(made->view()));
+    CHECK(seal_of_header(made->view()) == seal_of_header(as_bytes(bytes)));
+  }
+}
+
 TEST_CASE("the HELLO example of the reference introduces a pusher of points") {
   const std::string bytes = example("hello");
   const Header header = header_of(bytes);
@@ -195,12 +215,14 @@ TEST_CASE("the reference numbers the options as the code does") {
       {"31", "processed"},      {"32", "oldest"},      {"33", "topics"},
       {"34", "sequences"},      {"35", "scope"},       {"36", "delivery"},
       {"37", "seen"},           {"38", "missing"},     {"39", "stream_epoch"},
-      {"40", "shared"},         {"41", "rejected"},
+      {"40", "shared"},         {"41", "rejected"},    {"42", "credit_records"},
+      {"43", "max_frame"},      {"44", "seal"},
   };
   static_assert(Options::count == 1 && Options::trace == 8 && Options::credit == 12 && Options::name == 19);
   static_assert(Options::version == 23 && Options::deadline == 26 && Options::processed == 31 &&
                 Options::scope == 35 && Options::missing == 38 && Options::stream_epoch == 39 &&
-                Options::shared == 40 && Options::rejected == 41);
+                Options::shared == 40 && Options::rejected == 41 && Options::credit_records == 42 &&
+                Options::max_frame == 43 && Options::seal == 44);
 
   CHECK(table("| key | name | type |") == expected);
   CHECK(expected.size() == kLastOption);
@@ -219,7 +241,7 @@ TEST_CASE("the reference numbers kinds, codes and flags and names rejections as 
       {std::to_string(kSnapshot), "snapshot"},   {std::to_string(kEndOfSnapshot), "end of snapshot"},
       {std::to_string(kTombstone), "tombstone"}, {std::to_string(kLast), "last"},
       {std::to_string(kDraining), "draining"},   {std::to_string(kReplay), "replay"},
-      {std::to_string(kShared), "shared"}};
+      {std::to_string(kShared), "shared"},       {std::to_string(kReport), "report"}};
   CHECK(table("| bit | name |") == flags);
 
   const auto reasons = table("| reason | when |");

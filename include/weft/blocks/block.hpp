@@ -101,10 +101,12 @@ std::string_view to_string(RecordFate fate);
 /// A record that could not be delivered. Views, valid while the handler runs.
 struct DeadLetter {
   wire::RecordView record;
-  std::string_view reason;            ///< "expired", "max-attempts", or what the receiver said
+  /// "expired", "too_large", "max-attempts" (its receivers died), "max-attempts: " and what the last one said
+  /// that asked for it again, or what the receiver said that refused it.
+  std::string_view reason;
   std::uint32_t attempts = 0;         ///< receivers that it was offered to
   std::string_view receiver;          ///< the last one, "worker/2"; empty when there was none
-  std::uint64_t accepted_micros = 0;  ///< wall clock: when it was sent
+  std::uint64_t accepted_micros = 0;  ///< wall clock: when it was sent; 0: it never left
   std::uint64_t died_micros = 0;      ///< wall clock: when it was given up
   std::uint64_t correlation = 0;
 };
@@ -155,8 +157,14 @@ enum class [[nodiscard]] SendStatus{
     no_space,     ///< the journal has no room, on its disk or within its bound; goes on when there is some
     failed,       ///< the journal cannot be written any more: Journal::failure() says why
     closed,
+    too_deep,   ///< nested deeper than wire::kMaxRecordDepth: no receiver takes it
+    malformed,  ///< not exactly one msgpack object
+    bad_topic,  ///< Pub: over 190 bytes, not UTF-8, or it begins with a zero byte
 };
+/// What went wrong, as the end of a sentence.
 std::string_view to_string(SendStatus status);
+/// Whether receivers could take a record: ok, too_deep or malformed.
+SendStatus sendable(Bytes record);
 
 /// Where a record came from. Views, valid while the handler runs.
 struct Meta {

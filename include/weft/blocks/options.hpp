@@ -39,7 +39,8 @@ struct PortOptions {
 
   /// A batch leaves when it holds so many bytes. 64 B - 64 MiB.
   std::uint64_t batch_bytes = 256 * 1024;
-  /// ... or so many records. 1 - 1,048,576.
+  /// ... or so many records. 1 - 1,048,576. Where several receivers share the work, each gets batches of what
+  /// it has room for, see `window_records`.
   std::uint32_t batch_records = 65536;
   /// How long a batch that is not full waits for more once its sender has nothing else to do. 0: not at all.
   Duration linger = Duration::zero();
@@ -55,6 +56,10 @@ struct PortOptions {
   /// With a journal, batches that have been handled do not count while their commit is on its way to the
   /// disk.
   std::uint64_t window_bytes = 2ULL << 20;
+  /// Pull, Router: records that each sender may have here without their being handled. 1: one at a time, the
+  /// next when that has been handled. 0: no bound but what the sender finds out: where it has several
+  /// receivers, each holds about 30 ms of work by its own speed.
+  std::uint64_t window_records = 0;
   /// Receivers: batches that each sender may have on their way here. 1 - 65,536.
   std::uint64_t window_batches = 1024;
   /// Largest frame that is taken from the network; a larger one closes its connection. 64 KiB - 4 GiB.

@@ -57,8 +57,8 @@ class PubBase : public Block {
   using SnapshotHandler = std::function<void(std::string_view prefix, const SnapshotPut& put)>;
   void set_snapshot(SnapshotHandler handler);
   PubBase(Loop& loop, PortOptions options, RecordType type);
-  /// dropped: too many topics, or a topic that is not 1-190 bytes of UTF-8 (empty is allowed) or begins with
-  /// a zero byte.
+  /// bad_topic: not at most 190 bytes of UTF-8, or it begins with a zero byte. dropped: too many topics.
+  /// too_large: for a frame that every subscriber takes.
   SendStatus put(std::string_view topic, const Encode& encode);
 
  private:

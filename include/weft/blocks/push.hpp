@@ -113,7 +113,8 @@ class PushBase : public Block {
   SendStatus full(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark);
   bool wait_for_room(Deadline deadline);
 
-  template <class Write>
+  /// `Sound`: what is written is a record that receivers take, whatever its value.
+  template <bool Sound = false, class Write>
   SendStatus put(const To* to, Write&& write) {
     wire::BatchBuilder* batch = to ? nullptr : open_;
     if (!batch) {
@@ -123,16 +124,23 @@ class PushBase : public Block {
     }
     const wire::BatchBuilder::Mark mark = batch->mark();
     write(*batch);
+    if constexpr (!Sound) {
+      const SendStatus why = sendable(batch->body().view().subspan(mark.body));
+      if (why != SendStatus::ok) {
+        batch->roll_back(mark);
+        return why;
+      }
+    }
     if (batch->bytes() >= batch_bytes_ || batch->count() >= batch_records_ ||
         batch->tensors().size() > wire::kMaxTensors / 2) {
       return full(*batch, mark);
     }
     return SendStatus::ok;
   }
-  template <class Write>
+  template <bool Sound = false, class Write>
   SendStatus put_by(const To* to, Deadline deadline, Write&& write) {
     for (;;) {
-      const SendStatus status = put(to, write);
+      const SendStatus status = put<Sound>(to, write);
       if (status != SendStatus::would_block) return status;
       if (!wait_for_room(deadline)) return SendStatus::timed_out;
     }
@@ -150,18 +158,21 @@ class Push : public PushBase {
 
   /// Never waits.
   SendStatus send(const T& record) {
-    return put(nullptr, [&](wire::BatchBuilder& b) { wire::encode_record(b, record); });
+    return put<kSound>(nullptr, [&](wire::BatchBuilder& b) { wire::encode_record(b, record); });
   }
   SendStatus send(const T& record, const To& to) {
-    return put(&to, [&](wire::BatchBuilder& b) { wire::encode_record(b, record); });
+    return put<kSound>(&to, [&](wire::BatchBuilder& b) { wire::encode_record(b, record); });
   }
   /// Runs the loop while there is no room; not for use inside handlers.
   SendStatus send(const T& record, Deadline deadline) {
-    return put_by(nullptr, deadline, [&](wire::BatchBuilder& b) { wire::encode_record(b, record); });
+    return put_by<kSound>(nullptr, deadline, [&](wire::BatchBuilder& b) { wire::encode_record(b, record); });
   }
   SendStatus send(const T& record, const To& to, Deadline deadline) {
-    return put_by(&to, deadline, [&](wire::BatchBuilder& b) { wire::encode_record(b, record); });
+    return put_by<kSound>(&to, deadline, [&](wire::BatchBuilder& b) { wire::encode_record(b, record); });
   }
+
+ private:
+  static constexpr bool kSound = wire::always_sound<T>();
 };
 
 /// Raw records: bytes, bytes with tensors, or any msgpack object.
@@ -171,23 +182,23 @@ class Push<Raw> : public PushBase {
   Push(Loop& loop, PortOptions options) : PushBase(loop, std::move(options), RecordType{}) {}
 
   SendStatus send(Bytes record) {
-    return put(nullptr, [&](wire::BatchBuilder& b) { b.add_bin(record); });
+    return put<true>(nullptr, [&](wire::BatchBuilder& b) { b.add_bin(record); });
   }
   SendStatus send(Bytes record, const To& to) {
-    return put(&to, [&](wire::BatchBuilder& b) { b.add_bin(record); });
+    return put<true>(&to, [&](wire::BatchBuilder& b) { b.add_bin(record); });
   }
   SendStatus send(Bytes record, Deadline deadline) {
-    return put_by(nullptr, deadline, [&](wire::BatchBuilder& b) { b.add_bin(record); });
+    return put_by<true>(nullptr, deadline, [&](wire::BatchBuilder& b) { b.add_bin(record); });
   }
   SendStatus send(Bytes record, const To& to, Deadline deadline) {
-    return put_by(&to, deadline, [&](wire::BatchBuilder& b) { b.add_bin(record); });
+    return put_by<true>(&to, deadline, [&](wire::BatchBuilder& b) { b.add_bin(record); });
   }
   /// Bytes and tensors as one record; tensors with an owner are sent without a copy.
   SendStatus send(Bytes record, std::span<const Tensor> tensors) {
-    return put(nullptr, [&](wire::BatchBuilder& b) { add_raw(b, record, tensors); });
+    return put<true>(nullptr, [&](wire::BatchBuilder& b) { add_raw(b, record, tensors); });
   }
   SendStatus send(Bytes record, std::span<const Tensor> tensors, Deadline deadline) {
-    return put_by(nullptr, deadline, [&](wire::BatchBuilder& b) { add_raw(b, record, tensors); });
+    return put_by<true>(nullptr, deadline, [&](wire::BatchBuilder& b) { add_raw(b, record, tensors); });
   }
   /// One msgpack object as it is (the caller vouches that it is exactly one).
   SendStatus send_packed(Bytes object) {

@@ -19,9 +19,9 @@ struct Records {
   std::span<const Tensor> tensors;  ///< frames of the whole batch
   Meta meta;                        ///< of the record at hand
   std::uint32_t next_index = 0;
-  bool stop = false;                      ///< no further record now
-  bool postponed = false;                 ///< the record at hand was not taken: it comes again
-  void (*refuse)(void* owner) = nullptr;  ///< the record at hand is not of the type
+  bool stop = false;                                ///< no further record now
+  bool postponed = false;                           ///< the record at hand was not taken: it comes again
+  void (*refuse)(void* owner, Bytes at) = nullptr;  ///< the record that `at` begins with is not taken
   void* owner = nullptr;
 };
 
@@ -33,7 +33,7 @@ void hand_out(Records& records, const Read& read, const Use& use) {
     const Bytes before = records.rest;
     records.meta.index = records.next_index++;
     if (!read(records.rest)) {
-      records.refuse(records.owner);
+      records.refuse(records.owner, before);
       continue;
     }
     use(std::as_const(records.meta));
@@ -71,7 +71,7 @@ void hand_out_raw(Records& records, const Use& use) {
       records,
       [&](Bytes& rest) {
         view.packed = wire::next_object(rest);
-        return true;
+        return !view.packed.empty();
       },
       [&](const Meta& meta) { use(RawRecord(view), meta); });
 }

@@ -30,8 +30,8 @@ namespace weft::launch {
 struct Program {
   std::string path;  ///< absolute
   /// True: the program describes itself, gets `--spec FILE --control ENDPOINT --run ID --epoch N
-  /// --run-directory DIR`, and reports. False: it gets its `args:` and the environment WEFT_SPEC,
-  /// WEFT_CONTROL, WEFT_RUN, WEFT_NODE, WEFT_REPLICA, and counts as ready once it runs.
+  /// --run-directory DIR`, and reports. False: it gets its `args:` and the environment variable WEFT_SPEC,
+  /// and counts as ready once it runs. Both have WEFT_CONTROL, WEFT_RUN, WEFT_NODE and WEFT_REPLICA.
   bool describes = true;
 };
 
@@ -60,9 +60,13 @@ struct LaunchOptions {
   bool wait_for_restarts = false;
   /// Directories of earlier runs that are kept; older ones that are over are removed at the start.
   unsigned keep_runs = 50;
-  /// SIGINT and SIGTERM drain the run, a second one kills it. They stay blocked in the calling thread while
-  /// run() runs.
+  /// SIGINT, SIGTERM and SIGHUP (unless it is ignored) drain the run, a second SIGINT or SIGTERM kills it.
+  /// They stay blocked in the calling thread while run() runs.
   bool handle_signals = true;
+  /// run() makes this process the parent of whatever loses its own below it (PR_SET_CHILD_SUBREAPER), ends
+  /// what nodes have left behind, and reaps it. False: for a process that has children of its own, of which
+  /// it hears by SIGCHLD.
+  bool adopts = true;
 
   // All called on the loop's thread; they must not block.
   /// One line of output of a node, without its newline, at most 16 KiB.
@@ -72,6 +76,8 @@ struct LaunchOptions {
   std::function<void(const topology::NodeId&, std::string_view state, std::string_view text)> on_state = {};
   /// What happens to the run as a whole, in a sentence ("draining: the main nodes have ended").
   std::function<void(std::string_view sentence)> on_event = {};
+  /// What a person should know now: lines that a log lost, a node that hangs, a run directory that is gone.
+  std::function<void(std::string_view sentence)> on_warning = {};
   /// All nodes are ready and sources start; once.
   std::function<void()> on_ready = {};
   /// The run begins to drain: from here on a node that dies is not started again.
@@ -100,6 +106,8 @@ class Launcher {
   RunReport run();
   /// Ends the run in order: sources first, then those that they feed, stage by stage.
   void drain();
+  /// A signal, or somebody who asked for it, has ended the run.
+  [[nodiscard]] bool asked_to_stop() const;
   /// Kills all process groups.
   void stop_now();
   /// Sends a signal to a node's process group, to break it on purpose. False: it has no process now.

@@ -21,6 +21,8 @@ struct NodeReport {
   double cpu_seconds = 0;               ///< user and system, all incarnations
   std::uint64_t peak_memory_bytes = 0;  ///< of the largest incarnation
   std::string reason;                   ///< a sentence when it failed, else empty
+  std::uint64_t lost_log_lines = 0;     ///< that found no room on the disk
+  std::uint64_t hangs = 0;  ///< times that it was killed because it had said nothing for `hang-after`
   std::vector<std::string> last_lines;  ///< its last output, at most 20 lines
   Value result;                         ///< what it reported as its outcome; null: nothing
 };
@@ -85,7 +87,7 @@ struct RunReport {
 };
 
 /// {run, topology, directory, ok, ready, seconds, reason, interrupted, nodes: [{name, state, exit_code,
-/// signal, restarts, cpu_seconds, peak_memory, reason, last_lines}], links: [{id, from, to, pattern,
+/// signal, restarts, cpu_seconds, peak_memory, reason, lost_log_lines, hangs, last_lines}], links: [{id, from, to, pattern,
 /// delivery, accepted, resumed, sent, received, dropped, lost, missed, duplicates, rejected,
 /// rejected_records, failed, timed_out, processed, redelivered, retransmitted, expired, dead_lettered,
 /// untaken, retained, reconnects, left, shared, exact, inexact}], result: {node: ...}}

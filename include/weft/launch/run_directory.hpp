@@ -39,9 +39,17 @@ class RunDirectory {
   [[nodiscard]] std::string log_file(const std::string& node, unsigned replica) const;
   /// Writes a file by way of a temporary one, so that readers never see half of it.
   void write(const std::string& name, const std::string& text) const;
+  /// False: somebody has removed it, or put another one in its place.
+  [[nodiscard]] bool there() const;
+  /// Makes it anew, empty. Throws as the constructor does.
+  void make_again();
+  /// All files are as new: who removes old ones from /tmp leaves them alone.
+  void touch() const;
 
  private:
+  void make();
   std::string path_;
+  std::string base_;
   int lock_ = -1;
 };
 

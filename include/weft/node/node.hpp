@@ -95,7 +95,10 @@ class Node {
   void on_drain(std::function<void()> handler);
   /// Senders do not begin to drain while `busy` says true, asked every turn, within the drain limit: for a
   /// program that still has records of its own to send when its receivers are empty.
-  void hold_drain(std::function<bool()> busy);
+  /// `what` says at the limit what it was busy with ("the command has not ended").
+  void hold_drain(std::function<bool()> busy, std::function<std::string()> what = {});
+  /// How long the drain may take.
+  [[nodiscard]] Duration drain_limit() const;
   /// Called for each event of a peer, after the block's own bookkeeping.
   void on_peer(std::function<void(std::string_view port, const PeerEvent&)> handler);
   /// Called when a report is due: adds what the program wants shown (progress, rates) as a map.
@@ -115,8 +118,10 @@ class Node {
   /// is stopped in order has not cut its work short.
   void set_endless();
 
-  /// Runs the loop until the node has stopped. SIGTERM and SIGINT drain, a second one stops at once. Returns
-  /// the exit code: 0 drained or finished, 1 failed, 3 start limit, 4 drain limit (something was left).
+  /// Runs the loop until the node has stopped. SIGTERM, SIGINT and SIGHUP (unless it is ignored) drain, a
+  /// second SIGTERM or SIGINT stops at once. While its launcher lives, the launcher says when: a signal of
+  /// somebody else drains only where the launcher does not drain the run. Returns the exit code: 0 drained or
+  /// finished, 1 failed, 3 start limit, 4 drain limit (something was left).
   int run();
 
   struct Impl;

@@ -50,6 +50,12 @@ class InPort {
   void pause(bool paused);
   /// Inside a handler of push-pull: the record at hand is not taken; it comes again after pause(false).
   void postpone();
+  /// Push-pull with a promise: the outcome of a record may come later, see PullBase::defer(). Else nothing of
+  /// this has an effect.
+  [[nodiscard]] Delivery delivery() const { return delivery_; }
+  void judge(Verdict verdict);
+  [[nodiscard]] Receipt defer();
+  bool settle(const Receipt& receipt, Verdict verdict = {});
   /// Push-pull with a journal: `prepare` runs behind the last record of each batch. What it changes in the
   /// journal becomes durable with the batch's acknowledgement, or not at all. Null: there is no journal.
   Journal* on_commit(std::function<void()> prepare);
@@ -60,6 +66,7 @@ class InPort {
   Block* block_ = nullptr;
   std::function<void(bool)> pause_;
   PullBase* pull_ = nullptr;
+  Delivery delivery_ = Delivery::best_effort;
   std::shared_ptr<Journal> journal_;
 };
 

@@ -20,6 +20,8 @@ std::string record_to_json(const wire::RecordView& record);
 
 /// One msgpack object; {"base64": "..."} becomes bytes again, anywhere in the tree.
 void pack_value(const Value& value, wire::Buffer& out);
+/// Appends one JSON text as a record that receivers take. False: it is none, and `why` says why.
+bool pack_json(std::string_view text, wire::Buffer& out, std::string& why);
 /// nullopt when the text is not base64 (RFC 4648, with padding).
 std::optional<std::string> from_base64(std::string_view text);
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <weft/protocol/lane.hpp>
+#include <weft/protocol/work_window.hpp>
 
 namespace weft::protocol {
 
@@ -16,6 +17,7 @@ struct PeerLanes {
   SendLane out;
   ReceiveLane in;
   AckPolicy ack;
+  WorkWindow work = {};              ///< what of `out` the peer may have at once, in records
   std::uint64_t held_bytes = 0;      ///< received, and the block is not done with them
   std::uint64_t settled = 0;         ///< last sequence that the block is done with
   std::uint32_t hello_attempt = 0;   ///< of the HELLO that was said last

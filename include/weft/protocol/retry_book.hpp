@@ -71,6 +71,7 @@ class RetryBook {
     bool usable = false;  ///< up, takes new work
     bool living = false;  ///< keeps its keys: up or silent for a while
     bool room = false;    ///< credit for one more
+    bool window = true;   ///< room for one more, as far as others could take it as well
   };
   using See = std::function<View(Id)>;
   struct Send {

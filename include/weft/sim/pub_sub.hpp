@@ -6,11 +6,13 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include <weft/core/time.hpp>
 #include <weft/core/value.hpp>
 #include <weft/protocol/lane.hpp>
 #include <weft/sim/faults.hpp>
+#include <weft/sim/pauses.hpp>
 #include <weft/sim/report.hpp>
 
 namespace weft::sim {
@@ -23,6 +25,7 @@ enum class PubSubBug {
   answer_as_of_now,     ///< the publisher tells who joins where topics stand, and not where they stood at the
                         ///< mark
   snapshot_too_new,     ///< the publisher's snapshot says that it covers a batch more than it does
+  stay_paused,          ///< the subscriber does not go on when its publisher is back
 };
 
 struct PubSubOptions {
@@ -42,6 +45,7 @@ struct PubSubOptions {
   Duration service = std::chrono::microseconds(500);  ///< of a batch at its subscriber, on average
   Faults faults = {};
   Duration faults_for = std::chrono::seconds(20);  ///< virtual; then all heals and has to come to rest
+  std::vector<Pause> pauses = {};  ///< in which a process stands still, besides those of `faults`
   PubSubBug bug = PubSubBug::none;
 
   void check() const;  ///< throws Error{invalid_argument}
@@ -49,6 +53,8 @@ struct PubSubOptions {
 
 /// What a seed of the self-test means, as for push-pull.
 PubSubOptions pub_sub_options_of_seed(std::uint64_t seed, std::uint64_t batches = 1000);
+/// The same for play_pauses(): a small link, slower, on which little else breaks.
+PubSubOptions paused_pub_sub_options_of_seed(std::uint64_t seed, std::uint64_t batches = 12);
 
 struct PubSubReport : RunReport {
   std::uint64_t published = 0;          ///< batches

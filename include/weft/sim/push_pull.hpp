@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include <weft/core/terms.hpp>
 #include <weft/core/time.hpp>
@@ -14,6 +15,7 @@
 #include <weft/protocol/lane.hpp>
 #include <weft/sim/faults.hpp>
 #include <weft/sim/ledger.hpp>
+#include <weft/sim/pauses.hpp>
 #include <weft/sim/report.hpp>
 
 namespace weft::sim {
@@ -25,6 +27,7 @@ enum class PlantedBug {
   acknowledge_before_processing,  ///< the receiver settles a batch when it arrives
   forget_epoch,                   ///< a restarted volatile sender goes on with the epoch that it had
   drop_ranges,                    ///< the receiver's acknowledgements come without their ranges
+  give_up_for_good,               ///< the sender takes no HELLO of a receiver that it has once given up
 };
 
 struct PushPullOptions {
@@ -41,15 +44,18 @@ struct PushPullOptions {
   std::uint64_t keys = 8;                ///< under `hash`: different keys of a sender
   std::uint64_t capacity = 64ULL << 10;  ///< of a sender, bytes; one batch at least
   protocol::Credit window = {16ULL << 10, 64};
-  std::uint32_t max_attempts = 0;                   ///< 0: no bound
-  Duration ttl = Duration::zero();                  ///< of a batch; 0: lives for ever
-  Duration delay = Duration::zero();                ///< most that a batch is delayed by its sender
-  bool priorities = false;                          ///< batches have random ones
-  double reject = 0;                                ///< a batch at its first handling: the handler refuses it
+  std::uint64_t prefetch_records = 0;  ///< that a receiver takes at once; 0: no bound of its own
+  std::uint32_t max_attempts = 0;      ///< 0: no bound
+  Duration ttl = Duration::zero();     ///< of a batch; 0: lives for ever
+  Duration delay = Duration::zero();   ///< most that a batch is delayed by its sender
+  bool priorities = false;             ///< batches have random ones
+  double reject = 0;                   ///< a batch at its first handling: the handler refuses it
+  bool poison = false;  ///< a receiver that handles the tenth record of the first sender dies of it
   Duration gap = std::chrono::milliseconds(2);      ///< between batches of a source, on average
   Duration service = std::chrono::milliseconds(1);  ///< of a batch at its receiver, on average
   Faults faults = {};
   Duration faults_for = std::chrono::seconds(20);  ///< virtual; then all heals and has to come to rest
+  std::vector<Pause> pauses = {};  ///< in which a process stands still, besides those of `faults`
   PlantedBug bug = PlantedBug::none;
 
   void check() const;  ///< throws Error{invalid_argument}
@@ -57,6 +63,8 @@ struct PushPullOptions {
 
 /// What a seed of the self-test means: kinds of link and faults of every mixture, drawn from it.
 PushPullOptions options_of_seed(std::uint64_t seed, std::uint64_t records = 1000);
+/// The same for play_pauses(): a small link, slower, on which little else breaks.
+PushPullOptions paused_options_of_seed(std::uint64_t seed, std::uint64_t records = 12);
 
 struct SimReport : RunReport {
   LedgerCounts counts = {};

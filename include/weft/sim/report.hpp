@@ -27,8 +27,10 @@ struct RunReport {
   std::uint64_t messages = 0;
   std::uint64_t messages_lost = 0;
   std::uint64_t events = 0;
-  std::uint64_t trace_hash = 0;  ///< same options, same hash
-  Duration virtual_time{};       ///< until all was at rest
+  std::uint64_t trace_hash = 0;             ///< same options, same hash
+  Duration virtual_time{};                  ///< until all was at rest
+  std::vector<std::uint64_t> moments = {};  ///< of each process, as Pause counts them
+  Duration back_after{};                    ///< from the end of the last planned pause until all was at rest
 
   [[nodiscard]] bool ok() const { return problems.empty(); }
   /// {ok, seed, messages, messages_lost, events, trace_hash, virtual_seconds, faults: {kind: times},

@@ -8,12 +8,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include <weft/core/terms.hpp>
 #include <weft/core/time.hpp>
 #include <weft/core/value.hpp>
 #include <weft/protocol/lane.hpp>
 #include <weft/sim/faults.hpp>
+#include <weft/sim/pauses.hpp>
 #include <weft/sim/report.hpp>
 
 namespace weft::sim {
@@ -26,6 +28,8 @@ enum class RequestBug {
   reply_before_durable,  ///< the answerer does not wait for its journal before it replies
   forget_epoch,          ///< a restarted asker goes on with the epoch that it had
   ignore_epoch,          ///< the answerer does what was meant for an earlier life of it
+  give_up_for_good,      ///< the asker takes no HELLO of an answerer that it has once given up
+  keep_replies_unsaid,   ///< the asker never acknowledges replies
 };
 
 struct RequestOptions {
@@ -55,6 +59,7 @@ struct RequestOptions {
   Duration service = std::chrono::milliseconds(1);  ///< of a request at its answerer, on average
   Faults faults = {};
   Duration faults_for = std::chrono::seconds(20);  ///< virtual; then all heals and has to come to rest
+  std::vector<Pause> pauses = {};  ///< in which a process stands still, besides those of `faults`
   RequestBug bug = RequestBug::none;
 
   void check() const;  ///< throws Error{invalid_argument}
@@ -62,6 +67,8 @@ struct RequestOptions {
 
 /// What a seed of the self-test means, as for push-pull.
 RequestOptions request_options_of_seed(std::uint64_t seed, std::uint64_t requests = 1000);
+/// The same for play_pauses(): a small link, slower, on which little else breaks.
+RequestOptions paused_request_options_of_seed(std::uint64_t seed, std::uint64_t requests = 12);
 
 /// `asked == replied + remote_errors + timed_out + exhausted + unknown + cancelled + abandoned`.
 struct RequestReport : RunReport {

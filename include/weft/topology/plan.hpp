@@ -58,6 +58,10 @@ struct LinkPlan {
   bool keep_last = false;
   std::uint64_t capacity_bytes = 64ULL << 20;  ///< bound of a sender's queue
   std::uint64_t prefetch_bytes = 4ULL << 20;   ///< credit a receiver gives each sender
+  std::uint64_t prefetch_records = 0;          ///< ... in records; 0: as many as it handles in time
+  std::uint64_t batch_bytes = 256ULL << 10;    ///< a batch leaves when it holds so much
+  std::uint64_t batch_records = 65536;         ///< ... or so many records
+  Duration linger = Duration::zero();          ///< how long one that is not full waits for more
   std::uint64_t capacity_records = 0;          ///< bound of the same queue; 0: by its bytes alone
   Duration dead_after = std::chrono::seconds(10);
   unsigned priority = 4;            ///< of records that name none
@@ -111,6 +115,13 @@ struct EndPlan {
   std::vector<PeerPlan> peers;
 };
 
+/// How much of what a node writes is kept: files of at most `max_bytes`, the present one and `keep` before
+/// it.
+struct LogBounds {
+  std::uint64_t max_bytes = 256ULL << 20;
+  unsigned keep = 1;
+};
+
 /// Everything one process needs to know; the launcher hands it over as a file, `weft run` builds it itself.
 struct NodePlan {
   std::string topology;  ///< name of the topology
@@ -125,6 +136,9 @@ struct NodePlan {
   Restart restart = Restart::never;
   unsigned max_restarts = 5;
   Duration grace = std::chrono::seconds(10);
+  /// A node that has said nothing to its launcher for so long is killed; zero: it is not.
+  Duration hang_after = Duration::zero();
+  LogBounds log;
   std::vector<EndPlan> ends;
   std::vector<LinkPlan> links;  ///< those that `ends` name
 };

@@ -30,6 +30,8 @@ class Frame {
   [[nodiscard]] std::size_t size() const;
   /// A second reference to the same bytes (for sending one batch to several peers).
   [[nodiscard]] Frame share() const;
+  /// Writes over the last bytes of a frame that is a copy of its own, and that nobody shares.
+  void overwrite_end(Bytes bytes);
 
  private:
   friend class Socket;

@@ -91,28 +91,40 @@ struct RecordView {
   [[nodiscard]] Bytes bytes() const { return Unpack(packed).bytes().value_or(Bytes{}); }
 };
 
-/// Checks that `body` is exactly `count` msgpack objects, none nested deeper than kMaxRecordDepth.
-/// Nothing is allocated and no count is believed beyond the bytes that are there.
+/// Checks that `body` is exactly `count` msgpack objects, none nested deeper than kMaxRecordDepth. too_deep:
+/// all but that; next_object() passes over those that are. Nothing is allocated and no count is believed
+/// beyond the bytes that are there.
 [[nodiscard]] Rejection check_body(Bytes body, std::uint64_t count);
 
-/// Takes the first object off `rest`, which is (the end of) a body that check_body has accepted. Empty, and
-/// so is `rest`: there is none, or the bytes have changed since.
+/// Whether a receiver could take the record: exactly one msgpack object (else bad_body), and not too_deep.
+[[nodiscard]] Rejection check_record(Bytes object);
+
+/// Takes the first object off `rest`, which is (the end of) a body that check_body has accepted, but for its
+/// depth. Empty: it is nested too deep; or there is none, or the bytes have changed since, and then `rest` is
+/// empty, too.
 inline Bytes next_object(Bytes& rest) {
   Unpack in(rest);
-  const auto object = in.object();
-  if (!object) return std::exchange(rest, Bytes{}).first(0);
-  rest = rest.subspan(object->size());
-  return *object;
+  if (const auto object = in.object()) {
+    rest = rest.subspan(object->size());
+    return *object;
+  }
+  const std::byte* at = rest.data();
+  rest = detail::skip_any(at, rest.data() + rest.size()) ? Bytes{at, rest.data() + rest.size()} : Bytes{};
+  return {};
 }
 
-/// Walks the records of a body that check_body has accepted. One in shared memory that its sender changes
-/// meanwhile may give other records, or end early; nothing outside of it is read.
+/// Walks the records of a body that check_body has accepted, but for their depth. One in shared memory that
+/// its sender changes meanwhile may give other records, or end early; nothing outside of it is read.
 class BatchReader {
  public:
   explicit BatchReader(Bytes body) : rest_(body) {}
   [[nodiscard]] bool done() const { return rest_.empty(); }
-  /// The next record's msgpack object.
-  Bytes next() { return next_object(rest_); }
+  /// The next record's msgpack object, however deep it is.
+  Bytes next() {
+    const Bytes before = rest_;
+    const Bytes object = next_object(rest_);
+    return object.empty() ? before.first(before.size() - rest_.size()) : object;
+  }
 
  private:
   Bytes rest_;

@@ -74,6 +74,10 @@ template <class T>
 template <class T>
 [[nodiscard]] bool decode_next(Bytes& rest, std::span<const Tensor> tensors, T& out);
 
+/// True when check_record holds for whatever encode_record makes of a T.
+template <class T>
+constexpr bool always_sound();
+
 /// True when decode_record leaves nothing of what `out` was before: one object may then serve many records.
 template <class T>
 constexpr bool decodes_whole();

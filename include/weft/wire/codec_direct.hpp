@@ -16,43 +16,9 @@
 
 #include <weft/wire/codec_bounded.hpp>
 #include <weft/wire/codec_impl.hpp>
+#include <weft/wire/codec_kinds.hpp>
 
 namespace weft::wire::detail {
-
-/// True when a T is read and written here as a whole.
-template <class T>
-constexpr bool is_direct() {
-  if constexpr (Number<T> || Record<T> || std::same_as<T, std::string> || std::same_as<T, std::string_view> ||
-                std::same_as<T, Tensor> || std::same_as<T, Value>) {
-    return true;
-  } else if constexpr (is_vector<T>) {
-    return Octet<typename T::value_type> ||
-           (!std::same_as<typename T::value_type, bool> && is_direct<typename T::value_type>());
-  } else if constexpr (is_array<T>) {
-    return Octet<typename T::value_type> || is_direct<typename T::value_type>();
-  } else if constexpr (is_optional<T>) {
-    return is_direct<typename T::value_type>();
-  } else {
-    return false;
-  }
-}
-
-/// True when reading a T here leaves nothing of what it was. What is inside of vectors and optionals is made
-/// anew.
-template <class T>
-constexpr bool is_whole() {
-  if constexpr (!is_direct<T>()) {
-    return false;
-  } else if constexpr (Record<T>) {
-    return decltype(std::declval<T&>().weft_visit([](auto&... fields) {
-      return std::bool_constant<(is_whole<std::remove_cvref_t<decltype(fields)>>() && ...)>();
-    }))::value;
-  } else if constexpr (is_array<T>) {
-    return Octet<typename T::value_type> || is_whole<typename T::value_type>();
-  } else {
-    return true;
-  }
-}
 
 // ---- reading ----
 
@@ -281,10 +247,14 @@ bool decode_next(Bytes& rest, std::span<const Tensor> tensors, T& out) {
     }
   } catch (...) {  // no memory for it, or a type's own reading has refused it
   }
-  Unpack past(all);
-  (void)past.object();
-  rest = past.rest();
+  rest = all;
+  (void)next_object(rest);
   return false;
+}
+
+template <class T>
+constexpr bool always_sound() {
+  return detail::is_shallow<T>();
 }
 
 template <class T>

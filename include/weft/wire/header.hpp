@@ -43,8 +43,9 @@ enum Flag : std::uint32_t {
   kLast = 8,       ///< BYE: nothing will follow on this stream; DATA: last batch
   kDraining = 16,  ///< BYE from a receiver: send nothing new, answer with BYE after what is on its way
   kReplay = 32,    ///< SYNC: the subscriber wants no gaps; DATA on a publisher's session: an answer to that
-  kShared = 64,  ///< DATA, REQUEST, REPLY: a frame behind the header says which frames lie in shared memory,
-                 ///< and where
+  kShared = 64,   ///< DATA, REQUEST, REPLY: a frame behind the header says which frames lie in shared memory,
+                  ///< and where
+  kReport = 128,  ///< DATA, REQUEST: acknowledge as soon as all of it has been handled
 };
 
 /// Why bytes were refused. Each is counted by name.
@@ -69,7 +70,8 @@ enum class Rejection : std::uint8_t {
   unexpected,  ///< a kind that the state does not allow
   wrong_type,  ///< a record of another type
   too_large,
-  count_  // number of entries
+  bad_checksum,  ///< the bytes are not those that were sent: see Options::seal
+  count_         // number of entries
 };
 std::string_view to_string(Rejection why);
 
@@ -117,6 +119,9 @@ struct Options {
     stream_epoch = 39,       // uint: epoch of the stream that is spoken of
     shared = 40,             // bin: where the sender lends its memory to peers of its host
     rejected = 41,           // uint: records of the stream that could not be taken
+    credit_records = 42,     // uint: records that may be on their way, 0: no bound; its sender heeds kReport
+    max_frame = 43,          // uint: bytes of the largest frame that I take
+    seal = 44,               // uint, 9 bytes, the last option: hash of the message (weft/wire/checksum.hpp)
   };
 
   std::uint64_t present = 0;
@@ -126,7 +131,7 @@ struct Options {
   std::uint64_t count_v, wall_time_v, ttl_v, not_before_v, checksum_v, fingerprint_v, first_retained_v,
       deadline_v, reply_fingerprint_v, processed_v, oldest_v, heartbeat_v, credit_bytes, credit_batches;
   std::uint32_t flags_v, attempt_v, chunk_index, chunk_count, version_low, version_high;
-  std::uint64_t seen_v, stream_epoch_v, rejected_v;
+  std::uint64_t seen_v, stream_epoch_v, rejected_v, credit_records_v, max_frame_v, seal_v;
   std::uint8_t priority_v, delivery_v;
   Code code_v;
   Bytes key_v, correlation_v, trace_v, shared_v;
@@ -153,8 +158,9 @@ struct Header {
 
 /// Appends the header to `out`: never more than kMaxHeaderBytes, and never what `decode` would refuse. `text`
 /// is cut to kMaxTextBytes. False when something else was cut or left out because it was beyond its bound or
-/// did not fit: a stream name that is too long is cut, an option is left out, whole.
-bool encode(const Header& header, Buffer& out);
+/// did not fit: a stream name that is too long is cut, an option is left out, whole. `sealed`: with room for
+/// the seal at its end, which seal() fills in.
+bool encode(const Header& header, Buffer& out, bool sealed = false);
 
 /// Reads one header frame. On rejection `out` is unspecified. Never throws, never allocates.
 [[nodiscard]] Rejection decode(Bytes frame, Header& out);
@@ -166,8 +172,8 @@ bool has_magic(Bytes frame);
 class DataHeader {
  public:
   DataHeader() = default;
-  /// Kind DATA, REQUEST or REPLY.
-  DataHeader(Kind kind, std::string_view stream, std::uint64_t epoch);
+  /// Kind DATA, REQUEST or REPLY. `sealed`: as encode() has it.
+  DataHeader(Kind kind, std::string_view stream, std::uint64_t epoch, bool sealed = false);
   /// Appends a whole header with sequence, record count and, when not 0, the flags, the fingerprint and the
   /// last sequence of the other direction that has been processed.
   void encode(std::uint64_t seq, std::uint64_t count, Buffer& out, std::uint64_t fingerprint = 0,
@@ -175,6 +181,7 @@ class DataHeader {
 
  private:
   Buffer prefix_;
+  bool sealed_ = false;
 };
 
 }  // namespace weft::wire

@@ -91,6 +91,8 @@ enum class Skip : std::uint8_t { ok, cut, deep };
 /// Moves `at` behind the next object, without recursion; `at` is undefined unless ok. `cut` also stands for
 /// the byte that msgpack never uses.
 Skip skip(const std::byte*& at, const std::byte* end, std::size_t depth);
+/// The same at any depth. False: cut.
+bool skip_any(const std::byte*& at, const std::byte* end);
 
 }  // namespace detail
 
@@ -240,8 +242,8 @@ class Unpack {
     return Bytes{start, at_};
   }
   /// The next object as a tree; ext becomes a map {"ext": type, "data": binary}; map keys that are not text
-  /// are written as text (numbers as in JSON, binary as it is, other objects as "0x" and their bytes); of
-  /// equal keys the last one holds. Bounded by `depth`.
+  /// are written as text (numbers as in JSON, binary as it is, other objects as "0x" and their bytes, and so
+  /// are all that would look like another key); of equal keys the last one holds. Bounded by `depth`.
   std::optional<Value> value(std::size_t depth = kMaxRecordDepth);
 
  private:

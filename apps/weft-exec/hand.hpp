@@ -1,0 +1,62 @@
+// Hand: the records of a promised delivery that the command has, or will get, in their order: which of them
+// it is done with, and which one it had in its hands when it ended. Nothing here knows of processes.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <weft/blocks/pull.hpp>
+
+namespace weft::exec {
+
+class Hand {
+ public:
+  using Settle = std::function<void(const Receipt&, Verdict)>;
+  explicit Hand(Settle settle) : settle_(std::move(settle)) {}
+
+  void add(Receipt receipt, std::string line) {
+    bytes_ += line.size();
+    records_.push_back({std::move(receipt), std::move(line)});
+  }
+  /// The next line that it has not been given; null: it has them all. give() says that it was.
+  [[nodiscard]] const std::string* next() const {
+    return given_ < records_.size() ? &records_[given_].line : nullptr;
+  }
+  void give() { ++given_; }
+  [[nodiscard]] std::size_t given() const { return given_; }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+  [[nodiscard]] bool empty() const { return records_.empty(); }
+
+  /// The first `count` of those given have this outcome.
+  void settle(std::size_t count, const Verdict& verdict = {}) {
+    for (; count != 0 && given_ != 0; --count, --given_) {
+      const Record record = std::move(records_.front());
+      records_.pop_front();
+      bytes_ -= record.line.size();
+      settle_(record.receipt, verdict);
+    }
+  }
+  /// The command is gone: what it was given has to be given again.
+  void take_back() { given_ = 0; }
+  /// All of them go back to their senders.
+  void return_all(const std::string& why) {
+    given_ = records_.size();
+    settle(given_, Verdict::requeue(Duration::zero(), why));
+  }
+
+ private:
+  struct Record {
+    Receipt receipt;
+    std::string line;
+  };
+  Settle settle_;
+  std::deque<Record> records_;
+  std::size_t given_ = 0;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace weft::exec

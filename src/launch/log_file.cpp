@@ -1,0 +1,100 @@
+#include "launch/log_file.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <system_error>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <weft/core/error.hpp>
+#include <weft/core/format.hpp>
+
+namespace weft::launch {
+
+LogFile::LogFile(std::string path, topology::LogBounds bounds) : path_(std::move(path)), bounds_(bounds) {
+  if (!open()) throw Error(Errc::io, format("cannot write {}: {}", path_, why_));
+}
+
+LogFile::~LogFile() {
+  close();
+}
+
+bool LogFile::open() {
+  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  struct stat found {};
+  if (fd_ < 0 || ::fstat(fd_, &found) != 0) {
+    why_ = std::generic_category().message(errno);
+    close();
+    return false;
+  }
+  size_ = static_cast<std::uint64_t>(found.st_size);
+  return true;
+}
+
+void LogFile::close() {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+}
+
+void LogFile::look_again() {
+  struct stat named {
+  }, ours{};
+  if (fd_ >= 0 && ::fstat(fd_, &ours) == 0 && ::stat(path_.c_str(), &named) == 0 &&
+      named.st_dev == ours.st_dev && named.st_ino == ours.st_ino) {
+    size_ = static_cast<std::uint64_t>(ours.st_size);  // somebody may have cut it
+    return;
+  }
+  close();
+  half_ = false;
+  (void)open();
+}
+
+// The present file becomes the first of those before it, and the last of them goes.
+void LogFile::turn_over() {
+  if (bounds_.keep == 0) {
+    if (::ftruncate(fd_, 0) == 0) size_ = 0;
+    return;
+  }
+  for (unsigned number = bounds_.keep; number > 1; --number) {
+    (void)::rename(format("{}.{}", path_, number - 1).c_str(), format("{}.{}", path_, number).c_str());
+  }
+  if (::rename(path_.c_str(), (path_ + ".1").c_str()) != 0) return;
+  close();
+  (void)open();
+}
+
+bool LogFile::put(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd_, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) {
+      why_ = std::generic_category().message(errno);
+      return false;
+    }
+    size_ += static_cast<std::uint64_t>(written);
+    half_ = text[static_cast<std::size_t>(written) - 1] != '\n';
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return true;
+}
+
+bool LogFile::write(std::string_view line) {
+  std::string text;
+  if (half_) text += '\n';
+  if (untold_ != 0) text += format("weft: {} lines are missing here: {}\n", untold_, why_);
+  text += line;
+  text += '\n';
+  if (fd_ < 0) (void)open();
+  if (fd_ >= 0 && size_ != 0 && size_ + text.size() > bounds_.max_bytes) turn_over();
+  if (fd_ >= 0 && put(text)) {
+    untold_ = 0;
+    return true;
+  }
+  ++lost_;
+  ++untold_;
+  return false;
+}
+
+}  // namespace weft::launch

@@ -1,0 +1,142 @@
+// How an outbox deals batches out to receivers that say how fast they are.
+#include <algorithm>
+
+#include "protocol/outbox_bench.hpp"
+
+using namespace outbox_bench;
+
+namespace {
+
+/// Splits what is to be split, as an owner of the bytes does: what fits, and the rest.
+struct Sharing : Bench {
+  using Bench::Bench;
+  std::map<std::uint64_t, std::vector<int>> records;  // by id
+
+  std::uint32_t join_reporting(const std::string& name, std::uint64_t bound = 0) {
+    const std::uint32_t lane = outbox.lane(name);
+    outbox.at(lane).work().meet(bound);
+    CHECK(outbox.meet(lane, 1, {}, {.bytes = 100'000, .batches = 100}, now) == Outbox::Ack::ok);
+    return lane;
+  }
+  std::uint64_t accept_records(int first, int count, OutboxEntry entry = {}) {
+    entry.records = static_cast<std::uint32_t>(count);
+    entry.bytes = 10 * static_cast<std::uint64_t>(count);
+    const std::uint64_t id = outbox.accept(entry);
+    for (int i = first; i < first + count; ++i) records[id].push_back(i);
+    return id;
+  }
+  void deal() {
+    while (const auto given = outbox.assign(now)) {
+      if (given->split == 0) continue;
+      const std::vector<int> whole = records.at(given->id);
+      REQUIRE(given->split < whole.size());
+      const std::vector<int> head(whole.begin(), whole.begin() + given->split);
+      const std::vector<int> tail(whole.begin() + given->split, whole.end());
+      const auto part = [](const std::vector<int>& of) {
+        return Outbox::Part{10 * of.size(), static_cast<std::uint32_t>(of.size())};
+      };
+      const auto ids = outbox.split(given->id, {part(head), part(tail)});
+      REQUIRE(ids.size() == 1);
+      records[ids[0]] = head;
+      records[given->id] = tail;
+    }
+  }
+  /// What leaves on that lane, record by record, and whether a report is asked for.
+  std::vector<int> leave(std::uint32_t lane, bool* asked = nullptr) {
+    std::vector<int> out;
+    deal();
+    while (const auto departure = outbox.departure(lane)) {
+      const auto& some = records.at(departure->id);
+      out.insert(out.end(), some.begin(), some.end());
+      if (asked) *asked = departure->report;
+      outbox.departed(lane, departure->seq, now);
+    }
+    return out;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a batch is dealt out in parts, in its order, and what is left of it stays first") {
+  Sharing bench;
+  const auto a = bench.join_reporting("a");
+  const auto b = bench.join_reporting("b");
+  bench.accept_records(1, 10);
+  bench.accept_records(11, 10);
+
+  bool asked = false;
+  CHECK(bench.leave(a, &asked) == std::vector<int>{1, 3});
+  CHECK(asked);
+  CHECK(bench.leave(b) == std::vector<int>{2, 4});
+  CHECK(bench.outbox.records() == 20);
+  CHECK(bench.outbox.waiting_records() == 16);
+  CHECK(bench.outbox.bytes() == 200);
+  // One is done at once with what it had: it gets more. The other has not said anything.
+  bench.now += 1ms;
+  CHECK(bench.acknowledge(a, view_of(2, 2)) == Outbox::Ack::ok);
+  const auto next = bench.leave(a);
+  CHECK(next.size() >= 4);
+  CHECK(next.front() == 5);
+  CHECK(std::ranges::is_sorted(next));
+  CHECK(bench.leave(b).empty());
+}
+
+TEST_CASE("what a receiver leaves behind goes on in its old place") {
+  Sharing bench;
+  const auto a = bench.join_reporting("a");
+  const auto b = bench.join_reporting("b", 1);
+  bench.accept_records(1, 6);
+  CHECK(bench.leave(a) == std::vector<int>{1, 3});
+  CHECK(bench.leave(b) == std::vector<int>{2});
+  bench.outbox.give_up(a);
+  // 1 and 3 come before 4, although their parts were made later.
+  std::vector<int> rest;
+  for (std::uint64_t seq = 1; seq <= 5; ++seq) {
+    bench.now += 1ms;
+    CHECK(bench.acknowledge(b, view_of(seq, seq)) == Outbox::Ack::ok);
+    const auto some = bench.leave(b);
+    rest.insert(rest.end(), some.begin(), some.end());
+  }
+  CHECK(rest == std::vector<int>{1, 3, 4, 5, 6});
+}
+
+TEST_CASE("a receiver's bound in records holds, and the end of each record makes room") {
+  Sharing bench;
+  const auto lane = bench.join_reporting("a", 1);
+  bench.accept_records(1, 3);
+  for (std::uint64_t seq = 1; seq <= 3; ++seq) {
+    bool asked = false;
+    CHECK(bench.leave(lane, &asked) == std::vector<int>{static_cast<int>(seq)});
+    CHECK(asked);
+    CHECK(bench.leave(lane).empty());
+    CHECK(bench.acknowledge(lane, view_of(seq, seq)) == Outbox::Ack::ok);
+  }
+  CHECK(bench.fates().size() == 3);
+  CHECK(bench.outbox.empty());
+}
+
+TEST_CASE("one receiver without a bound gets whole batches") {
+  Sharing bench;
+  const auto lane = bench.join_reporting("a");
+  bench.accept_records(1, 100);
+  bool asked = true;
+  CHECK(bench.leave(lane, &asked).size() == 100);
+  CHECK(!asked);
+}
+
+TEST_CASE("parts of a batch for one receiver keep their class and their bounds in time") {
+  Sharing bench;
+  const auto a = bench.join_reporting("a");
+  (void)bench.join_reporting("b");
+  bench.accept_records(1, 4, {.priority = 2, .lane = a, .expires = bench.now + 1s});
+  bench.accept_records(5, 4, {.priority = 9, .lane = a});
+  CHECK(bench.leave(a) == std::vector<int>{5, 6});
+  bench.now += 2s;
+  bench.deal();
+  std::uint64_t expired = 0;
+  for (const auto& done : bench.outbox.take_done()) {
+    CHECK(done.fate == Fate::expired);
+    expired += done.entry.records;
+  }
+  CHECK(expired == 4);
+}
