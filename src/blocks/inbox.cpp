@@ -17,11 +17,8 @@ void Inbox::refuse(Bytes at) const {
 // Makes the next batch current. Reports the one before as done first.
 bool Inbox::open_next() {
   while (records_.rest.empty()) {
-    if (current_) {
-      const std::unique_ptr<InboxItem> done = std::move(current_);
-      if (on_done) on_done(*done);
-      if (cleared_) return false;
-    }
+    end_current();
+    if (cleared_) return false;
     if (!take_next()) return false;
     records_.rest = current_->body.view();
     records_.tensors = current_->tensors;
@@ -74,6 +71,8 @@ void Inbox::deliver(std::size_t most) {
     records_.stop = paused_;
     handler(records_);
   }
+  // The next batch, which would end this one, may be long in coming.
+  if (!paused_ && !cleared_ && records_.rest.empty()) end_current();
 }
 
 bool Inbox::take_one(const Handler& take) {
@@ -88,7 +87,11 @@ bool Inbox::take_one(const Handler& take) {
 }
 
 void Inbox::finish() {
-  if (delivering_ || !current_ || !records_.rest.empty()) return;
+  if (!delivering_ && records_.rest.empty()) end_current();
+}
+
+void Inbox::end_current() {
+  if (!current_) return;
   const std::unique_ptr<InboxItem> done = std::move(current_);
   if (on_done) on_done(*done);
 }

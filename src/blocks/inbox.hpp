@@ -83,6 +83,7 @@ class Inbox {
   void refuse(Bytes at) const;
 
   bool take_next();
+  void end_current();
 
   std::deque<InboxItem> items_;                    // of the usual priority
   std::multimap<std::int64_t, InboxItem> ranked_;  // the others, by rank

@@ -16,7 +16,9 @@ Queue::Part Queue::part(std::uint64_t records, std::uint64_t bytes,
   if (from.tensors.empty()) {
     const Bytes all = rest;
     while (out.batch.count < records && !rest.empty()) {
-      const std::size_t size = wire::next_object(rest).size();
+      const std::size_t left = rest.size();
+      (void)wire::next_object(rest);
+      const std::size_t size = left - rest.size();
       if (out.batch.count != 0 && out.body + size > bytes) break;
       out.body += size;
       ++out.batch.count;

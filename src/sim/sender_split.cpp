@@ -40,4 +40,41 @@ void SimSender::keep(std::uint64_t id, const SimBatch& batch, const OutboxEntry&
   journal_->changes().put("entry", pack_numbers({id}), pack_numbers(numbers));
 }
 
+void SimSender::accept(const SimBatchPtr& batch, OutboxEntry entry) {
+  entry.id = 0;
+  const std::uint64_t id = outbox_->accept(entry);
+  batches_[id] = batch;
+  if (!journal_) return;
+  keep(id, *batch, entry);
+  if (entry.attempts != 0 || entry.order != 0) keep_past(id);
+  unconfirmed_.emplace_back(journal_->store().next(), batch);
+}
+
+void SimSender::keep_past(std::uint64_t id) {
+  const OutboxEntry* const entry = outbox_->entry(id);
+  if (!journal_ || !entry) return;
+  journal_->changes().put(
+      "past", pack_numbers({id}),
+      pack_numbers({entry->attempts, entry->order, entry->suspect ? 1U : 0U, entry->part}));
+}
+
+// Its records go on in smaller batches, in its place of the queue.
+void SimSender::divide(const SimBatch& batch, const OutboxEntry& entry) {
+  const std::size_t piece = outbox_->piece(entry);
+  const std::uint64_t each = batch.bytes / batch.records.size();
+  for (std::size_t first = 0; first < batch.records.size(); first += piece) {
+    const std::size_t last = std::min(batch.records.size(), first + piece);
+    auto part = std::make_shared<SimBatch>();
+    part->key = batch.key;
+    part->bytes = each * (last - first);
+    part->records.assign(batch.records.begin() + static_cast<std::ptrdiff_t>(first),
+                         batch.records.begin() + static_cast<std::ptrdiff_t>(last));
+    OutboxEntry next = entry;
+    next.bytes = part->bytes;
+    next.records = static_cast<std::uint32_t>(last - first);
+    next.part += static_cast<std::uint32_t>(first);
+    accept(part, next);
+  }
+}
+
 }  // namespace weft::sim

@@ -123,7 +123,8 @@ class BatchReader {
   Bytes next() {
     const Bytes before = rest_;
     const Bytes object = next_object(rest_);
-    return object.empty() ? before.first(before.size() - rest_.size()) : object;
+    if (!object.empty() || rest_.data() == nullptr) return object;
+    return before.first(before.size() - rest_.size());
   }
 
  private:
