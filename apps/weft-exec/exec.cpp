@@ -115,7 +115,11 @@ void Exec::start_command() {
   } catch (const Error& e) {
     return fail(e.what());
   }
-  if (promised()) feed();
+  if (acknowledge_ == Acknowledge::one_answer) {
+    room_in_hand();  // one that came before waits
+  } else if (promised()) {
+    feed();
+  }
 }
 
 // For people, so it is cut.
