@@ -45,7 +45,7 @@ Source::Source(Node& node, const program::Options& options)
   node.on_start([this] { start(); });
   node.on_drain([this] {
     stopped_ = true;
-    node_.set_result(result());
+    node_.set_result(result(true));
   });
   // Replies that are still to come have to be handed on before the port for them closes.
   node.hold_drain([this] { return replies_ && (!out_.settled() || !reply_queue_.empty()); });
@@ -300,10 +300,10 @@ double Source::seconds() const {
   return std::chrono::duration<double>((finished_ ? last_ : Clock::now()) - start_).count();
 }
 
-Value Source::result() {
+Value Source::result(bool drains) {
   Value out = Value::map();
-  // What the port has taken and not handed on yet is accepted, not sent.
-  const std::uint64_t queued = std::min(sent_, out_.block().stats().queued_records);
+  // What the port has taken and not handed on yet is accepted, not sent. A drain hands it on.
+  const std::uint64_t queued = drains ? 0 : std::min(sent_, out_.block().stats().queued_records);
   out["sent"] = sent_ - queued;
   if (queued != 0) out["accepted"] = sent_;
   if (started_) {

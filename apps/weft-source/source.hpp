@@ -46,7 +46,7 @@ class Source {
   void finish_when_settled();
   void report_and_finish();
   void fail(const std::string& sentence);
-  [[nodiscard]] Value result();
+  [[nodiscard]] Value result(bool drains = false);
   [[nodiscard]] double seconds() const;
 
   Node& node_;

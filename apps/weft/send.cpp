@@ -183,10 +183,15 @@ int by_pub(Loop& loop, Guest& guest, Records& records, const std::string& topic,
                   format("record {} has no field {}, which --topic names", sent + 1, weft::quoted(missing)));
     }
     const SendStatus status = pub.publish_packed(*at, record.view());
+    if (status == SendStatus::bad_topic) {
+      throw Error(
+          Errc::invalid_argument,
+          format("record {} cannot be published: {} is no topic (at most {} bytes of UTF-8 without a zero "
+                 "byte in front)",
+                 sent + 1, weft::quoted(*at, kShown), wire::kMaxTopicBytes - 1));
+    }
     if (status != SendStatus::ok) {
-      throw Error(status == SendStatus::bad_topic ? Errc::invalid_argument : Errc::io,
-                  format("record {} cannot be published to {}: {}", sent + 1, weft::quoted(*at, kShown),
-                         to_string(status)));
+      throw Error(Errc::io, format("record {} cannot be published: {}", sent + 1, to_string(status)));
     }
     ++sent;
   }

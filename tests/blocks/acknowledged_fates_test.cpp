@@ -335,5 +335,5 @@ WEFT_CONFORMS("acknowledged: higher priorities leave first, and lower ones do no
   CHECK(got.texts.front() == "high");
   const auto low = std::ranges::find(got.texts, "low") - got.texts.begin();
   CHECK(low >= 1000);
-  CHECK(low <= 1100);
+  CHECK(low <= 2 * 1024 + 10);  // at each end
 }

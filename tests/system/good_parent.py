@@ -174,7 +174,10 @@ def a_signal_to_all_processes_at_once_drains():
         for pid in [running.pid] + pids:
             os.kill(pid, signal.SIGTERM)
         report = finish(running)
-        equal((report.code, report.json()["ok"]), (0, True), "the run: " + report.out + report.err)
+        result = report.json()
+        equal((report.code, result["interrupted"]), (143, "SIGTERM"), "the run: " + report.out + report.err)
+        equal([one["exit_code"] for one in result["nodes"]], [0, 0, 0], "exit codes")
+        equal([one["left"] for one in result["links"]], [0, 0], "records left")
 
 
 def a_node_that_is_signalled_alone_drains():
