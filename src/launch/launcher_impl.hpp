@@ -76,10 +76,10 @@ struct Managed {
     Value question;
     Responder<Raw> respond;
   };
-  std::vector<Ask> asks;   // of guests, that the node has not answered yet
-  bool last_word = false;  // the present incarnation said its final counts
-  bool endless = false;     // it says that it has no end of its own
-  bool had_guests = false;  // others took part at one of its ports
+  std::vector<Ask> asks;          // of guests, that the node has not answered yet
+  bool last_word = false;         // the present incarnation said its final counts
+  bool endless = false;           // it says that it has no end of its own
+  bool had_guests = false;        // others took part at one of its ports
   unsigned unfinished = 0;        // incarnations that ended without their last word
   std::optional<Ending> awaited;  // it has ended, and its last word may still be on its way
   Loop::TimerId timer = 0;

@@ -74,8 +74,8 @@ void RequestWorld::replied(RequestId request, RequestId answer, wire::Code code,
 
 void RequestWorld::ended(RequestId request, const protocol::RetryBook::End& end, const std::string& asker) {
   State& state = this->end(request, asker);
-  // A few short attempts may be over before a healthy answerer's reply is here; it has to come. Where somebody
-  // was stopped meanwhile, the reply may be lost, and forgotten before it is asked for again.
+  // A few short attempts may be over before a healthy answerer's reply is here; it has to come. Where
+  // somebody was stopped meanwhile, the reply may be lost, and forgotten before it is asked for again.
   const bool whole = state.probe && !troubled_since(state.since);
   state.missing = whole && end.why == Why::exhausted;
   if (whole && !state.missing)

@@ -87,10 +87,10 @@ struct RunReport {
 };
 
 /// {run, topology, directory, ok, ready, seconds, reason, interrupted, nodes: [{name, state, exit_code,
-/// signal, restarts, cpu_seconds, peak_memory, reason, lost_log_lines, hangs, last_lines}], links: [{id, from, to, pattern,
-/// delivery, accepted, resumed, sent, received, dropped, lost, missed, duplicates, rejected,
-/// rejected_records, failed, timed_out, processed, redelivered, retransmitted, expired, dead_lettered,
-/// untaken, retained, reconnects, left, shared, exact, inexact}], result: {node: ...}}
+/// signal, restarts, cpu_seconds, peak_memory, reason, lost_log_lines, hangs, last_lines}], links: [{id,
+/// from, to, pattern, delivery, accepted, resumed, sent, received, dropped, lost, missed, duplicates,
+/// rejected, rejected_records, failed, timed_out, processed, redelivered, retransmitted, expired,
+/// dead_lettered, untaken, retained, reconnects, left, shared, exact, inexact}], result: {node: ...}}
 Value to_value(const RunReport& report);
 
 /// What a command that ran it ends with: 0 when ok, 128 and the signal when it was interrupted, else 1.

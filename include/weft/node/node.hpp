@@ -114,8 +114,8 @@ class Node {
   void drain();
   /// A place for the outcome of a node that runs until drained: reported when it stops.
   void set_result(Value result);
-  /// This node has no end of its own, though it is one of a kind that has (a source without a count): a run that
-  /// is stopped in order has not cut its work short.
+  /// This node has no end of its own, though it is one of a kind that has (a source without a count): a run
+  /// that is stopped in order has not cut its work short.
   void set_endless();
 
   /// Runs the loop until the node has stopped. SIGTERM, SIGINT and SIGHUP (unless it is ignored) drain, a
