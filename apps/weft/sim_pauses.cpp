@@ -17,7 +17,7 @@ namespace weft::cli {
 namespace {
 
 /// Of all seeds of one kind of link.
-struct Tally {
+struct PauseTally {
   std::uint64_t seeds = 0, broken = 0, runs = 0, moments = 0, events = 0;
   Duration longest{};
 
@@ -69,8 +69,8 @@ void complain(const sim::PausesReport& report, const Sim& sim) {
 int simulate_pauses(const Sim& sim) {
   const std::uint64_t first = sim.seed.value_or(1);
   const TimePoint start = Clock::now();
-  std::array<Tally, sim::kLinkKinds> tallies;
-  Tally all;
+  std::array<PauseTally, sim::kLinkKinds> tallies;
+  PauseTally all;
   Value failures = Value::list();
   for (std::uint64_t seed = first; seed - first < sim.seeds; ++seed) {
     const sim::PausesReport report = play(seed, sim);
