@@ -252,7 +252,8 @@ TEST_CASE("a guest is told what it got wrong") {
 
   CHECK(text == "sink/0 has no port \"other\"");
   CHECK(state.get("run") == Value(launcher.run_id()));
-  CHECK(report.reason.empty());
+  // `down` may come before the nodes are ready, and is an interruption then.
+  CHECK((report.reason.empty() || report.interrupted == "SIGTERM"));
 }
 
 TEST_CASE("the nodes of a killed launcher are gone") {
