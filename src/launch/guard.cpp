@@ -36,7 +36,7 @@ struct Mark {
   std::size_t size = 0;
 };
 
-std::array<char, kMostOfAnEnvironment> environment;
+std::array<char, kMostOfAnEnvironment> environ_bytes;
 std::array<char, 32768> entries;
 
 /// The guard of a run within this run has work to do now.
@@ -53,14 +53,14 @@ bool has_mark(int process, const Mark& mark) {
   const int fd = openat(process, "environ", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;
   std::size_t size = 1;  // the first entry has a zero byte before it as well
-  environment[0] = 0;
+  environ_bytes[0] = 0;
   ssize_t got = 0;
-  while (size < environment.size() &&
-         (got = read(fd, environment.data() + size, environment.size() - size)) > 0) {
+  while (size < environ_bytes.size() &&
+         (got = read(fd, environ_bytes.data() + size, environ_bytes.size() - size)) > 0) {
     size += static_cast<std::size_t>(got);
   }
   close(fd);
-  return memmem(environment.data(), size, mark.text.data(), mark.size) != nullptr;
+  return memmem(environ_bytes.data(), size, mark.text.data(), mark.size) != nullptr;
 }
 
 // Pinned first and looked at then, so that a number that was given anew is not taken for the old one.

@@ -1,9 +1,9 @@
 // What an Outbox holds: a batch on its way to its one fate, and where it stands among the others.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <string_view>
+#include <tuple>
 
 #include <weft/core/terms.hpp>
 #include <weft/core/time.hpp>
@@ -61,7 +61,9 @@ struct OutboxRank {
   std::uint64_t order = 0;
   std::uint32_t part = 0;
   std::uint64_t id = 0;
-  auto operator<=>(const OutboxRank&) const = default;
+  friend bool operator<(const OutboxRank& a, const OutboxRank& b) {
+    return std::tie(a.key, a.order, a.part, a.id) < std::tie(b.key, b.order, b.part, b.id);
+  }
 };
 
 }  // namespace weft::protocol
