@@ -360,7 +360,9 @@ bool World::run_to_rest(RunReport& report) {
   report.seed = world_.seed;
   report.virtual_time = scheduler_.elapsed();
   for (const auto& process : processes_) report.moments.push_back(process->moments_);
-  if (rests && pauses()) report.back_after = rests_since_ - std::min(rests_since_, trouble_until_);
+  // A pause whose moment never came was no trouble.
+  if (rests && pauses() && trouble_until_ != TimePoint::min())
+    report.back_after = rests_since_ - std::min(rests_since_, trouble_until_);
   if (rests) {
     stay_at_rest();
     on_rest();

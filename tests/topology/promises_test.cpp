@@ -159,7 +159,8 @@ TEST_CASE("a mistake in one link does not hide those of the next") {
 TEST_CASE("batches and prefetch reach the plan, and the plan of a node gives them back") {
   const Plan plan = plan_of(two_nodes(
       ", pattern: push-pull, batch: {records: 100, bytes: 32KiB, linger: 3ms}, prefetch: {records: 1}"));
-  const LinkPlan& link = node_plan_from_value(to_value(plan.nodes.at(0))).links.at(0);
+  const NodePlan node = node_plan_from_value(to_value(plan.nodes.at(0)));
+  const LinkPlan& link = node.links.at(0);
   CHECK(link.batch_records == 100);
   CHECK(link.batch_bytes == 32ULL << 10);
   CHECK(link.linger == std::chrono::milliseconds(3));
