@@ -86,8 +86,9 @@ def _held(counts):
 
 def _offered_millions(overflow, more=""):
     with _Stopped(overflow, more) as run:
-        counts = wait_for(lambda: run.counts().get("dropped_records", 0) > COUNT // 2 and run.counts(),
-                          "most records to be dropped")
+        # How many got through before the sink was stopped is a matter of the machine.
+        counts = wait_for(lambda: run.counts().get("accepted_records", 0) >= COUNT and run.counts(),
+                          "all records to be taken or dropped")
         run.check_memory()
         check(counts["queued_bytes"] < CAPACITY + BATCH, "%r is more than the capacity" % counts)
         report = run.finish().json()
