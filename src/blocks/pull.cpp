@@ -72,11 +72,7 @@ struct PullBase::Impl final : blocks::HubClient {
       } else if (Peer* from = hub.find(item.peer_id)) {
         from->fates.reject(1);
       }
-      if (hub.counts().rejected_records == 0) {
-        options.log.warn(
-            format("{}: a record from {} is not a {}: it is rejected, and so is each one like it",
-                   hub.stream(), item.peer, type.name));
-      }
+      hub.tell_unfit(item.peer, why);
       --hub.counts().received_records;
       hub.reject_records(why, nullptr, 1);
     };

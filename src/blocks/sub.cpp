@@ -42,10 +42,7 @@ SubBase::Impl::Impl(Loop& loop, PortOptions given, RecordType type)
     watch_all();
   };
   inbox.on_bad_record = [this](const InboxItem& item, wire::Rejection why) {
-    if (hub.counts().rejected_records == 0) {
-      options.log.warn(format("{}: a record from {} is not a {}: it is rejected, and so is each one like it",
-                              hub.stream(), item.peer, hub.identity().type.name));
-    }
+    hub.tell_unfit(item.peer, why);
     hub.reject_records(why, nullptr, 1);
     --hub.counts().received_records;
   };
