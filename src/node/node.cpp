@@ -150,6 +150,9 @@ void Node::hold_drain(std::function<bool()> busy, std::function<std::string()> w
   impl_->busy = std::move(busy);
   impl_->busy_with = std::move(what);
 }
+bool Node::launched() const {
+  return !impl_->options.control.empty();
+}
 Duration Node::drain_limit() const {
   return impl_->options.drain_limit;
 }
