@@ -94,7 +94,10 @@ struct PullBase::Impl final : blocks::HubClient {
     if (draining) hub.bye(peer, wire::kDraining);  // it was away when the others were told
   }
 
-  void on_removed(Peer& peer) override { wide.erase(peer.id); }
+  void on_removed(Peer& peer) override {
+    wide.erase(peer.id);
+    if (reliable && !hub.closed()) reliable->on_removed(peer);
+  }
 
   [[nodiscard]] bool keeps_streams() const override { return reliable != nullptr; }
   void describe(Peer& peer, wire::Header& header) override { reliable->describe(peer, header); }
@@ -330,6 +333,10 @@ void PullBase::disconnect(const std::string& endpoint) {
 
 std::size_t PullBase::peers_up() const {
   return impl_->options.native ? impl_->native_lanes.size() : impl_->hub.peers_up();
+}
+
+std::size_t PullBase::senders_known() const {
+  return impl_->reliable ? impl_->reliable->senders_known() : impl_->hub.peers().size();
 }
 
 PortStats PullBase::stats() const {
