@@ -290,6 +290,7 @@ Outbox::Ack Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, cons
   OutboxLane& lane = at(index);
   if (claims_unsent(lane, view) && !remember(index, view)) return Ack::beyond;
   const bool restarted = lane.met_ && receiver_epoch != lane.receiver_epoch_;
+  if (lane.met_ && !restarted) break_off(lane, view);
   lane.met_ = true;
   lane.receiver_epoch_ = receiver_epoch;
   lane.credit_ = credit;
@@ -311,6 +312,7 @@ Outbox::Ack Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, cons
   }
   mention_skipped(lane, view);
   lane.work_.reset(lane.records_);
+  lane.unseen_ = unseen(lane, view);
   return Ack::ok;
 }
 
@@ -330,7 +332,7 @@ void Outbox::free_flights(OutboxLane& lane, bool gone) {
   advance(lane, lane.base_ + flights.size());
   lane.cursor_ = lane.base_;
   lane.again_.clear();
-  lane.count_ = lane.bytes_ = lane.records_ = 0;
+  lane.count_ = lane.bytes_ = lane.records_ = lane.unseen_ = 0;
   lane.work_.reset(0);
   lane.alone_ = false;
   lane.last_sent_ = std::max(lane.last_sent_, lane.base_ - 1);
@@ -400,6 +402,7 @@ Outbox::Ack Outbox::acknowledge(std::uint32_t index, const AckView& view, std::o
   const bool progress = finish_processed(lane, view);
   if (progress && lane.work_.active()) lane.work_.handled(lane.records_, now);
   const bool lost = resend_lost(lane, view, probe, now);
+  see_burst(lane, view);
   if (progress || lost) {
     lane.silent_probes_ = 0;
     lane.progress_ = now;
@@ -438,16 +441,16 @@ std::optional<Outbox::Departure> Outbox::departure(std::uint32_t index) {
       next = lane.again_.erase(next);
       continue;
     }
-    if (flight->gate <= durable_) {
-      return Departure{flight->done ? 0 : flight->id, *next, true, flight->report};
+    if (flight->gate <= durable_ && !holds_back(lane, *flight)) {
+      return Departure{flight->done ? 0 : flight->id, *next, true, wants_word(lane, *flight)};
     }
     ++next;
   }
   for (; lane.cursor_ < lane.next(); ++lane.cursor_) {
     const Flight& flight = lane.flights_[lane.cursor_ - lane.base_];
     if (flight.done || flight.sent) continue;
-    if (flight.gate > durable_) return std::nullopt;
-    return Departure{flight.id, lane.cursor_, flight.ever_sent, flight.report};
+    if (flight.gate > durable_ || holds_back(lane, flight)) return std::nullopt;
+    return Departure{flight.id, lane.cursor_, flight.ever_sent, wants_word(lane, flight)};
   }
   return std::nullopt;
 }
@@ -466,6 +469,7 @@ void Outbox::departed(std::uint32_t index, std::uint64_t seq, TimePoint now) {
   flight->order = ++lane.departures_;
   ++flight->sends;
   if (flight->done) return;
+  if (!flight->sent) lane.unseen_ += flight->bytes;
   if (flight->ever_sent) ++retransmitted_;
   flight->sent = flight->ever_sent = true;
   lane.last_sent_ = std::max(lane.last_sent_, seq);

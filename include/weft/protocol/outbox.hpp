@@ -181,6 +181,12 @@ class Outbox {
   static void send_again(OutboxLane& lane, std::uint64_t seq, Flight& flight);
   static void see(OutboxLane& lane, const AckView& view);
   void mention_skipped(OutboxLane& lane, const AckView& view);
+  // outbox_burst.cpp
+  [[nodiscard]] static std::uint64_t unseen(const OutboxLane& lane, const AckView& view);
+  static void break_off(OutboxLane& lane, const AckView& view);
+  static void see_burst(OutboxLane& lane, const AckView& view);
+  [[nodiscard]] static bool holds_back(const OutboxLane& lane, const Flight& flight);
+  [[nodiscard]] static bool wants_word(const OutboxLane& lane, const Flight& flight);
   [[nodiscard]] static bool claims_unsent(const OutboxLane& lane, const AckView& view);
   bool remember(std::uint32_t lane, const AckView& view);
   void free_flights(OutboxLane& lane, bool gone);
