@@ -28,8 +28,8 @@ Sink::Sink(Node& node, const program::Options& options)
   auto topics = options.texts("topics");
   // Every subscriber gets each record; of the others, each replica gets some.
   const auto links = node.links_of("in");
-  const bool published = !links.empty() && links.front()->pattern == topology::Pattern::pub_sub;
-  const bool alone = node.plan().replicas == 1 || published;
+  published_ = !links.empty() && links.front()->pattern == topology::Pattern::pub_sub;
+  const bool alone = node.plan().replicas == 1 || published_;
   gets_all_ = alone && topics.empty();
   if (topics.empty()) topics.emplace_back();
   in_.emplace(node, "in", program::InPort::Settings{.topics = std::move(topics)},
@@ -123,6 +123,7 @@ bool Sink::complete() const {
 
 void Sink::take(const wire::RecordView& record, const Meta& meta, program::Answer answer) {
   if (finished_) {
+    if (published_) return;  // meant for all, whatever one of them wants
     ++extra_;
     answer.fail(wire::Code::denied, "this sink has what it was to take");
     return;

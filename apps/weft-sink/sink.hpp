@@ -41,7 +41,8 @@ class Sink {
   std::uint64_t count_;
   std::string check_field_;
   bool with_meta_;
-  bool gets_all_ = true;  // of its sources: no other replica and no choice of topics takes a part
+  bool gets_all_ = true;    // of its sources: no other replica and no choice of topics takes a part
+  bool published_ = false;  // each subscriber gets every record
   std::optional<program::InPort> in_;
 
   std::uint64_t received_ = 0;

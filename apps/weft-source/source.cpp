@@ -53,7 +53,7 @@ Source::Source(Node& node, const program::Options& options)
     if (port == "out") on_receiver(event);
   });
   for (const topology::LinkPlan* link : node.links_of("out")) {
-    keeps_ = link->delivery != Delivery::best_effort;
+    waits_ = link->delivery != Delivery::best_effort && node.launched();
     patience_ = link->dead_after;
   }
   node.on_report([this] { return result(); });
@@ -246,7 +246,7 @@ void Source::on_receiver(const PeerEvent& event) {
     node_.loop().at(Clock::now() + patience_, [] {});  // a turn in which it is looked at again
     if (ended_ && !finished_ && !out_.settled()) {
       node_.log().warn(format("all records have been handed over, and {} is dead: this source waits for it{}",
-                              event.node, keeps_ ? "" : format(", {} at most", format_duration(patience_))));
+                              event.node, waits_ ? "" : format(", {} at most", format_duration(patience_))));
     }
   }
 }
@@ -254,7 +254,7 @@ void Source::on_receiver(const PeerEvent& event) {
 // Nobody is there who could take what is left, and nobody will be.
 bool Source::abandoned() const {
   return std::ranges::all_of(receivers_, [this](const auto& one) {
-    return !keeps_ && one.second != TimePoint::max() && Clock::now() - one.second >= patience_;
+    return !waits_ && one.second != TimePoint::max() && Clock::now() - one.second >= patience_;
   });
 }
 

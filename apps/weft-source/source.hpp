@@ -71,8 +71,8 @@ class Source {
   bool ended_ = false;
   bool left_ = false;                           // a receiver has said goodbye
   std::map<std::string, TimePoint> receivers_;  // that have not, and since when they are dead (else max)
-  bool keeps_ = false;   // what a dead receiver had goes to another one, or waits for it
-  Duration patience_{};  // best-effort: how long a dead receiver may take to come back
+  bool waits_ = false;   // what a dead receiver had waits for it: a launcher says whether it comes back
+  Duration patience_{};  // else: how long a dead receiver may take to come back
   bool finished_ = false;
   bool posted_ = false;
   bool waiting_ = false;  // for a timer or for input

@@ -101,8 +101,9 @@ constexpr std::array kColumns{
 
 Value cell(const Value& link, const Column& column) {
   if (column.key == std::string_view("refused")) return Value(refused(link));
-  // A publisher does not know what became of its records.
-  const bool silent = is(link, "pattern", "pub-sub") && column.key == std::string_view("left");
+  // A publisher that promises nothing does not know what became of its records.
+  const bool silent = is(link, "pattern", "pub-sub") && is(link, "delivery", "best-effort") &&
+                      column.key == std::string_view("left");
   return silent ? Value() : link.get(column.key);
 }
 

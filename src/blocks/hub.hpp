@@ -152,6 +152,8 @@ class Hub {
   void reject(wire::Rejection why, Peer* peer);
   /// The same of so many records that came in a stream, and that its sender has to hear of.
   void reject_records(wire::Rejection why, Peer* peer, std::uint64_t records);
+  /// Names, in the log, what a record that is about to be rejected is: the first one of each kind.
+  void tell_unfit(std::string_view from, wire::Rejection why) const;
   /// Tells so, in an ACK or a HELLO, how many there were.
   void say_rejected(const Peer& peer, wire::Header& header) const;
   [[nodiscard]] wire::Header header(wire::Kind kind, std::uint64_t seq) const;

@@ -1,4 +1,6 @@
 // What becomes of records on lanes that retain nothing: each is processed, rejected or lost, once.
+#include <weft/core/format.hpp>
+
 #include "blocks/hub.hpp"
 
 namespace weft::blocks {
@@ -7,6 +9,14 @@ void Hub::reject_records(wire::Rejection why, Peer* peer, std::uint64_t records)
   counts_.rejected_records += records;
   if (peer && !client_.keeps_streams()) peer->fates.reject(records);
   reject(why, peer);
+}
+
+void Hub::tell_unfit(std::string_view from, wire::Rejection why) const {
+  if (counts_.rejections[static_cast<std::size_t>(why)] != 0) return;
+  const std::string what = why == wire::Rejection::too_deep ? "nested deeper than 32 levels"
+                                                            : format("not a {}", identity_.type.name);
+  options_.log.warn(
+      format("{}: a record from {} is {}: it is rejected, and so is each one like it", stream_, from, what));
 }
 
 void Hub::say_rejected(const Peer& peer, wire::Header& header) const {

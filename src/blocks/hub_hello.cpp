@@ -28,6 +28,10 @@ std::string_view delivery_name(Delivery delivery) {
   return "unknown";
 }
 
+Delivery delivery_of(const wire::Options& o) {
+  return o.has(wire::Options::delivery) ? static_cast<Delivery>(o.delivery_v) : Delivery::best_effort;
+}
+
 RecordType type_of(const wire::Options& o, wire::Options::Key name, std::string_view text,
                    wire::Options::Key fingerprint, std::uint64_t number) {
   if (!o.has(name)) return {};
@@ -127,8 +131,7 @@ std::optional<std::pair<wire::Code, std::string>> Hub::refuse_hello(const wire::
              format("port {} of {} is a {}, but {} is a {} and needs a {}", weft::quoted(o.port_v), who,
                     weft::quoted(o.block_v), stream_, identity_.block, identity_.peer_block)}};
   }
-  const auto delivery =
-      o.has(wire::Options::delivery) ? static_cast<Delivery>(o.delivery_v) : Delivery::best_effort;
+  const Delivery delivery = delivery_of(o);
   if (identity_.same_delivery && delivery != options_.delivery) {
     return {
         {wire::Code::denied, format("port {} of {} is {}, but {} is {}: both ends of a link promise the same",
@@ -324,6 +327,7 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
   peer.seals = o.has(wire::Options::seal);
   peer.max_frame = o.has(wire::Options::max_frame) ? o.max_frame_v : UINT64_MAX;
   peer.finished = peer.draining = false;
+  peer.delivery = delivery_of(o);
   compare_frames();
   peer.trouble.clear();
   if (o.has(wire::Options::data_endpoint)) peer.data_endpoint = o.data_endpoint_v;

@@ -53,11 +53,12 @@ struct Peer : protocol::PeerLanes {
   bool met = false;    // at least one HELLO was accepted
   bool gone = false;   // its connection is: to be reported in the next turn
   bool fresh = false;  // outbound: nothing was said yet on its present connection, which replaced another one
-  bool finished = false;                 // it said BYE
-  bool draining = false;                 // it wants nothing new
-  TimePoint tick_at = TimePoint::max();  // when the hub looks at it again
-  bool cut = false;                      // outbound: its connection ended; what came on it is being read
-  std::string trouble;                   // why it is not up, where that is known
+  bool finished = false;                      // it said BYE
+  bool draining = false;                      // it wants nothing new
+  Delivery delivery = Delivery::best_effort;  // as its last HELLO said
+  TimePoint tick_at = TimePoint::max();       // when the hub looks at it again
+  bool cut = false;                           // outbound: its connection ended; what came on it is being read
+  std::string trouble;                        // why it is not up, where that is known
   unsigned bad_messages = 0;
   LaneFates fates;                       // of records on lanes that retain nothing
   bool seals = false;                    // its messages are sealed

@@ -225,6 +225,7 @@ PortStats PubBase::stats() const {
     stats.queued_records += topic->open.count();
     stats.queued_bytes += topic->open.bytes();
   }
+  impl_->count_unheard(stats);
   return stats;
 }
 
@@ -237,7 +238,27 @@ void PubBase::begin_drain() {
 }
 
 bool PubBase::drained() const {
-  return impl_->hub.closed() || (impl_->said_goodbye && !impl_->anyone_follows());
+  return impl_->hub.closed() || (impl_->said_goodbye && !impl_->awaits_anyone());
+}
+
+std::vector<PubBase::Awaited> PubBase::awaited() const {
+  std::vector<Awaited> out;
+  Impl& impl = *impl_;
+  for (const auto& [name, follower] : impl.followers) {
+    if (!impl.is_awaited(follower)) continue;
+    const blocks::Peer* peer = impl.hub.find(follower.peer);
+    const std::uint64_t unheard = impl.hub.counts().sent_records - follower.heard;
+    out.push_back(
+        {follower.node, peer ? blocks::Hub::state_of(*peer) : "dead", peer && peer->up() ? 0 : unheard});
+  }
+  return out;
+}
+
+void PubBase::let_go(std::string_view node) {
+  std::erase_if(impl_->followers, [&](const auto& one) {
+    const blocks::Peer* peer = impl_->hub.find(one.second.peer);
+    return one.second.node == node && !(peer && peer->living());
+  });
 }
 
 std::uint64_t PubBase::sequence(std::string_view topic) const {

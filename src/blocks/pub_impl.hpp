@@ -1,5 +1,6 @@
 // What a Pub is made of. pub.cpp: records and the block's life; pub_members.cpp: who subscribes, and PING;
-// pub_sync.cpp: kept values, snapshots and replay on the sessions; pub_durable.cpp: with a journal.
+// pub_followers.cpp: who has not got everything; pub_sync.cpp: kept values, snapshots and replay on the
+// sessions; pub_durable.cpp: with a journal.
 #pragma once
 
 #include <deque>
@@ -52,6 +53,15 @@ struct PubPending {
   std::uint64_t commit = 0;
 };
 
+/// A subscriber from its first HELLO to its BYE, over all its connections and lives.
+struct PubFollower {
+  std::string node;
+  std::uint64_t peer = 0;   // id of its latest connection
+  bool reliable = false;    // it wants no gaps, and says BYE when it has everything
+  std::uint64_t heard = 0;  // records that had been published when it was last heard of, at least
+  std::uint64_t lost = 0;   // best-effort, dead: those that were published until that was known
+};
+
 /// Part of an application's snapshot.
 struct PubSnapshot {
   PubTopic* topic = nullptr;
@@ -80,7 +90,9 @@ struct PubBase::Impl final : blocks::HubClient {
   std::set<std::string> subscribers;  // their own subscriptions
   std::uint64_t kept_bytes = 0;
   protocol::ReplayWindow<blocks::PubBatch> window;
-  std::set<std::uint64_t> followers;  // peers that asked for what they miss: they end a drain
+  std::map<std::string, blocks::PubFollower> followers;  // by name
+  TimePoint sampled_at{};                                // when the followers were looked at last
+  std::uint64_t sampled_records = 0;                     // that had been published then
   SnapshotHandler snapshot_handler;
   std::map<std::uint64_t, std::deque<blocks::PubSnapshot>> snapshots;  // by peer: what is not sent yet
   std::unique_ptr<blocks::PubLog> log;
@@ -118,9 +130,17 @@ struct PubBase::Impl final : blocks::HubClient {
   void send_ping(const std::vector<Topic*>& named);
   void say_goodbye();
   void end_drain();
+
+  // pub_followers.cpp
+  void follow(blocks::Peer& peer, bool reliable);
+  void on_up(blocks::Peer& peer) override;
   void on_down(blocks::Peer& peer, PeerEvent::What what) override;
-  /// A follower that lives and has not said that it has everything.
-  [[nodiscard]] bool anyone_follows() const;
+  void on_removed(blocks::Peer& peer) override;
+  void look_at_followers();
+  /// It has not said that it has everything, and a drain waits for it.
+  [[nodiscard]] bool is_awaited(const blocks::PubFollower& follower);
+  [[nodiscard]] bool awaits_anyone();
+  void count_unheard(PortStats& stats);
 
   // pub_durable.cpp
   void open_log();

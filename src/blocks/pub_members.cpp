@@ -26,7 +26,8 @@ void PubBase::Impl::open_data(const std::string& side) {
   data_watch = hub.loop().watch(*data, [this] { read_subscriptions(); });
   heartbeat = hub.loop().every(options.heartbeat, [this] {
     ping_all();
-    if (said_goodbye && anyone_follows()) say_goodbye();
+    look_at_followers();
+    if (said_goodbye && awaits_anyone()) say_goodbye();
   });
 }
 
@@ -129,21 +130,14 @@ void PubBase::Impl::end_drain() {
   said_goodbye = true;
   say_goodbye();
   // Those who fetch what they missed go on doing so, and say BYE when they have everything.
+  // The others hear it also where they have been silent: one that was stopped reads it when it goes on.
   for (std::size_t i = 0; i < hub.peers().size(); ++i) {
     blocks::Peer& peer = *hub.peers()[i];
-    if (peer.up() && !peer.finished && !followers.contains(peer.id)) hub.bye(peer, wire::kLast);
+    const auto known = followers.find(blocks::name_key(peer.node, peer.port));
+    const bool reliable = known != followers.end() && known->second.reliable;
+    const bool closed = peer.session.state() == protocol::PeerState::closed;
+    if (peer.met && !peer.finished && !peer.gone && !closed && !reliable) hub.bye(peer, wire::kLast);
   }
-}
-
-void PubBase::Impl::on_down(blocks::Peer& peer, PeerEvent::What) {
-  snapshots.erase(peer.id);
-  if (peer.finished || hub.find(peer.id) == nullptr) followers.erase(peer.id);
-}
-
-bool PubBase::Impl::anyone_follows() const {
-  return std::ranges::any_of(hub.peers(), [this](const auto& peer) {
-    return followers.contains(peer->id) && !peer->finished && peer->living();
-  });
 }
 
 }  // namespace weft

@@ -60,7 +60,7 @@ void PubBase::Impl::on_message(Peer& peer, const wire::Header& header, transport
   flush();
   const std::uint32_t flags = header.options.has(wire::Options::flags) ? header.options.flags_v : 0;
   if ((flags & wire::kReplay) == 0) return give_kept(peer, header);
-  followers.insert(peer.id);
+  follow(peer, true);
   header.options.has(wire::Options::ranges) ? answer_fetch(peer, header) : answer_join(peer, header);
 }
 

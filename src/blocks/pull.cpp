@@ -72,11 +72,7 @@ struct PullBase::Impl final : blocks::HubClient {
       } else if (Peer* from = hub.find(item.peer_id)) {
         from->fates.reject(1);
       }
-      if (hub.counts().rejected_records == 0) {
-        options.log.warn(
-            format("{}: a record from {} is not a {}: it is rejected, and so is each one like it",
-                   hub.stream(), item.peer, type.name));
-      }
+      hub.tell_unfit(item.peer, why);
       --hub.counts().received_records;
       hub.reject_records(why, nullptr, 1);
     };
@@ -98,7 +94,10 @@ struct PullBase::Impl final : blocks::HubClient {
     if (draining) hub.bye(peer, wire::kDraining);  // it was away when the others were told
   }
 
-  void on_removed(Peer& peer) override { wide.erase(peer.id); }
+  void on_removed(Peer& peer) override {
+    wide.erase(peer.id);
+    if (reliable && !hub.closed()) reliable->on_removed(peer);
+  }
 
   [[nodiscard]] bool keeps_streams() const override { return reliable != nullptr; }
   void describe(Peer& peer, wire::Header& header) override { reliable->describe(peer, header); }
@@ -334,6 +333,10 @@ void PullBase::disconnect(const std::string& endpoint) {
 
 std::size_t PullBase::peers_up() const {
   return impl_->options.native ? impl_->native_lanes.size() : impl_->hub.peers_up();
+}
+
+std::size_t PullBase::senders_known() const {
+  return impl_->reliable ? impl_->reliable->senders_known() : impl_->hub.peers().size();
 }
 
 PortStats PullBase::stats() const {

@@ -41,7 +41,6 @@ ReliablePull::ReliablePull(Hub& hub, Inbox& inbox, std::function<void()> hand_ou
       marks_space_("in/" + options_.name),
       refused_space_("in-refused/" + options_.name) {
   if (!journal_.on()) return;
-  load();
   prepare_ = journal_->before_commit([this] {
     if (!journal_->entered()) write_finished();
   });
@@ -56,45 +55,6 @@ void ReliablePull::close() {
 }
 
 // ---- senders ----
-
-ReliablePull::Stream& ReliablePull::stream_of(Peer& peer) {
-  const auto [found, fresh] = streams_.try_emplace(
-      stream_name(peer), protocol::InboundStream::Limits{options_.window_bytes, options_.window_batches});
-  found->second.peer = peer.id;
-  return found->second;
-}
-
-void ReliablePull::load() {
-  journal_->for_each(marks_space_, [&](Bytes key, Bytes value) {
-    std::uint64_t epoch = 0;
-    protocol::SequenceSet processed;
-    if (!protocol::decode_marks(value, epoch, processed)) {
-      options_.log.error(
-          format("{}: the marks of {} in journal {} cannot be read: its records may come twice",
-                 hub_.stream(), as_text(key), journal_->path()));
-      return;
-    }
-    const auto at =
-        streams_.try_emplace(std::string(as_text(key)),
-                             protocol::InboundStream::Limits{options_.window_bytes, options_.window_batches});
-    at.first->second.in.restore(epoch, processed);
-  });
-  journal_->for_each(refused_space_, [&](Bytes key, Bytes value) {
-    if (key.size() < 9) return;
-    const auto stream = streams_.find(std::string(as_text(key.first(key.size() - 8))));
-    const auto seq = number_of(key.last(8));
-    wire::Unpack in(value);
-    const auto numbers = in.array();
-    if (stream == streams_.end() || !seq || !numbers) return;
-    Refusal refusal;
-    refusal.text = "refused before a restart";
-    for (std::uint32_t i = 0; i + 1 < *numbers; i += 2) {
-      const auto index = in.uint(), for_good = in.uint();
-      if (index && for_good) refusal.records.emplace_back(static_cast<std::uint32_t>(*index), *for_good != 0);
-    }
-    stream->second.refused.emplace(*seq, std::move(refusal));
-  });
-}
 
 void ReliablePull::describe(Peer& peer, wire::Header& header) {
   if (peer.node.empty()) return;  // whose streams these are is not known yet
@@ -370,6 +330,7 @@ void ReliablePull::publish(const Pending& news) {
     return;
   }
   stream.in.publish(news.epoch, news.seq);
+  if (stream.away) return let_go(news.stream);
   stream.undurable -= std::min(stream.undurable, news.bytes);
   // Nothing else comes before its sender knows what became of it.
   Peer* const peer = news.again ? hub_.find(stream.peer) : nullptr;

@@ -35,6 +35,8 @@ class ReliablePull {
   /// Bytes that an honest peer may have on its way and unhandled here.
   [[nodiscard]] std::uint64_t most_held(const Peer& peer) const;
   void on_met(Peer& peer, const wire::Header& header);
+  /// The hub has forgotten the peer.
+  void on_removed(Peer& peer);
   /// `item` has the checked frames of the message; empty for a place in which nothing comes.
   void on_batch(Peer& peer, const wire::Header& header, InboxItem item);
   void on_void(Peer& peer, const wire::Header& header);
@@ -53,6 +55,8 @@ class ReliablePull {
   /// Batches that are not settled: handed out, deferred, or not yet durable.
   [[nodiscard]] bool idle() const { return open_.empty() && pending_.empty() && finished_.empty(); }
   void fill(PortStats& stats) const;
+  /// Senders of which something is remembered.
+  [[nodiscard]] std::size_t senders_known() const { return streams_.size(); }
 
  private:
   struct Refusal {
@@ -70,6 +74,8 @@ class ReliablePull {
     std::uint64_t undurable = 0;               // bytes that were handled and are not told
     std::uint64_t granted = 0;                 // of them, what the sender was given on top of its window
     bool report = false;                       // the sender waits for the word on what has been published
+    bool away = false;                         // the hub has forgotten its peer
+    bool finished = false;                     // by its word, nothing more comes in this epoch
 
     // Its sender has begun a new life.
     void forget() {
@@ -99,7 +105,9 @@ class ReliablePull {
 
   static std::string stream_name(const Peer& peer) { return peer.node + "." + peer.port; }
   Stream& stream_of(Peer& peer);
-  void load();
+  void load(const std::string& name, Stream& stream);
+  void let_go(const std::string& name);
+  [[nodiscard]] bool works_for(const std::string& name) const;
   static bool begin_stream(Stream& stream, const wire::Header& header);
   void deliver_due(Stream& stream, Peer& peer);
   void deliver(Peer& peer, InboxItem item);
@@ -122,6 +130,7 @@ class ReliablePull {
   Durable journal_;
   std::string marks_space_, refused_space_;
   std::map<std::string, Stream> streams_;
+  std::deque<std::string> away_;  // names of streams that were let go, oldest first
   std::map<Key, Open> open_;
   std::deque<Pending> pending_;
   std::uint64_t redelivered_ = 0;

@@ -65,6 +65,10 @@ std::size_t PushBase::peers_up() const {
   return impl_->hub.peers_up() + static_cast<std::size_t>(connected);
 }
 
+std::size_t PushBase::receivers_known() const {
+  return impl_->reliable ? impl_->reliable->receivers_known() : impl_->hub.peers().size();
+}
+
 PortStats PushBase::stats() const {
   PortStats stats;
   impl_->hub.fill(stats);

@@ -108,6 +108,7 @@ void ReliablePush::load() {
   // Exactly-once, and keys, stay with the receiver that they were given to.
   for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
     state(lane).given_up = false;
+    state(lane).removed = true;  // until it is met
     if (options_.delivery == Delivery::exactly_once) continue;
     state(lane).give_up_at = hub_.loop().now() + options_.dead_after;
     plan(state(lane).give_up_at);

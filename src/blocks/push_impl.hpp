@@ -74,6 +74,10 @@ struct PushBase::Impl final : blocks::HubClient {
       update_room();
       check_drain();
     });
+    reliable->collects = [this](std::uint32_t lane) {
+      const auto queue = queues.find(lane);
+      return queue != queues.end() && !queue->second.open.empty();
+    };
     // What a handler sends joins the commit of what it was given.
     if (options.journal) {
       prepare = options.journal->before_commit(

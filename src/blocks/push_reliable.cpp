@@ -113,7 +113,13 @@ std::uint64_t ReliablePush::close() {
 // ---- receivers ----
 
 std::uint32_t ReliablePush::lane_of(Peer& peer) {
-  if (peer.stream_index == 0) peer.stream_index = outbox_.lane(receiver_name(peer));
+  if (peer.stream_index != 0) return peer.stream_index;
+  const std::string name = receiver_name(peer);
+  const bool known = outbox_.find(name).has_value();
+  peer.stream_index = outbox_.lane(name);
+  const auto kept = known || !journal_.on() ? std::nullopt : journal_->read(next_space_, as_bytes(name));
+  const auto next = kept ? number_of(*kept) : std::nullopt;
+  if (next) outbox_.restore_next(peer.stream_index, *next);
   return peer.stream_index;
 }
 
@@ -157,7 +163,7 @@ void ReliablePush::on_met(Peer& peer, const wire::Header& header) {
   LaneState& now = state(lane);
   now.peer = peer.id;
   now.node = peer.node;
-  now.given_up = false;
+  now.given_up = now.removed = false;
   now.give_up_at = TimePoint::max();
   const wire::Options& o = header.options;
   const protocol::Credit credit = o.has(wire::Options::credit)
@@ -218,6 +224,7 @@ void ReliablePush::on_removed(Peer& peer) {
   LaneState& now = state(lane);
   if (now.peer != 0 && now.peer != peer.id) return;
   now.peer = 0;
+  now.removed = true;
   outbox_.cut(lane);
   // A hash waits for its receiver's return. The others lose it at once, but in a turn of its own: whoever
   // removes the peer may be amid a walk over all peers.
@@ -233,6 +240,21 @@ void ReliablePush::give_up(std::uint32_t lane) {
   if (options_.delivery == Delivery::exactly_once) return;  // bound until its journal has answered
   state(lane).given_up = true;
   box().give_up(lane);
+}
+
+// Else a sender that lives long would remember all that it ever met. Under exactly-once a key stays with its
+// receiver for ever, and so does the receiver with its keys.
+void ReliablePush::forget(std::uint32_t lane) {
+  const LaneState& now = state(lane);
+  const bool keys = options_.distribute == Distribute::hash || options_.distribute == Distribute::explicit_;
+  const bool bound = keys && options_.delivery == Delivery::exactly_once;
+  if (!now.removed || now.peer != 0 || now.give_up_at != TimePoint::max() || bound) return;
+  const bool staged = std::ranges::any_of(staged_, [&](const Staged& one) { return one.lane == lane; });
+  if (staged || (collects && collects(lane)) || !outbox_.forget(lane)) return;
+  state(lane) = LaneState();
+  for (const auto& peer : hub_.peers()) {
+    if (peer->stream_index == lane) peer->stream_index = 0;
+  }
 }
 
 void ReliablePush::on_ack(Peer& peer, const wire::Header& header) {
@@ -453,7 +475,10 @@ void ReliablePush::tick() {
   }
   hand_over_letters();
   pump();
-  for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) plan(state(lane).give_up_at);
+  for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
+    plan(state(lane).give_up_at);
+    forget(lane);
+  }
 }
 
 void ReliablePush::on_news() {

@@ -81,6 +81,11 @@ class ReliablePush {
   /// What was not settled is dropped, where no journal has it. Returns how many records these were.
   std::uint64_t close();
 
+  /// Receivers of which something is remembered.
+  [[nodiscard]] std::size_t receivers_known() const { return outbox_.lanes_known(); }
+
+  /// True: the block has an open batch for that lane.
+  std::function<bool(std::uint32_t lane)> collects;
   std::function<void(std::uint64_t correlation, RecordFate fate)> outcome;
   std::function<SendStatus(const DeadLetter&)> dead_letter;
   Block::Tap tap;
@@ -91,6 +96,7 @@ class ReliablePush {
     std::string node;        // once it was met
     bool given_up = true;    // owns no keys
     TimePoint give_up_at = TimePoint::max();
+    bool removed = false;  // the hub has forgotten it: so does this, when nothing is left for it
   };
   struct Letter {
     Parcel parcel;
@@ -109,6 +115,7 @@ class ReliablePush {
   std::uint32_t lane_of(Peer& peer);
   LaneState& state(std::uint32_t lane);
   void give_up(std::uint32_t lane);
+  void forget(std::uint32_t lane);
   void ask_way();
   void load();
   /// `past`: attempts, lane, order and suspicion of the batch that the parcel comes from.

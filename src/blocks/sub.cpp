@@ -42,10 +42,7 @@ SubBase::Impl::Impl(Loop& loop, PortOptions given, RecordType type)
     watch_all();
   };
   inbox.on_bad_record = [this](const InboxItem& item, wire::Rejection why) {
-    if (hub.counts().rejected_records == 0) {
-      options.log.warn(format("{}: a record from {} is not a {}: it is rejected, and so is each one like it",
-                              hub.stream(), item.peer, hub.identity().type.name));
-    }
+    hub.tell_unfit(item.peer, why);
     hub.reject_records(why, nullptr, 1);
     --hub.counts().received_records;
   };
@@ -137,13 +134,10 @@ void SubBase::begin_drain() {
   Impl& impl = *impl_;
   impl.draining = true;
   // From a publisher that goes on, nothing more is wanted; one that has said BYE still has data on its way
-  // here.
-  for (auto& [id, source] : impl.sources) {
-    Peer* peer = impl.hub.find(id);
-    if (!peer || peer->finished || source.finished) continue;
-    if (peer->up()) impl.hub.bye(*peer, wire::kLast);
-    source.finished = true;
-    impl.drop_socket(source);
+  // here, or is asked for what is missing.
+  for (const auto& [id, source] : impl.sources) {
+    const Peer* peer = impl.hub.find(id);
+    if (peer && !peer->finished && !(source.leaving && peer->living())) impl.begin_wind_up(id);
   }
 }
 
@@ -151,9 +145,8 @@ bool SubBase::drained() const {
   const Impl& impl = *impl_;
   if (impl.hub.closed()) return true;
   if (!impl.draining || !impl.inbox.empty()) return false;
-  return std::ranges::all_of(impl.sources, [](const auto& entry) {
-    return entry.second.finished || !entry.second.socket || !entry.second.confirmation.confirmed();
-  });
+  return std::ranges::all_of(impl.sources,
+                             [](const auto& entry) { return entry.second.finished || !entry.second.socket; });
 }
 
 void SubBase::close() {

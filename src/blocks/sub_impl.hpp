@@ -44,6 +44,7 @@ struct Source {
   protocol::ReplayCounts tallied;  // of the reader, as far as they are in the port's counts
   bool leaving = false;            // it has said BYE: done when nothing is missing
   bool stalled = false;            // nothing is asked until the handler has caught up
+  bool winding_up = false;         // drains: what has come already is still read
   Loop::TimerId timer = 0;
   TimePoint timer_at = TimePoint::max();
 };
@@ -75,6 +76,9 @@ struct SubBase::Impl final : blocks::HubClient {
   std::string new_own_topic();
   void subscribe_anew(blocks::Source& source);
   void await_last_data(std::uint64_t id);
+  void begin_wind_up(std::uint64_t id);
+  void wind_up(std::uint64_t id, TimePoint limit);
+  void leave_publisher(std::uint64_t id);
   void finish(std::uint64_t id, blocks::Source& source);
   void drop_socket(blocks::Source& source);
   void forget(std::map<std::uint64_t, blocks::Source>::iterator at);

@@ -15,8 +15,18 @@ using blocks::Source;
 namespace {
 
 constexpr Duration kLastData = std::chrono::seconds(1);  // how long a BYE waits for data that it overtook
+// How long a Sub that drains waits for more of what has come already, and at most for a publisher that goes
+// on.
+constexpr Duration kReadUp = std::chrono::milliseconds(250);
+constexpr Duration kLongestReadUp = std::chrono::seconds(1);
 constexpr int kJoinHighWater = 2000;
 constexpr std::size_t kMostEarlier = 64;
+
+// This process has not run for a while, and timers come before sockets: nobody has looked whether it is
+// quiet.
+bool stood_still(TimePoint due, TimePoint now) {
+  return now > due + kReadUp;
+}
 
 }  // namespace
 
@@ -84,6 +94,7 @@ void SubBase::Impl::on_down(Peer& peer, PeerEvent::What what) {
   if (what == PeerEvent::What::dead && hub.find(peer.id) != nullptr && peer.socket && peer.socket->open()) {
     found->second.confirmation.lapse();  // it may come back on the same socket
     if (found->second.reader) found->second.reader->pause();
+    if (draining) begin_wind_up(peer.id);
     return;
   }
   if (what == PeerEvent::What::restarted) restarted.insert(peer.id);
@@ -100,8 +111,46 @@ void SubBase::Impl::await_last_data(std::uint64_t id) {
     if (weak.expired() || hub.closed()) return;
     const auto source = sources.find(id);
     if (source == sources.end()) return;
-    source->second.last_data + kLastData > quiet ? await_last_data(id) : finish(id, source->second);
+    const bool more = source->second.last_data + kLastData > quiet || full();
+    more || stood_still(quiet, hub.loop().now()) ? await_last_data(id) : finish(id, source->second);
   });
+}
+
+/// Nothing new is wanted of it. What was sent before may not have been read yet: this process may have been
+/// stopped, and the publisher have ended meanwhile.
+void SubBase::Impl::begin_wind_up(std::uint64_t id) {
+  Source& source = sources.at(id);
+  if (source.finished || std::exchange(source.winding_up, true)) return;
+  source.last_data = Clock::now();
+  wind_up(id, source.last_data + kLongestReadUp);
+}
+
+void SubBase::Impl::wind_up(std::uint64_t id, TimePoint limit) {
+  const auto found = sources.find(id);
+  const Peer* peer = hub.find(id);
+  if (found == sources.end() || found->second.finished || (peer && peer->finished)) return;
+  const TimePoint now = std::max(hub.loop().now(), found->second.last_data);
+  // Of who is not there any more the end comes by itself; what waits for the handler to catch up is not
+  // quiet.
+  const bool goes_on = peer && peer->up();
+  TimePoint next = full() ? now + kReadUp : found->second.last_data + kReadUp;
+  if (goes_on) next = std::min(next, limit);
+  if (now >= next) return leave_publisher(id);
+  hub.loop().at(next, [this, id, limit, next, weak = std::weak_ptr<bool>(hub.alive())] {
+    if (weak.expired() || hub.closed()) return;
+    const TimePoint then = hub.loop().now();
+    if (!stood_still(next, then)) return wind_up(id, limit);
+    if (const auto at = sources.find(id); at != sources.end()) at->second.last_data = then;
+    wind_up(id, then + kLongestReadUp);
+  });
+}
+
+void SubBase::Impl::leave_publisher(std::uint64_t id) {
+  Source& source = sources.at(id);
+  source.finished = true;
+  if (Peer* peer = hub.find(id); peer && peer->up() && !peer->finished) hub.bye(*peer, wire::kLast);
+  if (source.reader && !hand_over_rest(id)) return;
+  if (const auto still = sources.find(id); still != sources.end()) drop_socket(still->second);
 }
 
 /// The publisher has said BYE and nothing of it is on its way any more.

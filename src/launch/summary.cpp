@@ -178,8 +178,9 @@ LinkReport Launcher::Impl::link_report(const topology::LinkPlan& link) const {
                     link.delivery == topology::Delivery::best_effort;
   if (!told) report.rejected_records = rejected_there;
   if (link.wire == topology::WireMode::native) count_native(report);
-  if (link.pattern == topology::Pattern::pub_sub) report.left = 0;
-  if (link.delivery != topology::Delivery::best_effort) report.retained = report.left;
+  const bool acknowledged = link.delivery != topology::Delivery::best_effort;
+  if (link.pattern == topology::Pattern::pub_sub && !acknowledged) report.left = 0;
+  if (acknowledged) report.retained = report.left;
   return report;
 }
 

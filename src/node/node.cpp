@@ -150,6 +150,9 @@ void Node::hold_drain(std::function<bool()> busy, std::function<std::string()> w
   impl_->busy = std::move(busy);
   impl_->busy_with = std::move(what);
 }
+bool Node::launched() const {
+  return !impl_->options.control.empty();
+}
 Duration Node::drain_limit() const {
   return impl_->options.drain_limit;
 }
@@ -390,8 +393,10 @@ void Node::Impl::drain_step() {
   // nor for a while after that, should this node itself have been too busy to read.
   const TimePoint now = Clock::now();
   const auto left_alone = [&](const NodePort& port) {
-    const bool heard = std::ranges::all_of(
-        port.ends, [this](const auto* end) { return link(end->link).delivery != Delivery::best_effort; });
+    const bool heard = std::ranges::all_of(port.ends, [this](const auto* end) {
+      const topology::LinkPlan& of = link(end->link);
+      return of.pattern != topology::Pattern::pub_sub && of.delivery != Delivery::best_effort;
+    });
     return heard || !port.receives || now - port.deserted_at >= kReadUp;
   };
   for (const auto& port : ports) {

@@ -110,6 +110,7 @@ struct Node::Impl {
   [[nodiscard]] std::string why_missing(const NodePort& port, const topology::EndPlan& end,
                                         const topology::PeerPlan& peer) const;
   [[nodiscard]] std::string left() const;
+  [[nodiscard]] static std::string unheard(const std::string& port, const PubBase& pub);
 
   // journals.cpp, dead_letters.cpp: what acknowledged links need
   /// Throws Error that names node, port and path.

@@ -29,6 +29,8 @@ void Node::Impl::on_event(NodePort& port, const PeerEvent& event) {
     const topology::EndPlan& end = *port.ends.front();
     const bool push = end.sender && link(end.link).pattern == topology::Pattern::push_pull;
     if (push && !obeying && event.lost_records != 0) port.lost_to[event.node] = event.lost_records;
+    // A guest that has died must not hold up the end of who let it in.
+    if (auto* pub = dynamic_cast<PubBase*>(port.block.get()); pub && !promised) pub->let_go(event.node);
   }
   if (event.what == What::refused) {
     on_refused(port, event, promised);
@@ -140,6 +142,10 @@ std::string Node::Impl::left() const {
     const PortStats stats = port->block->stats();
     std::string waits = format("port {} has {} records queued, {} on their way and {} peers", port->name,
                                stats.queued_records, stats.outstanding_records, stats.peers_up);
+    if (const auto* pub = dynamic_cast<const PubBase*>(port->block.get()); pub && !pub->awaited().empty()) {
+      parts.push_back(unheard(port->name, *pub));
+      continue;
+    }
     std::vector<std::string> who;
     for (const auto& [node, gone_now] : port->away) {
       who.push_back(format("{} is {}", node, gone_now ? "dead" : "silent"));
@@ -149,6 +155,18 @@ std::string Node::Impl::left() const {
   }
   if (const std::string lost = losses(); !lost.empty()) parts.push_back(lost);
   return parts.empty() ? "nothing was left" : join_words(parts);
+}
+
+/// Only they know what they have; a publisher knows what it has sent while they were silent.
+std::string Node::Impl::unheard(const std::string& port, const PubBase& pub) {
+  std::vector<std::string> who;
+  for (const PubBase::Awaited& one : pub.awaited()) {
+    const std::string since =
+        one.records == 0 ? "" : format(", nothing was heard of it during the last {} records", one.records);
+    who.push_back(format("{} ({}{})", one.node, one.state, since));
+  }
+  return format("port {}: {} {} not said to have everything", port, join_words(who),
+                who.size() == 1 ? "has" : "have");
 }
 
 std::string Node::Impl::losses() const {

@@ -11,8 +11,8 @@ namespace {
 constexpr std::int64_t kOvertakes = 1024;
 
 OutboxRank rank(const OutboxEntry& entry) {
-  const std::uint64_t order = entry.order != 0 ? entry.order : entry.id;
-  return {static_cast<std::int64_t>(order) - kOvertakes * entry.priority, order, entry.part, entry.id};
+  return {static_cast<std::int64_t>(entry.order) - kOvertakes * entry.priority, entry.order, entry.part,
+          entry.id};
 }
 
 }  // namespace
@@ -235,7 +235,6 @@ std::vector<std::uint64_t> Outbox::split(std::uint64_t id, const std::vector<Par
   bytes_ -= rest.bytes;
   records_ -= rest.records;
   entries_.erase(found);
-  if (rest.order == 0) rest.order = id;
   for (const Part& part : parts) {
     const bool last = &part == &parts.back();
     OutboxEntry entry = rest;

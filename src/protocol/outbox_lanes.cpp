@@ -18,6 +18,15 @@ bool within(const AckView::Range* ranges, std::size_t count, std::uint64_t seq) 
   return false;
 }
 
+// The last place of which a receiver says anything.
+std::uint64_t claimed(const AckView& view) {
+  const std::uint64_t processed =
+      view.processed_count == 0 ? view.seq : view.processed[view.processed_count - 1].last;
+  return std::max({processed, view.seq, view.seen});
+}
+// No honest stream comes so far.
+constexpr std::uint64_t kMostClaimed = UINT64_MAX / 2;
+
 }  // namespace
 
 bool OutboxLane::admits(std::uint64_t bytes) const {
@@ -38,14 +47,42 @@ std::uint64_t OutboxLane::room() const {
 }
 
 std::uint32_t Outbox::lane(std::string_view receiver) {
-  const auto [found, fresh] =
-      by_name_.try_emplace(std::string(receiver), static_cast<std::uint32_t>(lanes_.size() + 1));
-  if (fresh) {
+  const auto [found, fresh] = by_name_.try_emplace(std::string(receiver), 0);
+  if (!fresh) return found->second;
+  if (unused_.empty()) {
     lanes_.push_back(std::make_unique<OutboxLane>());
-    lanes_.back()->receiver_ = receiver;
-    lanes_.back()->hash_ = name_hash(receiver);
+    found->second = static_cast<std::uint32_t>(lanes_.size());
+  } else {
+    found->second = unused_.back();
+    unused_.pop_back();
   }
+  at(found->second).receiver_ = receiver;
+  at(found->second).hash_ = name_hash(receiver);
   return found->second;
+}
+
+bool Outbox::forget(std::uint32_t index) {
+  OutboxLane& lane = at(index);
+  if (lane.receiver_.empty()) return false;
+  const bool delayed =
+      std::ranges::any_of(delayed_, [&](const auto& one) { return entries_.at(one.second).lane == index; });
+  // What has ended and was not taken yet may come back for this lane.
+  if (lane.up_ || lane.count_ != 0 || !lane.bound_.empty() || delayed || any_done()) return false;
+  if (unretained_.contains(&lane)) return false;
+  by_name_.erase(lane.receiver_);
+  lane = OutboxLane();
+  unused_.push_back(index);
+  return forgot_ = true;
+}
+
+// A receiver that was forgotten has more of its lane than this end knows of: the lane goes on behind that.
+bool Outbox::remember(std::uint32_t index, const AckView& view) {
+  const OutboxLane& lane = at(index);
+  if (!forgot_ || lane.met_ || lane.last_sent_ != 0 || !lane.flights_.empty()) return false;
+  const std::uint64_t last = claimed(view);
+  if (last >= kMostClaimed) return false;
+  restore_next(index, last + 1);
+  return true;
 }
 
 std::optional<std::uint32_t> Outbox::find(std::string_view receiver) const {
@@ -215,9 +252,7 @@ void Outbox::mention_skipped(OutboxLane& lane, const AckView& view) {
 }
 
 bool Outbox::claims_unsent(const OutboxLane& lane, const AckView& view) {
-  const std::uint64_t processed =
-      view.processed_count == 0 ? view.seq : view.processed[view.processed_count - 1].last;
-  return std::max({processed, view.seq, view.seen}) > lane.last_sent_;
+  return claimed(view) > lane.last_sent_;
 }
 
 // A connection keeps order, so a hole is a loss once something that left later has arrived: for what was sent
@@ -253,8 +288,9 @@ bool Outbox::resend_lost(OutboxLane& lane, const AckView& view, std::optional<st
 Outbox::Ack Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, const AckView& view,
                          Credit credit, TimePoint now, std::uint64_t max_frame) {
   OutboxLane& lane = at(index);
-  if (claims_unsent(lane, view)) return Ack::beyond;
+  if (claims_unsent(lane, view) && !remember(index, view)) return Ack::beyond;
   const bool restarted = lane.met_ && receiver_epoch != lane.receiver_epoch_;
+  if (lane.met_ && !restarted) break_off(lane, view);
   lane.met_ = true;
   lane.receiver_epoch_ = receiver_epoch;
   lane.credit_ = credit;
@@ -276,6 +312,7 @@ Outbox::Ack Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, cons
   }
   mention_skipped(lane, view);
   lane.work_.reset(lane.records_);
+  lane.unseen_ = unseen(lane, view);
   return Ack::ok;
 }
 
@@ -295,7 +332,7 @@ void Outbox::free_flights(OutboxLane& lane, bool gone) {
   advance(lane, lane.base_ + flights.size());
   lane.cursor_ = lane.base_;
   lane.again_.clear();
-  lane.count_ = lane.bytes_ = lane.records_ = 0;
+  lane.count_ = lane.bytes_ = lane.records_ = lane.unseen_ = 0;
   lane.work_.reset(0);
   lane.alone_ = false;
   lane.last_sent_ = std::max(lane.last_sent_, lane.base_ - 1);
@@ -365,6 +402,7 @@ Outbox::Ack Outbox::acknowledge(std::uint32_t index, const AckView& view, std::o
   const bool progress = finish_processed(lane, view);
   if (progress && lane.work_.active()) lane.work_.handled(lane.records_, now);
   const bool lost = resend_lost(lane, view, probe, now);
+  see_burst(lane, view);
   if (progress || lost) {
     lane.silent_probes_ = 0;
     lane.progress_ = now;
@@ -403,16 +441,16 @@ std::optional<Outbox::Departure> Outbox::departure(std::uint32_t index) {
       next = lane.again_.erase(next);
       continue;
     }
-    if (flight->gate <= durable_) {
-      return Departure{flight->done ? 0 : flight->id, *next, true, flight->report};
+    if (flight->gate <= durable_ && !holds_back(lane, *flight)) {
+      return Departure{flight->done ? 0 : flight->id, *next, true, wants_word(lane, *flight)};
     }
     ++next;
   }
   for (; lane.cursor_ < lane.next(); ++lane.cursor_) {
     const Flight& flight = lane.flights_[lane.cursor_ - lane.base_];
     if (flight.done || flight.sent) continue;
-    if (flight.gate > durable_) return std::nullopt;
-    return Departure{flight.id, lane.cursor_, flight.ever_sent, flight.report};
+    if (flight.gate > durable_ || holds_back(lane, flight)) return std::nullopt;
+    return Departure{flight.id, lane.cursor_, flight.ever_sent, wants_word(lane, flight)};
   }
   return std::nullopt;
 }
@@ -431,6 +469,7 @@ void Outbox::departed(std::uint32_t index, std::uint64_t seq, TimePoint now) {
   flight->order = ++lane.departures_;
   ++flight->sends;
   if (flight->done) return;
+  if (!flight->sent) lane.unseen_ += flight->bytes;
   if (flight->ever_sent) ++retransmitted_;
   flight->sent = flight->ever_sent = true;
   lane.last_sent_ = std::max(lane.last_sent_, seq);

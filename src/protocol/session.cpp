@@ -11,7 +11,8 @@ namespace {
 
 constexpr Duration kFirstRetry = std::chrono::milliseconds(100);
 constexpr Duration kLastRetry = std::chrono::seconds(5);
-constexpr int kSuspectAfter = 3;  // silent heartbeats
+constexpr int kSuspectAfter = 3;           // silent heartbeats
+constexpr unsigned kQuickConnections = 4;  // made at once, one after the other, while each breaks
 // Between two new connections: who comes back after a long time is met within seconds all the same.
 constexpr Duration kLastConnection = std::chrono::seconds(3);
 
@@ -81,7 +82,7 @@ void Session::peer_heartbeat(Duration interval) {
 Session::Action Session::heard(TimePoint now) {
   last_heard_ = now;
   disconnected_ = false;
-  silent_connections_ = 0;
+  silent_connections_ = silent_cuts_ = 0;
   plan_connection(now);
   Action action;
   if (state_ == PeerState::suspect || state_ == PeerState::dead) {
@@ -130,7 +131,13 @@ Session::Action Session::on_cut(TimePoint now) {
   const bool meeting = state_ == PeerState::connecting && met_;
   if (!options_.initiator || (state_ != PeerState::up && state_ != PeerState::suspect && !meeting))
     return action;
-  if (disconnected_) return action;  // the transport tries again by itself, at its own pace
+  // What breaks the connections may well break the next one before anything is heard on it. Then the
+  // transport tries again by itself, at its own pace, and HELLO is to go out on what it makes.
+  if (disconnected_ && ++silent_cuts_ >= kQuickConnections) {
+    action.say_hello = true;
+    plan_hello(now);
+    return action;
+  }
   disconnected_ = true;
   action.became_suspect = state_ == PeerState::up;
   action.reconnect = action.cut = action.say_hello = true;

@@ -94,3 +94,41 @@ TEST_CASE("a record that no receiver could take is refused where it is made, and
     CHECK(got == std::vector<std::string>{"\x01", deepest});
   }
 }
+
+namespace {
+
+class Lines : public Logger::Sink {
+ public:
+  std::vector<std::string> all;
+
+ private:
+  void write(LogLevel, std::string_view, std::string_view line) override { all.emplace_back(line); }
+};
+
+}  // namespace
+
+TEST_CASE("a receiver says in its log why it rejects a record, once for each reason") {
+  Loop loop;
+  const auto lines = std::make_shared<Lines>();
+  Pull<Update> pull(loop, {.name = "in", .bind = {"inproc://unfit"}, .log = {lines, "test", LogLevel::warn}});
+  pull.on_record([](const Update&, const Meta&) {});
+  conformance::Stranger stranger(loop, "inproc://unfit", "stranger/0");
+  const auto send = [&](std::uint64_t seq, const std::string& record) {
+    stranger.send(wire::Kind::data, seq,
+                  [](wire::Options& o) {
+                    o.count_v = 1;
+                    o.mark(wire::Options::count);
+                  },
+                  {as_bytes(record)});
+  };
+  stranger.hello("push");
+  REQUIRE(stranger.wait(wire::Kind::hello));
+
+  for (std::uint64_t seq = 1; seq <= 4; ++seq)
+    send(seq, seq % 2 == 1 ? "\xA1x" : std::string(40, '\x91') + '\x01');
+  REQUIRE(loop.run_until([&] { return pull.stats().rejected_records == 4; }, soon()));
+
+  REQUIRE(lines->all.size() == 2);
+  CHECK(lines->all[0].find("is not a Update") != std::string::npos);
+  CHECK(lines->all[1].find("is nested deeper than 32 levels") != std::string::npos);
+}

@@ -322,3 +322,55 @@ TEST_CASE("the silence of a lane at rest is not held against what it gets next")
   CHECK(bench.outbox.next_tick() > bench.now);
   CHECK(bench.outbox.on_tick(bench.now).probe.empty());
 }
+
+TEST_CASE("a receiver that is gone and owes nothing is forgotten, and its number given to another one") {
+  Bench bench;
+  const auto lane = bench.join("a");
+  bench.accept();
+  bench.send(lane);
+  CHECK(!bench.outbox.forget(lane));  // it is up
+  bench.outbox.cut(lane);
+  CHECK(!bench.outbox.forget(lane));  // a batch is on its way there
+  bench.outbox.give_up(lane);
+
+  CHECK(bench.outbox.forget(lane));
+  CHECK(!bench.outbox.forget(lane));
+  CHECK(bench.outbox.lanes_known() == 0);
+  const auto other = bench.join("b");
+  CHECK(other == lane);
+  CHECK(bench.outbox.lane_count() == 1);
+  CHECK(bench.send(other).size() == 1);
+}
+
+TEST_CASE("what waits for a receiver keeps it known") {
+  Bench bench;
+  const auto lane = bench.join("a");
+  bench.outbox.cut(lane);
+  bench.outbox.accept({.bytes = 10, .records = 1, .lane = lane});
+
+  CHECK(!bench.outbox.forget(lane));
+  bench.outbox.accept({.bytes = 10, .records = 1, .lane = lane, .not_before = bench.now + 1s});
+  (void)bench.outbox.drop_oldest();
+  (void)bench.outbox.take_done();
+  CHECK(!bench.outbox.forget(lane));
+}
+
+TEST_CASE("a receiver that was forgotten says how far its lane had come") {
+  Bench bench;
+  const auto lane = bench.join("a");
+  for (int i = 0; i < 3; ++i) bench.accept();
+  bench.send(lane);
+  bench.acknowledge(lane, view_of(3, 3));
+  (void)bench.fates();
+  bench.outbox.cut(lane);
+  REQUIRE(bench.outbox.forget(lane));
+
+  const auto again = bench.outbox.lane("a");
+  CHECK(bench.outbox.meet(again, 1, view_of(3, 3), {.bytes = 1000, .batches = 10}, bench.now) ==
+        Outbox::Ack::ok);
+  const auto id = bench.accept();
+
+  CHECK(bench.send(again) == std::vector<Sent>{{id, 4}});
+  CHECK(bench.outbox.at(again).first_retained() == 4);
+  CHECK(bench.acknowledge(again, view_of(5, 5)) == Outbox::Ack::beyond);
+}

@@ -275,12 +275,24 @@ TEST_CASE("an initiator whose connection has ended suspects its peer at once, an
   CHECK(cut.cut);
   CHECK(cut.say_hello);
   CHECK(session.state() == PeerState::suspect);
-  const auto again = session.on_cut(kOpened + 1s + 1ms);  // the new one as well
-  CHECK(!again.reconnect);
-  CHECK(!again.say_hello);
   CHECK(session.next_tick() < kOpened + 1200ms);  // HELLO is repeated as in the beginning
   CHECK(session.on_hello(kOpened + 2s).became_up);
   CHECK(session.on_cut(kOpened + 3s).became_suspect);
+}
+
+TEST_CASE("connections that break before anything is heard are made again at once, a few times in a row") {
+  Session session = up(true);
+  int made = 0;
+  for (int i = 0; i < 20; ++i) {
+    const auto action = session.on_cut(kOpened + 1s + i * 1ms);
+    made += action.reconnect ? 1 : 0;
+    CHECK(action.say_hello);  // also on one that the transport makes
+    CHECK(action.became_suspect == (i == 0));
+  }
+
+  CHECK(made == 4);
+  CHECK(session.on_hello(kOpened + 2s).became_up);
+  CHECK(session.on_cut(kOpened + 3s).reconnect);
 }
 
 TEST_CASE("a peer whose connection has ended and whose address refuses a new one is dead at once") {

@@ -228,6 +228,21 @@ def a_node_by_hand_whose_place_is_taken_ends():
         equal(finish(process).code, 0, "exit code")
 
 
+def a_source_by_hand_whose_receiver_died_behind_its_last_record_names_it():
+    lines = os.path.join(WORK, "unheard.jsonl")
+    link = ", delivery: at-least-once, dead-after: 400ms, endpoint: 'ipc://%s/unheard'" % WORK
+    text = PAIR % ("rate: 200, count: 200", "output: " + lines, link)
+    path = file("unheard.yaml", text + "limits: {drain: 1s}\n")
+    sink = start("weft", "run", path, "--node", "sink")
+    source = start("weft", "run", path, "--node", "source")
+    wait_for(lambda: os.path.exists(lines) and os.path.getsize(lines), "the first record")
+    sink.kill()  # without its last acknowledgement, and without a farewell
+    sink.communicate()
+    result = finish(source)
+    equal(result.code, 4, "exit code (%s)" % result.err)
+    contains(result.err, "on their way and 0 peers (sink/0 is dead)", "its last words")
+
+
 def who_waits_for_an_unknown_host_says_so():
     result = run("weft-source", "--connect", "out=tcp://no-such-host.invalid:5960", "--start-limit", "2s", text="x\n")
     equal(result.code, 3, "exit code")

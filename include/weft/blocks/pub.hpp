@@ -4,7 +4,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include <weft/blocks/block.hpp>
 #include <weft/blocks/options.hpp>
@@ -18,8 +20,9 @@ namespace weft {
 /// from. Records of one topic stay in order. A subscriber that cannot keep up loses batches. Under
 /// `best_effort` it sees and counts the gap. Under `at_least_once` the Pub retains the last `retain_bytes` of
 /// batches, and the subscriber fetches what it missed; what is no longer retained is replaced by a snapshot,
-/// or counted as missed. A slow or dead subscriber never holds up a Pub. begin_drain() then waits for the
-/// subscribers that live to have everything.
+/// or counted as missed. A slow or dead subscriber never holds up a Pub. begin_drain() then waits until each
+/// subscriber that was met has said BYE, also one that is silent or dead just now: it may come back, and only
+/// it knows what it has. A deadline of the caller ends that wait; awaited() then says who is missed.
 class PubBase : public Block {
  public:
   ~PubBase() override;
@@ -38,6 +41,17 @@ class PubBase : public Block {
   [[nodiscard]] bool drained() const override;
   void close() override;
   void tap(Tap tap) override;
+
+  /// A subscriber without gaps that has not said that it has everything.
+  struct Awaited {
+    std::string node;
+    std::string state;          ///< "up", "suspect", "dead", ...
+    std::uint64_t records = 0;  ///< not up: as many were published since it was last heard of, or a few less
+  };
+  /// Whom a drain waits for.
+  [[nodiscard]] std::vector<Awaited> awaited() const;
+  /// Subscribers of that node are not waited for unless they are there: nobody has promised them anything.
+  void let_go(std::string_view node);
 
   /// Sends what has collected, now.
   void flush();

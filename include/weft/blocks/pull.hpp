@@ -63,6 +63,8 @@ class PullBase : public Block {
   void connect(const std::string& endpoint) override;
   void disconnect(const std::string& endpoint) override;
   [[nodiscard]] std::size_t peers_up() const override;
+  /// Senders of which something is remembered, be they gone: `max_peers` beyond those that are here.
+  [[nodiscard]] std::size_t senders_known() const;
   [[nodiscard]] PortStats stats() const override;
   void on_peer(std::function<void(const PeerEvent&)> handler) override;
   void begin_drain() override;

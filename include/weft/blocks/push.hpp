@@ -42,6 +42,8 @@ class PushBase : public Block {
   void connect(const std::string& endpoint) override;
   void disconnect(const std::string& endpoint) override;
   [[nodiscard]] std::size_t peers_up() const override;
+  /// Receivers of which something is remembered, be they gone: `max_peers` beyond those that are here.
+  [[nodiscard]] std::size_t receivers_known() const;
   [[nodiscard]] PortStats stats() const override;
   void on_peer(std::function<void(const PeerEvent&)> handler) override;
   void begin_drain() override;

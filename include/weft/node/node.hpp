@@ -97,6 +97,8 @@ class Node {
   /// program that still has records of its own to send when its receivers are empty.
   /// `what` says at the limit what it was busy with ("the command has not ended").
   void hold_drain(std::function<bool()> busy, std::function<std::string()> what = {});
+  /// A launcher says when peers have ended for good, and starts them again; without one nobody does.
+  [[nodiscard]] bool launched() const;
   /// How long the drain may take.
   [[nodiscard]] Duration drain_limit() const;
   /// Called for each event of a peer, after the block's own bookkeeping.

@@ -65,6 +65,11 @@ class Outbox {
   [[nodiscard]] OutboxLane& at(std::uint32_t lane) { return *lanes_[lane - 1]; }
   [[nodiscard]] const OutboxLane& at(std::uint32_t lane) const { return *lanes_[lane - 1]; }
   [[nodiscard]] std::size_t lane_count() const { return lanes_.size(); }
+  [[nodiscard]] std::size_t lanes_known() const { return by_name_.size(); }
+  /// Forgets a receiver that is gone and owes nothing: its number is given to a later one. Where it comes
+  /// back after all it says itself how far its lane had come. False: something is bound to it, or on its way
+  /// to it.
+  bool forget(std::uint32_t lane);
 
   /// The receiver said HELLO: what it has and has not decides what is sent again. A new epoch of it, under
   /// at-least-once, frees what it had not acknowledged for any receiver.
@@ -176,7 +181,14 @@ class Outbox {
   static void send_again(OutboxLane& lane, std::uint64_t seq, Flight& flight);
   static void see(OutboxLane& lane, const AckView& view);
   void mention_skipped(OutboxLane& lane, const AckView& view);
+  // outbox_burst.cpp
+  [[nodiscard]] static std::uint64_t unseen(const OutboxLane& lane, const AckView& view);
+  static void break_off(OutboxLane& lane, const AckView& view);
+  static void see_burst(OutboxLane& lane, const AckView& view);
+  [[nodiscard]] static bool holds_back(const OutboxLane& lane, const Flight& flight);
+  [[nodiscard]] static bool wants_word(const OutboxLane& lane, const Flight& flight);
   [[nodiscard]] static bool claims_unsent(const OutboxLane& lane, const AckView& view);
+  bool remember(std::uint32_t lane, const AckView& view);
   void free_flights(OutboxLane& lane, bool gone);
   void release(OutboxLane& lane, const Flight& flight, bool gone);
   void lose(OutboxLane& lane, std::uint64_t seq, Flight& flight);
@@ -198,6 +210,8 @@ class Outbox {
   OutboxOptions options_;
   std::vector<std::unique_ptr<OutboxLane>> lanes_;
   std::unordered_map<std::string, std::uint32_t> by_name_;
+  std::vector<std::uint32_t> unused_;  // numbers of lanes that were forgotten
+  bool forgot_ = false;                // a receiver may know more of its lane than this end
   std::unordered_map<std::uint64_t, OutboxEntry> entries_;
   std::set<OutboxRank> shared_;                             // waiting for any lane
   std::set<std::uint32_t> binding_;                         // lanes that something waits for

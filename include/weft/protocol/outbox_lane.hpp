@@ -82,6 +82,10 @@ class OutboxLane {
   bool skip_ = false;  // the receiver misses what lies before skip_to_: tell it that nothing comes
   std::uint64_t skip_to_ = 0;
   std::set<OutboxRank> bound_;  // waiting for this lane only
+  // Bytes that may be on their way and have not been seen there: few behind a connection that broke.
+  std::uint64_t burst_ = UINT64_MAX;
+  std::uint64_t burst_end_ = UINT64_MAX;  // up to here it doubles, beyond it grows by steps
+  std::uint64_t unseen_ = 0;              // of them; counted where there is a bound
 };
 
 }  // namespace weft::protocol

@@ -96,6 +96,7 @@ class Session {
   TimePoint next_connection_;
   unsigned hello_attempts_ = 0;
   unsigned silent_connections_ = 0;  // made since something was heard
+  unsigned silent_cuts_ = 0;         // connections that broke since something was heard
   bool met_ = false;                 // it has been up
   bool cut_ = false;
   bool disconnected_ = false;  // the peer's connection ended, and nothing was heard on another one
