@@ -24,7 +24,6 @@ namespace weft::exec {
 namespace {
 
 constexpr std::size_t kPiece = 64UL << 10;
-constexpr int kOnePage = 4096;
 constexpr std::size_t kLongestErrorLine = 4096;
 // A grandchild may hold the streams open for ever; what it writes later than this is not waited for.
 constexpr Duration kAfterExit = std::chrono::seconds(2);
@@ -75,7 +74,7 @@ Child::Child(Loop& loop, Events events) : loop_(loop), events_(std::move(events)
 Child::~Child() {
   end_group();
   // The loop may be gone: descriptors only.
-  for (const Stream* stream : {&in_, &out_, &errors_, &exit_, &writable_}) {
+  for (const Stream* stream : {&in_, &out_, &errors_, &exit_, &writable_, &step_, &stone_}) {
     if (stream->fd >= 0) ::close(stream->fd);
   }
 }
@@ -95,17 +94,20 @@ void Child::start(const std::vector<std::string>& words) {
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   const Ends in = make_pipe(true);
-  // A pipe of one page can be written to when it is empty, and not before.
-  if (one_at_a_time_) ::fcntl(in.ours, F_SETPIPE_SZ, kOnePage);
   struct stat named {};
   if (::fstat(in.ours, &named) == 0) pipe_ = named.st_ino;
   const Ends out = make_pipe(false);
   const Ends errors = make_pipe(false);
+  if (tells_taken_) {
+    const Ends own = make_pipe(false);
+    step_.fd = own.ours, stone_.fd = own.child;
+  }
   const pid_t parent = ::getpid();
   pid_ = ::fork();
   if (pid_ == 0) become(argv.data(), in, out, errors, parent);
   for (const int fd : {in.child, out.child, errors.child}) ::close(fd);
   in_.fd = in.ours, out_.fd = out.ours, errors_.fd = errors.ours;
+  if (tells_taken_) slots(1);
   if (pid_ < 0) throw Error(Errc::io, format("cannot start {}: {}", words.front(), std::strerror(errno)));
   ::setpgid(pid_, pid_);  // also here: whoever comes first
   exit_.fd = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
@@ -113,7 +115,7 @@ void Child::start(const std::vector<std::string>& words) {
   ::fcntl(exit_.fd, F_SETFD, FD_CLOEXEC);
   exit_.watch = loop_.watch_fd(exit_.fd, [this] { reap(); });
   errors_.watch = loop_.watch_fd(errors_.fd, [this] { read_errors(); });
-  watch_output();
+  if (!paused_) watch_output();
   writable_.fd = ::epoll_create1(EPOLL_CLOEXEC);
   epoll_event nothing{};
   if (writable_.fd < 0 || ::epoll_ctl(writable_.fd, EPOLL_CTL_ADD, in_.fd, &nothing) != 0) {
@@ -124,19 +126,29 @@ void Child::start(const std::vector<std::string>& words) {
 }
 
 void Child::retire() {
-  if (after_exit_ != 0) loop_.cancel(std::exchange(after_exit_, 0));
-  for (Stream* stream : {&in_, &out_, &errors_, &exit_, &writable_}) close(*stream);
+  for (Loop::TimerId* timer : {&after_exit_, &told_closed_}) {
+    if (*timer != 0) loop_.cancel(std::exchange(*timer, 0));
+  }
+  for (Stream* stream : {&in_, &out_, &errors_, &exit_, &writable_, &step_, &stone_}) close(*stream);
   end_group();
   told_ = true;
 }
 
-bool Child::waits_for_input() const {
-  if (pid_ <= 0 || exited_) return false;
-  if (waits_for_pipe(pid_, pipe_)) return true;
+PipeWait Child::waits_for_input(bool all) {
+  if (pid_ <= 0 || exited_) return PipeWait::no;
+  PipeWait found = waits_for_pipe(pid_, pipe_);
+  const auto look_at = [&](pid_t process) {
+    const PipeWait seen = waits_for_pipe(process, pipe_);
+    if (seen != PipeWait::waits && seen != PipeWait::timed) return;
+    found = seen;
+    reader_ = process;
+  };
+  if (found != PipeWait::waits && reader_ != 0) look_at(reader_);
+  if (!all || found == PipeWait::waits || found == PipeWait::timed) return found;
   for (const ProcessInfo& one : list_processes()) {
-    if (one.group == pid_ && !one.zombie && waits_for_pipe(one.id, pipe_)) return true;
+    if (one.group == pid_ && one.id != pid_ && !one.zombie && found != PipeWait::waits) look_at(one.id);
   }
-  return false;
+  return found;
 }
 
 void Child::unwatch(Stream& stream) {
@@ -152,12 +164,46 @@ void Child::close(Stream& stream) {
 
 bool Child::write_line(std::string_view line) {
   if (closing_ || (started_ && in_.fd < 0)) return false;
+  put(line, false);
+  return true;
+}
+
+void Child::put(std::string_view line, bool portion) {
   input_ += line;
   input_ += '\n';
-  untold_ = one_at_a_time_;
+  if (tells_taken_) unread_.push_back({line.size() + 1, portion});
   flush();
   if (!has_room()) full_ = true;
+}
+
+bool Child::give(std::string_view lines) {
+  if (closing_ || in_.fd < 0 || !input_.empty() || unread_.size() > 1) return false;
+  if (!unread_.empty()) return put_beside(lines);
+  put(lines, true);
   return true;
+}
+
+// What is written to a pipe joins the page that lies there; what is moved from another pipe keeps a page of
+// its own. A pipe says that it can be written to when a page of it is free, so each is seen to be read.
+bool Child::put_beside(std::string_view line) {
+  if (line.size() >= kPortion) return false;
+  slots(2);
+  if (slots_ != 2) return false;
+  const std::string whole = std::string(line) + '\n';
+  if (::write(stone_.fd, whole.data(), whole.size()) != static_cast<ssize_t>(whole.size())) return false;
+  const ssize_t moved = ::splice(step_.fd, nullptr, in_.fd, nullptr, whole.size(), SPLICE_F_NONBLOCK);
+  if (moved == static_cast<ssize_t>(whole.size())) {
+    unread_.push_back({whole.size(), true});
+    want_write(true);
+    return true;
+  }
+  std::array<char, kPortion> back;  // it waits for the whole pipe
+  (void)::read(step_.fd, back.data(), back.size());
+  return false;
+}
+
+void Child::slots(int wanted) {
+  if (slots_ != wanted && ::fcntl(in_.fd, F_SETPIPE_SZ, wanted * ::getpagesize()) >= 0) slots_ = wanted;
 }
 
 void Child::close_input() {
@@ -175,17 +221,37 @@ void Child::want_write(bool wanted) {
 void Child::on_input_event() {
   epoll_event event{};
   if (::epoll_wait(writable_.fd, &event, 1, 0) <= 0) return;
-  if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) return close_pipe();
-  if (!input_.empty() || !untold_) return flush();
-  int unread = 0;
-  if (::ioctl(in_.fd, FIONREAD, &unread) == 0 && unread > 0)
-    return;  // a system with larger pages: it comes again
-  untold_ = false;
-  want_write(false);
-  if (events_.on_taken) events_.on_taken();
+  if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) return lose_pipe();
+  if (!input_.empty() || unread_.empty()) return flush();
+  int left = 0;
+  if (::ioctl(in_.fd, FIONREAD, &left) != 0) return;
+  std::size_t read = 0;
+  for (const Written& one : unread_) read += one.bytes;
+  read -= std::min(read, static_cast<std::size_t>(left));
+  const std::size_t before = unread_.size();
+  for (; !unread_.empty() && unread_.front().bytes <= read; unread_.pop_front())
+    read -= unread_.front().bytes;
+  if (!unread_.empty()) unread_.front().bytes -= read;
+  if (unread_.size() != before && events_.on_taken) {
+    events_.on_taken(static_cast<std::size_t>(std::ranges::count_if(unread_, &Written::portion)));
+  }
+  if (in_.fd < 0 || unread_.size() > 1) return;
+  slots(1);  // so that it says when the last one is read
+  want_write(!input_.empty() || !unread_.empty());
+}
+
+// It reads no more. Told later: whoever writes a line does not expect it.
+void Child::lose_pipe() {
+  close_pipe();
+  if (told_closed_ != 0) return;
+  told_closed_ = loop_.at(Clock::now(), [this] {
+    told_closed_ = 0;
+    if (events_.on_closed && !exited_) events_.on_closed();
+  });
 }
 
 void Child::close_pipe() {
+  unread_.clear();
   close(writable_);
   close(in_);
 }
@@ -196,14 +262,13 @@ void Child::flush() {
     const ssize_t n = ::write(in_.fd, input_.data() + input_at_, input_.size() - input_at_);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) break;
-    if (n < 0) return close_pipe();  // it reads no more; its exit says why
+    if (n < 0) return lose_pipe();
     input_at_ += static_cast<std::size_t>(n);
   }
   if (input_at_ >= input_.size() / 2) input_.erase(0, std::exchange(input_at_, 0));
   if (input_.empty() && closing_) return close_pipe();
   const bool written = input_.empty();
-  if (one_at_a_time_ && !written) untold_ = true;
-  want_write(!written || untold_);
+  want_write(!written || !unread_.empty());
   if (full_ && input_.size() - input_at_ < kMostQueued / 2) {
     full_ = false;
     if (events_.on_room) events_.on_room();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -9,6 +10,7 @@
 
 #include <sys/types.h>
 
+#include <weft/core/processes.hpp>
 #include <weft/transport/loop.hpp>
 
 namespace weft::exec {
@@ -21,7 +23,9 @@ class Child {
     std::function<void(std::string_view)> on_line;        ///< of standard output, without the line's end
     std::function<void(std::string_view)> on_error_line;  ///< of standard error, cut to 4 KiB
     std::function<void()> on_room;                        ///< write() may go on
-    std::function<void()> on_taken;  ///< one_at_a_time(): it has read all that was written
+    /// tells_taken(): it has read a portion to its end; so many are left.
+    std::function<void(std::size_t)> on_taken;
+    std::function<void()> on_closed;                        ///< it reads no more, and lives
     std::function<void(const std::string& how)> on_broken;  ///< a line is too long, a read failed
     /// Once, when it has ended and all that it wrote has been given out. Exit code; 128 + signal.
     std::function<void(int status)> on_exit;
@@ -34,22 +38,26 @@ class Child {
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
-  /// Its pipe holds one page, and on_taken says when it is empty. Before start().
-  void one_at_a_time() { one_at_a_time_ = true; }
+  /// Its pipe holds a page for each portion, and on_taken says when one is read. Before start().
+  void tells_taken() { tells_taken_ = true; }
   /// Throws Error{io} when it cannot be started.
   void start(const std::vector<std::string>& words);
   [[nodiscard]] bool has_room() const { return input_.size() - input_at_ < kMostQueued; }
   /// Queues a line, also before start(); false: its standard input is closed.
   bool write_line(std::string_view line);
+  /// tells_taken(): lines that it gets together. False: not now, or its standard input is closed.
+  bool give(std::string_view lines);
+  /// A portion of more bytes needs the pipe for itself.
+  static constexpr std::size_t kPortion = 4096;
   /// When all that is queued has been written.
   void close_input();
   /// Stops and resumes reading its standard output: it will wait.
   void pause(bool paused);
   /// Reads what it has written so far, as far as it is not paused.
   void read_now();
-  /// True: a process of the command is blocked in a read of its standard input, so it has done all that it
-  /// was given. False where nobody can tell.
-  [[nodiscard]] bool waits_for_input() const;
+  /// Whether a process of the command waits for its standard input, so that it has done all that it was
+  /// given: of the command itself and the one that was seen to wait before; `all`: of any in its group.
+  [[nodiscard]] PipeWait waits_for_input(bool all);
   /// Ends it, and nothing of it is heard any more. While the loop lives.
   void retire();
   void signal(int number) const;
@@ -63,8 +71,16 @@ class Child {
     std::string text;
     std::size_t at = 0;
   };
+  struct Written {
+    std::size_t bytes = 0;
+    bool portion = false;
+  };
   void flush();
+  void put(std::string_view line, bool portion);
+  bool put_beside(std::string_view line);
+  void slots(int wanted);
   void on_input_event();
+  void lose_pipe();
   void close_pipe();
   void want_write(bool wanted);
   void read_output();
@@ -92,10 +108,14 @@ class Child {
   bool closing_ = false;
   bool full_ = false;
   bool paused_ = false;
-  bool one_at_a_time_ = false;
-  bool untold_ = false;     // what was written has not been read yet
-  std::uint64_t pipe_ = 0;  // inode of its standard input
+  bool tells_taken_ = false;
+  std::deque<Written> unread_;  // tells_taken(): what has not been read to its end
+  int slots_ = 0;               // pages of its pipe; 0: as the system makes it
+  Stream step_, stone_;         // a pipe that a portion goes through on its way
+  std::uint64_t pipe_ = 0;      // inode of its standard input
+  pid_t reader_ = 0;            // was seen to wait for it
   Loop::TimerId after_exit_ = 0;
+  Loop::TimerId told_closed_ = 0;
   bool exited_ = false;
   bool told_ = false;
   int status_ = 0;

@@ -17,7 +17,6 @@ constexpr std::size_t kShown = 200;  // bytes of an offending line
 constexpr std::size_t kNamed = 80;   // bytes of the command, in sentences
 constexpr int kTerminated = 128 + SIGTERM;
 constexpr Duration kNodesTurn = std::chrono::seconds(3);
-constexpr std::size_t kMostWaiting = 65536;  // requests that the command has not answered
 
 // A text goes to the shell; a list is run as it is.
 std::vector<std::string> command_of(const program::Options& options) {
@@ -50,9 +49,14 @@ Exec::Exec(Node& node, const program::Options& options)
   ::setenv("WEFT_NODE", node.plan().id.name.c_str(), 1);
   ::setenv("WEFT_REPLICA", format("{}", node.plan().id.replica).c_str(), 1);
   open_ports(options);
-  make_command();  // lines that come before it is started wait in it
-  // Its lines may come at once, so it starts when there is somebody to take them.
-  node.on_start([this] { start_command(); });
+  make_command();  // lines that come before it is started wait
+  // One that reads is there before records are. The lines of others may come at once, so they start when
+  // there is somebody to take them.
+  if (in_) {
+    node.hold_ready([this] { return !there_; });
+    node.loop().post([this] { start_early(); });
+  }
+  node.on_start([this] { on_start(); });
   node.on_drain([this] { begin_to_stop(); });
   node.hold_drain([this] { return started_ && !exited_ && !failed_; },
                   [this] { return format("the command {} has not ended", named()); });
@@ -76,7 +80,8 @@ void Exec::open_ports(const program::Options& options) {
                 [this](const wire::RecordView& record, const Meta& /*meta*/, program::Answer answer) {
                   take(record, std::move(answer));
                 });
-    if (in_->delivery() != Delivery::best_effort) {
+    promised_ = in_->pattern() == topology::Pattern::push_pull && in_->delivery() != Delivery::best_effort;
+    if (in_->pattern() != topology::Pattern::pub_sub) {
       acknowledge_ = options.text("acknowledge") == "answer" ? Acknowledge::answer : Acknowledge::taken;
     }
     if (in_->delivery() == Delivery::exactly_once) {
@@ -100,11 +105,12 @@ void Exec::make_command() {
                           last_words_ = std::string(line);
                           node_.log().info(line);
                         },
-                    .on_room = [this] { promised() ? feed() : in_->pause(false); },
-                    .on_taken = [this] { on_taken(); },
+                    .on_room = [this] { counts() ? feed() : in_->pause(false); },
+                    .on_taken = [this](std::size_t left) { on_taken(left); },
+                    .on_closed = [this] { on_input_closed(); },
                     .on_broken = [this](const std::string& how) { fail("the command: " + how); },
                     .on_exit = [this](int status) { on_exit(status); }});
-  if (acknowledge_ == Acknowledge::taken) child_->one_at_a_time();
+  if (acknowledge_ == Acknowledge::taken) child_->tells_taken();
 }
 
 void Exec::start_command() {
@@ -117,7 +123,7 @@ void Exec::start_command() {
   }
   if (acknowledge_ == Acknowledge::one_answer) {
     room_in_hand();  // one that came before waits
-  } else if (promised()) {
+  } else {
     feed();
   }
 }
@@ -128,28 +134,16 @@ std::string Exec::named() const {
   return weft::quoted(shell ? command_[2] : join_words(command_, ""), kNamed);
 }
 
-void Exec::take(const wire::RecordView& record, program::Answer answer) {
-  if (acknowledge_ == Acknowledge::one_answer) return take_one(program::record_to_json(record));
-  if (promised()) return take_promised(program::record_to_json(record));
-  if (exited_ || !child_->write_line(program::record_to_json(record))) {
-    ++dropped_;
-    answer.fail(wire::Code::failed, "the command reads no more");
-    return;
-  }
-  ++lines_in_;
-  if (answer.wanted()) {
-    if (waiting_.size() >= kMostWaiting)
-      return answer.fail(wire::Code::full, "too many requests wait for the command");
-    waiting_.push_back(std::move(answer));
-  }
-  if (!child_->has_room()) in_->pause(true);
-}
-
 void Exec::on_line(std::string_view line) {
   if (failed_) return;
   const bool blank = line.find_first_not_of(" \t\r") == std::string_view::npos;
   const bool answers = acknowledge_ == Acknowledge::answer || acknowledge_ == Acknowledge::one_answer;
-  if (answers) return on_answer(blank ? std::string_view() : line);
+  if (answers && promised_) return on_answer(blank ? std::string_view() : line);
+  if (answers) {
+    done_ = 1;
+    release();
+    feed();
+  }
   if (blank) return;
   std::string why;
   const auto value = try_parse_json(line, &why);
@@ -221,7 +215,7 @@ void Exec::on_room() {
   if (std::exchange(answer_held_, false)) ++done_;
   child_->pause(false);
   release();
-  if (promised()) feed();
+  feed();
 }
 
 // When all input has come, the command gets to know; its exit ends the drain.
@@ -237,12 +231,13 @@ void Exec::on_exit(int status) {
   const std::string why = format("the command {} {}{}", named(), ending(status),
                                  last_words_.empty() ? "" : "; its last words: " + last_words_);
   const bool as_told = ended_as_told(status);
-  if (promised() && !failed_ && on_promised_exit(as_told, why)) return;
+  if (promised_ && !failed_ && on_promised_exit(as_told, why)) return;
   exited_ = true;
   if (restart_timer_ != 0) node_.loop().cancel(std::exchange(restart_timer_, 0));
   for (program::Answer& answer : waiting_)
     answer.fail(wire::Code::failed, format("the command {}", ending(status)));
   waiting_.clear();
+  drop_hand();
   if (failed_) return;
   node_.set_result(result());
   if (as_told) {

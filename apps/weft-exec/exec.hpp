@@ -15,6 +15,7 @@
 
 #include "child.hpp"
 #include "hand.hpp"
+#include "pace.hpp"
 
 namespace weft::exec {
 
@@ -24,12 +25,13 @@ namespace weft::exec {
 /// out: push, pub: each line that the command writes is a record; dealer: is a request, whose reply comes
 /// back as a
 ///      line ({"error": "text"} when there is none).
-/// A pull with a promise acknowledges what the command is done with (the option `acknowledge`):
-///   taken:  it has got one line at a time, and has come back for the next one.
+/// A record, or request, counts as handled when the command is done with it (the option `acknowledge`):
+///   taken:  it has come back for more. With a promise it gets one line at a time.
 ///   answer: it has written a line for it. Under exactly-once the line is sent in one commit with the
 ///   acknowledgement.
-/// A command that crashes is started again as the node's `restart:` says; the record that it had in its hands
-/// has had one more attempt, and no other.
+/// With a promise it is acknowledged then; else its sender only knows what this receiver still has to do.
+/// What a sub takes counts at once. A command that crashes is started again as the node's `restart:` says;
+/// the record that it had in its hands has had one more attempt, and no other.
 class Exec {
  public:
   Exec(Node& node, const program::Options& options);
@@ -41,7 +43,6 @@ class Exec {
   void open_ports(const program::Options& options);
   void make_command();
   void start_command();
-  void take(const wire::RecordView& record, program::Answer answer);
   void on_line(std::string_view line);
   void on_bad_line(std::string_view line, const std::string& why);
   void answer_with(const Value& value);
@@ -54,18 +55,27 @@ class Exec {
   [[nodiscard]] std::string named() const;
   [[nodiscard]] Value result() const;
 
-  // promises.cpp
-  void take_promised(std::string line);
-  void take_one(const std::string& line);
+  // feed.cpp
+  void take(const wire::RecordView& record, program::Answer answer);
   void feed();
-  void on_taken();
+  bool give(std::size_t most);
+  void on_taken(std::size_t left);
   void look_whether_it_waits();
   void release();
+  void on_input_closed();
+  void drop_hand();
+  void look_whether_it_is_there();
+  void start_early();
+  void on_start();
+  /// What it is done with is told to the port, record by record.
+  [[nodiscard]] bool counts() const { return acknowledge_ != Acknowledge::nothing; }
+
+  // promises.cpp
+  void take_one(const std::string& line);
   void on_answer(std::string_view line);
   /// True: the node goes on, with a new command.
   bool on_promised_exit(bool as_told, const std::string& why);
   void start_again(const std::string& why);
-  [[nodiscard]] bool promised() const { return acknowledge_ != Acknowledge::nothing; }
   void room_in_hand();
 
   // stop.cpp
@@ -94,14 +104,17 @@ class Exec {
   std::string last_words_;  // its last line on stderr
 
   Acknowledge acknowledge_ = Acknowledge::nothing;
+  bool promised_ = false;
   Hand hand_;
-  bool reading_ = false;      // taken: a line is in the pipe, and not read yet
+  Pace pace_;
   std::size_t done_ = 0;      // of those given, not settled yet: their output waits for room
   bool answer_held_ = false;  // the line that waits for room answers the first of them
   bool in_paused_ = false;
   Loop::TimerId wait_timer_ = 0;
   Duration wait_ = Duration::zero();
   Duration waited_ = Duration::zero();
+  Duration scanned_ = Duration::zero();  // waited_, when all of its processes were looked at
+  Duration timed_ = Duration::zero();    // so long it waits for input and for a time
   bool told_long_ = false;
   // one_answer: the record at hand, which the handler has postponed.
   bool one_given_ = false;
@@ -111,6 +124,9 @@ class Exec {
   unsigned failures_ = 0;
   std::uint64_t command_restarts_ = 0;
   Loop::TimerId restart_timer_ = 0;
+
+  bool there_ = false;  // it waits for its first line, or was waited for long enough
+  TimePoint there_by_ = TimePoint::max();
 
   bool told_term_ = false;
   bool told_kill_ = false;

@@ -1,5 +1,5 @@
-// Hand: the records of a promised delivery that the command has, or will get, in their order: which of them
-// it is done with, and which one it had in its hands when it ended. Nothing here knows of processes.
+// Hand: the records that the command has, or will get, in their order: which of them it is done with, and
+// which one it had in its hands when it ended. Nothing here knows of processes.
 #pragma once
 
 #include <cstdint>
@@ -22,12 +22,14 @@ class Hand {
     bytes_ += line.size();
     records_.push_back({std::move(receipt), std::move(line)});
   }
-  /// The next line that it has not been given; null: it has them all. give() says that it was.
-  [[nodiscard]] const std::string* next() const {
-    return given_ < records_.size() ? &records_[given_].line : nullptr;
+  /// The next line that it has not been given, or that behind so many others; null: there is none. give()
+  /// says that they were.
+  [[nodiscard]] const std::string* next(std::size_t behind = 0) const {
+    return given_ + behind < records_.size() ? &records_[given_ + behind].line : nullptr;
   }
-  void give() { ++given_; }
+  void give(std::size_t count) { given_ += count; }
   [[nodiscard]] std::size_t given() const { return given_; }
+  [[nodiscard]] std::size_t size() const { return records_.size(); }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
   [[nodiscard]] bool empty() const { return records_.empty(); }
 

@@ -1,5 +1,4 @@
-// The records of a pull that promises something: when is the command done with one, and whose fault was a
-// crash.
+// The records of a pull that promises something: what the command says of one, and whose fault was a crash.
 #include <algorithm>
 #include <csignal>
 #include <optional>
@@ -16,11 +15,6 @@
 namespace weft::exec {
 namespace {
 
-constexpr std::size_t kMostInHand = 1UL << 20;  // bytes of lines that are not settled
-constexpr std::size_t kAhead = 256UL << 10;  // answer: bytes that the command is given ahead of its answers
-constexpr Duration kFirstLook = std::chrono::milliseconds(1);
-constexpr Duration kLastLook = std::chrono::milliseconds(128);
-constexpr Duration kLong = std::chrono::seconds(5);
 constexpr Duration kFirstBackOff = std::chrono::milliseconds(200);
 constexpr Duration kLastBackOff = std::chrono::seconds(10);
 
@@ -33,73 +27,6 @@ std::optional<std::string> error_of(std::string_view line) {
 }
 
 }  // namespace
-
-void Exec::take_promised(std::string line) {
-  if (exited_) return in_->judge(Verdict::requeue(Duration::zero(), "the command reads no more"));
-  hand_.add(in_->defer(), std::move(line));
-  feed();
-  if (hand_.bytes() >= kMostInHand && !std::exchange(in_paused_, true)) in_->pause(true);
-}
-
-// taken: a line when the one before it has been read. answer: as many as it may have ahead.
-void Exec::feed() {
-  if (acknowledge_ == Acknowledge::one_answer || !child_->running() || !child_->input_open()) return;
-  const bool one = acknowledge_ == Acknowledge::taken;
-  std::size_t bytes = 0;
-  while (const std::string* line = hand_.next()) {
-    if (one ? reading_ : (!child_->has_room() || bytes > kAhead)) return;
-    if (!child_->write_line(*line)) return;
-    bytes += line->size();
-    ++lines_in_;
-    hand_.give();
-    reading_ = one;
-  }
-}
-
-// It has come for this line, so it is done with those before it.
-void Exec::on_taken() {
-  reading_ = false;
-  done_ = hand_.given() - std::min<std::size_t>(hand_.given(), 1);
-  release();
-  feed();
-  wait_ = kFirstLook;
-  waited_ = Duration::zero();
-  if (!reading_) look_whether_it_waits();
-}
-
-// There is nothing more for it: is it back for more all the same?
-void Exec::look_whether_it_waits() {
-  if (reading_ || hand_.given() == 0 || exited_ || wait_timer_ != 0) return;
-  if (child_->waits_for_input()) {
-    done_ = hand_.given();
-    return release();
-  }
-  if (waited_ > kLong && !std::exchange(told_long_, true)) {
-    node_.log().warn(
-        format("the command {} has had its last line for {}: it works on it, or waits for the next one in a "
-               "way that cannot be seen; then it has to write a line for each, with acknowledge: answer",
-               named(), humane_duration(waited_)));
-  }
-  wait_timer_ = node_.loop().at(Clock::now() + wait_, [this] {
-    wait_timer_ = 0;
-    waited_ += wait_;
-    wait_ = std::min<Duration>(2 * wait_, kLastLook);
-    look_whether_it_waits();
-  });
-}
-
-// What it wrote before it came back is sent first.
-void Exec::release() {
-  if (!promised() || acknowledge_ == Acknowledge::one_answer) return;
-  if (acknowledge_ == Acknowledge::taken && done_ != 0) child_->read_now();
-  if (held_ && acknowledge_ == Acknowledge::taken) return;
-  if (done_ != 0) failures_ = 0;
-  hand_.settle(std::exchange(done_, 0));
-  if (in_paused_ && hand_.bytes() < kMostInHand / 2) {
-    in_paused_ = false;
-    in_->pause(false);
-  }
-}
 
 // ---- a line for each record ----
 
@@ -173,9 +100,9 @@ bool Exec::on_promised_exit(bool as_told, const std::string& why) {
   if (wait_timer_ != 0) node_.loop().cancel(std::exchange(wait_timer_, 0));
   if (as_told) {
     // What it had read it has done; the rest goes back.
-    hand_.settle(hand_.given() - (reading_ && hand_.given() != 0 ? 1 : 0));
+    hand_.settle(hand_.given() - (pace_.unread() != 0 && hand_.given() != 0 ? 1 : 0));
     hand_.return_all(why);
-    reading_ = false;
+    pace_.reset();
     if (one_given_ && !one_outcome_) {
       one_outcome_ = Verdict::requeue(Duration::zero(), why);
       room_in_hand();
@@ -192,7 +119,8 @@ bool Exec::on_promised_exit(bool as_told, const std::string& why) {
   }
   hand_.take_back();
   done_ = 0;
-  reading_ = answer_held_ = held_ = false;
+  pace_.reset();
+  answer_held_ = held_ = false;
   const bool may = node_.plan().restart != topology::Restart::never && !told_term_;
   if (!may || failures_ >= node_.plan().max_restarts) return false;
   start_again(why);

@@ -15,6 +15,7 @@ void Exec::begin_to_stop() {
   if (exited_) hand_.return_all("the command has ended");
   if (!started_ || exited_) return;
   if (!in_) return tell_to_end();
+  if (!held_) child_->pause(false);  // the run has not begun
   stop_timer_ = node_.loop().at(Clock::now() + node_.drain_limit() / 2, [this] {
     stop_timer_ = 0;
     tell_to_end();

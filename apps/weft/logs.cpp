@@ -16,6 +16,7 @@
 #include <weft/core/format.hpp>
 #include <weft/core/text.hpp>
 
+#include "reader_watch.hpp"
 #include "runs.hpp"
 #include "verbs.hpp"
 
@@ -157,10 +158,13 @@ class Reader {
 void follow(Reader& reader, const launch::RunInfo& run, const std::string& folder) {
   const int watch = ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
   ::inotify_add_watch(watch, folder.c_str(), IN_MODIFY | IN_CREATE | IN_MOVE);
+  const ReaderWatch whoever_reads;
   bool live = true;
   while (live && std::ferror(stdout) == 0) {
-    pollfd poll{watch, POLLIN, 0};
-    if (::poll(&poll, 1, kLookEvery) > 0) {
+    std::array<pollfd, 2> polled{{{watch, POLLIN, 0}, {whoever_reads.fd(), POLLIN, 0}}};
+    const int ready = ::poll(polled.data(), polled.size(), kLookEvery);
+    if (whoever_reads.gone()) break;
+    if (ready > 0) {
       std::array<char, 8192> events;
       while (::read(watch, events.data(), events.size()) > 0) {
       }

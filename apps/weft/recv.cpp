@@ -12,6 +12,7 @@
 #include <weft/program/records.hpp>
 
 #include "guest.hpp"
+#include "reader_watch.hpp"
 #include "verbs.hpp"
 
 namespace weft::cli {
@@ -47,6 +48,9 @@ class Printer {
   }
 
   [[nodiscard]] bool enough() const { return (count_ != 0 && taken_ >= count_) || broken_; }
+
+  /// Nobody reads what it prints.
+  void end() { broken_ = true; }
 
   [[nodiscard]] bool counts() const { return count_ != 0; }
   /// 0: as many as were asked for, or any; else 3.
@@ -84,8 +88,13 @@ void collect(Loop& loop, Guest& guest, B& block, Printer& printer, Duration span
     if (event.what == What::up) ended.erase(event.node);
   });
   block.on_record([&](const RawRecord& record, const Meta& meta) { printer.take(record, meta); });
+  const ReaderWatch whoever_reads;
+  const auto watch = loop.watch_fd(whoever_reads.fd(), [&] {
+    if (whoever_reads.gone()) printer.end();
+  });
   (void)loop.run_until(
       [&] { return printer.enough() || guest.stopped() || ended.size() >= guest.peers().size(); }, deadline);
+  loop.unwatch(watch);
   block.begin_drain();
   (void)loop.run_until([&] { return block.drained(); }, Deadline::after(kDrain));
 }

@@ -59,6 +59,7 @@ struct DealerBase::Impl : blocks::HubClient {
   bool pumping = false;
   std::uint64_t lost_requests = 0;  // with their router
   bool sharing = false;             // there are, or were, several routers
+  protocol::WorkRound round;        // of these
 
   Impl(Loop& loop, PortOptions given, RecordType request, RecordType reply)
       : options(std::move(given)),
@@ -129,8 +130,10 @@ struct DealerBase::Impl : blocks::HubClient {
   /// Requests that may leave together; those that may go `anywhere` only as many as it has time for.
   [[nodiscard]] std::uint32_t most_together(std::uint64_t peer, bool anywhere);
   /// It has told how many of its requests were handed out.
-  static void report(Peer& peer) {
-    if (peer.work.active()) peer.work.handled(peer.out.outstanding_records(), Clock::now());
+  void report(Peer& peer) {
+    if (!peer.work.active()) return;
+    round.among(hub.peers_up());
+    peer.work.handled(peer.out.outstanding_records(), Clock::now(), &round);
   }
 
   void on_up(Peer&) override {

@@ -6,6 +6,7 @@
 #include <weft/core/format.hpp>
 
 #include "blocks/defaults.hpp"
+#include "blocks/deferred.hpp"
 #include "blocks/hub.hpp"
 #include "blocks/inbox.hpp"
 #include "blocks/pull_reliable.hpp"
@@ -41,6 +42,7 @@ struct PullBase::Impl final : blocks::HubClient {
   std::unordered_map<std::uint64_t, std::uint64_t>
       wide;                                        // by peer: credit beyond the window, for large batches
   std::unique_ptr<blocks::ReliablePull> reliable;  // acknowledged deliveries
+  blocks::Deferred deferred{[this](const blocks::HandledBatch& batch) { handled(batch); }};  // best-effort
 
   Impl(Loop& loop, PortOptions given, RecordType record)
       : options(std::move(given)),
@@ -108,23 +110,24 @@ struct PullBase::Impl final : blocks::HubClient {
       if (batch_end) batch_end();  // before the commit: what it flushes belongs to it
       return reliable->done(item);
     }
-    if (Peer* peer = hub.find(item.peer_id)) {
-      peer->held_bytes -= std::min(peer->held_bytes, item.bytes);
-      const std::uint64_t credit = protocol::window_for(options.window_bytes, item.bytes, item.lent);
-      if (credit == options.window_bytes) {
-        hub.settled(*peer, item.epoch, item.seq, item.bytes);
-        if (item.report && peer->ack.untold()) hub.acknowledge(*peer);
-      } else {
-        settled_large(*peer, item, credit);
-      }
-    }
+    deferred.handed_out({item.peer_id, item.epoch, item.seq, item.bytes, item.lent, item.report});
     if (batch_end) batch_end();
   }
 
+  void handled(const blocks::HandledBatch& batch) {
+    Peer* peer = hub.find(batch.peer);
+    if (!peer) return;
+    peer->held_bytes -= std::min(peer->held_bytes, batch.bytes);
+    const std::uint64_t credit = protocol::window_for(options.window_bytes, batch.bytes, batch.lent);
+    if (credit != options.window_bytes) return settled_large(*peer, batch, credit);
+    hub.settled(*peer, batch.epoch, batch.seq, batch.bytes);
+    if (batch.report && peer->ack.untold()) hub.acknowledge(*peer);
+  }
+
   // More than a quarter of the window is acknowledged at once, here with more credit than others get.
-  void settled_large(Peer& peer, const InboxItem& item, std::uint64_t credit) {
-    if (item.epoch != peer.in.epoch()) return;  // of a sender that has been replaced since
-    (void)peer.settle(item.epoch, item.seq, item.bytes);
+  void settled_large(Peer& peer, const blocks::HandledBatch& batch, std::uint64_t credit) {
+    if (batch.epoch != peer.in.epoch()) return;  // of a sender that has been replaced since
+    (void)peer.settle(batch.epoch, batch.seq, batch.bytes);
     std::uint64_t& most = wide[peer.id];
     most = std::max(most, credit);
     wire::Header ack = hub.header(wire::Kind::ack, peer.settled);
@@ -387,11 +390,14 @@ void PullBase::judge(Verdict outcome) {
 
 Receipt PullBase::defer() {
   const InboxItem* item = impl_->inbox.current();
-  return impl_->reliable && item ? impl_->reliable->defer(*item, impl_->inbox.index()) : Receipt{};
+  if (!item) return {};
+  if (impl_->reliable) return impl_->reliable->defer(*item, impl_->inbox.index());
+  return {.stream = {}, .seq = impl_->deferred.defer()};
 }
 
 bool PullBase::settle(const Receipt& receipt, Verdict outcome) {
-  return impl_->reliable && impl_->reliable->settle(receipt, std::move(outcome));
+  if (!impl_->reliable) return impl_->deferred.settle(receipt.seq);
+  return impl_->reliable->settle(receipt, std::move(outcome));
 }
 
 void PullBase::set_handler(Handler handler) {
@@ -423,7 +429,7 @@ void PullBase::begin_drain() {
 bool PullBase::drained() const {
   const Impl& impl = *impl_;
   if (impl.hub.closed()) return true;
-  if (!impl.draining || !impl.inbox.empty()) return false;
+  if (!impl.draining || !impl.inbox.empty() || !impl.deferred.empty()) return false;
   if (impl.reliable && !impl.reliable->idle()) return false;
   return !impl.hub.anyone_living();
 }
@@ -435,6 +441,7 @@ void PullBase::close() {
   impl.hub.close();
   if (impl.reliable) impl.reliable->close();
   impl.inbox.clear();
+  impl.deferred.clear();
   impl.unwatch_native();
   if (impl.native) impl.native->close();
 }

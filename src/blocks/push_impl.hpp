@@ -33,6 +33,7 @@ struct PushBase::Impl final : blocks::HubClient {
   std::vector<protocol::Candidate> candidates;
   std::size_t last_choice = SIZE_MAX;
   std::size_t receivers = 0;  // that could take something, of those listed last
+  protocol::WorkRound round;  // of these
   bool sharing = false;       // there are, or were, several
   std::uint64_t queued_bytes = 0;
   std::uint64_t queued_records = 0;

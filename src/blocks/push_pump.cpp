@@ -35,6 +35,7 @@ void PushBase::Impl::list_candidates(const Batch& batch) {
                                    peer->work.room(outstanding) != 0,
                           .room = sharing ? UINT64_MAX - peer->work.load(outstanding) : peer->out.room()});
   }
+  round.among(receivers);
   for (const auto& native : natives) {
     candidates.push_back({.id = native->hash, .ready = native->socket.writable(), .room = 1});
   }
@@ -296,7 +297,7 @@ void PushBase::Impl::on_room(Peer& peer) {
     update_room();
     return check_drain();
   }
-  if (peer.work.active()) peer.work.handled(peer.out.outstanding_records(), Clock::now());
+  if (peer.work.active()) peer.work.handled(peer.out.outstanding_records(), Clock::now(), &round);
   if (peer.draining && !peer.finished) {
     down.push_back(peer.id);
     // After what is already on its way it hears that nothing more comes.

@@ -39,6 +39,12 @@ void RouterBase::disconnect(const std::string& endpoint) {
 std::size_t RouterBase::peers_up() const {
   return impl_->hub.peers_up();
 }
+Receipt RouterBase::defer() {
+  return {.stream = {}, .seq = impl_->deferred.defer()};
+}
+bool RouterBase::settle(const Receipt& receipt) {
+  return impl_->deferred.settle(receipt.seq);
+}
 std::size_t RouterBase::open_requests() const {
   return impl_->open_requests;
 }
@@ -81,6 +87,7 @@ void RouterBase::close() {
   impl.leave_journal();
   impl.hub.close();
   impl.waiting.clear();
+  impl.deferred.clear();
   impl.latest = nullptr;
   impl.askers.clear();
   impl.hub.loop().remove_hook(impl.hook);

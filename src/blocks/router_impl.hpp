@@ -13,6 +13,7 @@
 #include <weft/blocks/router.hpp>
 
 #include "blocks/defaults.hpp"
+#include "blocks/deferred.hpp"
 #include "blocks/hub.hpp"
 #include "blocks/inbox.hpp"
 #include "blocks/reply_window.hpp"
@@ -109,7 +110,8 @@ struct RouterBase::Impl final : blocks::HubClient {
   std::unique_ptr<blocks::ReplyWindow> window;  // null: best-effort, each request comes once or not at all
   std::deque<Waiting> waiting;                  // without a handler
   std::shared_ptr<RequestHold> spare;           // memory of on_message()
-  std::shared_ptr<void> shown;                  // what the record that was handed out last views
+  blocks::Deferred deferred{[this](const blocks::HandledBatch& batch) { handled(batch); }};
+  std::shared_ptr<void> shown;  // what the record that was handed out last views
   std::uint64_t queued_bytes = 0;
   std::size_t open_requests = 0;
   Loop::HookId hook = 0;
@@ -167,8 +169,10 @@ struct RouterBase::Impl final : blocks::HubClient {
   void on_cancel(Peer& peer, std::uint64_t number);
   void dispatch(Peer& peer, const std::shared_ptr<RequestHold>& hold);
 
-  /// All requests of a batch have been handed out: its bytes are free, and so is the asker's credit.
+  /// All requests of a batch have been handed out.
   void done(const RequestHold& hold);
+  /// And those that were deferred are settled: its bytes are free, and so is the asker's credit.
+  void handled(const blocks::HandledBatch& batch);
 
   bool hand_out(Waiting next, const Handler& to);
 

@@ -165,19 +165,25 @@ void RouterBase::Impl::dispatch(Peer& peer, const std::shared_ptr<RequestHold>& 
       held = i + 1 == hold->count;
       waiting.push_back({hold, view, std::move(ticket), held});
     }
-    if (alive.expired() || hub.closed() || hub.find(id) == nullptr) return;
+    if (alive.expired() || hub.closed()) return;
+    if (hub.find(id) == nullptr) return deferred.handed_out({});  // the rest of it is for nobody
   }
   if (!held) done(*hold);
 }
 
 void RouterBase::Impl::done(const RequestHold& hold) {
-  Peer* peer = hub.find(hold.peer);
+  const std::uint64_t last = hold.count == 0 ? 0 : hold.first + hold.count - 1;
+  deferred.handed_out({hold.peer, hold.epoch, last, hold.bytes, false, hold.report});
+}
+
+void RouterBase::Impl::handled(const blocks::HandledBatch& batch) {
+  Peer* peer = hub.find(batch.peer);
   if (!peer) return;
-  peer->held_bytes -= std::min(peer->held_bytes, hold.bytes);
-  if (hold.count == 0) return;
-  hub.settled(*peer, hold.epoch, hold.first + hold.count - 1, hold.bytes);
+  peer->held_bytes -= std::min(peer->held_bytes, batch.bytes);
+  if (batch.seq == 0) return;
+  hub.settled(*peer, batch.epoch, batch.seq, batch.bytes);
   // Replies of this turn say it as well; where there are none, it is said behind them.
-  if (hold.report) hub.tick_at(*peer, hub.loop().now());
+  if (batch.report) hub.tick_at(*peer, hub.loop().now());
 }
 
 bool RouterBase::Impl::hand_out(Waiting next, const Handler& to) {

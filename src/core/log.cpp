@@ -11,7 +11,8 @@ namespace {
 
 class StderrSink final : public Logger::Sink {
  public:
-  StderrSink() {
+  explicit StderrSink(Logger::Colours colours)
+      : sink_(colours == Logger::Colours::never ? spdlog::color_mode::never : spdlog::color_mode::automatic) {
     sink_.set_formatter(std::make_unique<spdlog::pattern_formatter>("%H:%M:%S.%e %^%l%$ %n: %v"));
   }
 
@@ -49,8 +50,8 @@ LogLevel parse_log_level(std::string_view text) {
               "log level " + quoted(text) + " is unknown: use debug, info, warn, error or off");
 }
 
-Logger Logger::to_stderr(std::string name, LogLevel threshold) {
-  return {std::make_shared<StderrSink>(), std::move(name), threshold};
+Logger Logger::to_stderr(std::string name, LogLevel threshold, Colours colours) {
+  return {std::make_shared<StderrSink>(colours), std::move(name), threshold};
 }
 
 }  // namespace weft

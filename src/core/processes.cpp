@@ -1,49 +1,22 @@
 #include <weft/core/processes.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <set>
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <weft/core/format.hpp>
 
+#include "core/proc_files.hpp"
+
 namespace weft {
+
+using proc::for_each_number;
+using proc::read_file;
+
 namespace {
-
-constexpr std::size_t kMostOfAFile = 4UL << 20;  // an environment is bounded by the stack's limit
-
-bool read_file(const std::string& path, std::string& out) {
-  out.clear();
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  char bytes[16384];
-  ssize_t got = 0;
-  while (out.size() < kMostOfAFile && (got = ::read(fd, bytes, sizeof bytes)) > 0) {
-    out.append(bytes, static_cast<std::size_t>(got));
-  }
-  ::close(fd);
-  return got >= 0;
-}
-
-/// Calls `fn` with each name in a folder of /proc that is a number.
-template <class F>
-void for_each_number(const std::string& folder, const F& fn) {
-  DIR* const open = ::opendir(folder.c_str());
-  if (!open) return;
-  while (const dirent* entry = ::readdir(open)) {
-    const std::string_view name = entry->d_name;
-    pid_t number = 0;
-    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-    if (error == std::errc() && end == name.data() + name.size()) fn(number);
-  }
-  ::closedir(open);
-}
 
 /// "12 (a name) S 1 12 ...": the name may hold anything, so what follows is behind the last parenthesis.
 bool parse_stat(const std::string& text, ProcessInfo& out) {
@@ -55,21 +28,6 @@ bool parse_stat(const std::string& text, ProcessInfo& out) {
   }
   out.zombie = state == 'Z' || state == 'X';
   return true;
-}
-
-bool is_pipe(const std::string& path, std::uint64_t inode) {
-  struct stat found {};
-  return ::stat(path.c_str(), &found) == 0 && S_ISFIFO(found.st_mode) && found.st_ino == inode;
-}
-
-/// The descriptor that a thread is blocked in a read of; -1: none, or nobody tells.
-int reads_from(const std::string& thread) {
-  std::string text;
-  long number = -1;
-  unsigned long fd = 0;
-  if (!read_file(thread + "/syscall", text) || std::sscanf(text.c_str(), "%ld %lx", &number, &fd) != 2)
-    return -1;
-  return number == SYS_read || number == SYS_readv ? static_cast<int>(fd) : -1;
 }
 
 }  // namespace
@@ -118,17 +76,6 @@ bool started_with(pid_t process, const std::vector<std::string>& entries) {
     whole.push_back('\0');
     return text.find(whole) != std::string::npos;
   });
-}
-
-bool waits_for_pipe(pid_t process, std::uint64_t inode) {
-  bool waits = false;
-  const std::string folder = format("/proc/{}", process);
-  for_each_number(folder + "/task", [&](pid_t thread) {
-    if (waits) return;
-    const int fd = reads_from(format("{}/task/{}", folder, thread));
-    waits = fd >= 0 && is_pipe(format("{}/fd/{}", folder, fd), inode);
-  });
-  return waits;
 }
 
 }  // namespace weft

@@ -146,6 +146,9 @@ void Node::drain() {
   else
     impl_->begin_drain();
 }
+void Node::hold_ready(std::function<bool()> busy) {
+  impl_->not_ready = std::move(busy);
+}
 void Node::hold_drain(std::function<bool()> busy, std::function<std::string()> what) {
   impl_->busy = std::move(busy);
   impl_->busy_with = std::move(what);
@@ -338,7 +341,7 @@ void Node::Impl::begin() {
 }
 
 void Node::Impl::step() {
-  if (state == NodeState::joined && all_peers_up()) {
+  if (state == NodeState::joined && all_peers_up() && !(not_ready && not_ready())) {
     enter(NodeState::ready);
     if (limit != 0) loop.cancel(limit);
     limit = 0;

@@ -71,7 +71,8 @@ struct Node::Impl {
   std::function<void()> start_handler;
   std::function<void()> late_handler;
   std::function<void()> drain_handler;
-  std::function<bool()> busy;  // holds the senders' drain
+  std::function<bool()> not_ready;  // holds the start
+  std::function<bool()> busy;       // holds the senders' drain
   std::function<std::string()> busy_with;
   std::function<void(std::string_view, const PeerEvent&)> peer_handler;
   std::function<Value()> report_handler;

@@ -119,6 +119,7 @@ std::string Node::Impl::missing() const {
     }
     if (!who.empty()) parts.push_back(format("port {} waits for {}", port->name, join_words(who)));
   }
+  if (not_ready && not_ready()) parts.emplace_back("the program is not ready");
   if (parts.empty()) return "all own ports have their peers, and the others of the run are not ready";
   return join_words(parts);
 }

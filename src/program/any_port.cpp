@@ -115,6 +115,7 @@ InPort::InPort(Node& node, const std::string& port, Settings settings, Handler h
       return true;
     });
     pause_ = [](bool) {};
+    router_ = router;
     block_ = router;
   }
 }
@@ -134,10 +135,12 @@ void InPort::judge(Verdict verdict) {
 }
 
 Receipt InPort::defer() {
+  if (router_) return router_->defer();
   return pull_ ? pull_->defer() : Receipt{};
 }
 
 bool InPort::settle(const Receipt& receipt, Verdict verdict) {
+  if (router_) return router_->settle(receipt);
   return pull_ && pull_->settle(receipt, std::move(verdict));
 }
 

@@ -2,8 +2,10 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <string_view>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
@@ -59,6 +61,14 @@ Duration limit(const std::string& text, std::string_view option) {
               format("{}: expected a time with its unit, like 10s, found {}", option, weft::quoted(text)));
 }
 
+// no-color.org; the terminal itself is known where the lines are written.
+Logger::Colours wanted_colours() {
+  const char* const unwanted = std::getenv("NO_COLOR");
+  const char* const terminal = std::getenv("TERM");
+  const bool never = (unwanted && *unwanted != 0) || (terminal && std::string_view(terminal) == "dumb");
+  return never ? Logger::Colours::never : Logger::Colours::automatic;
+}
+
 int run_node(const Arguments& arguments, const About& about, const Setup& setup) {
   const LogLevel level = parse_log_level(arguments.log_level);
   topology::NodePlan plan =
@@ -72,7 +82,7 @@ int run_node(const Arguments& arguments, const About& about, const Setup& setup)
   settings.run_directory = arguments.run_directory;
   settings.start_limit = limit(arguments.start_limit, "--start-limit");
   settings.drain_limit = limit(arguments.drain_limit, "--drain-limit");
-  settings.log = Logger::to_stderr(plan.id.text(), level);
+  settings.log = Logger::to_stderr(plan.id.text(), level, wanted_colours());
   Loop loop;
   Node node(loop, std::move(plan), std::move(settings));
   setup(node, options);

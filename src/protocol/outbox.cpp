@@ -141,6 +141,7 @@ std::optional<std::uint32_t> Outbox::choose(const OutboxEntry& entry) {
                            .ready = lane->takes(entry, alone(entry), part_of(*lane, entry)),
                            .room = told ? UINT64_MAX - lane->work_.load(lane->records_) : lane->room()});
   }
+  round_.among(receivers_);
   const auto chosen = options_.distribute == Distribute::round_robin ? round_robin(candidates_, last_choice_)
                                                                      : most_room(candidates_, last_choice_);
   if (!chosen) return std::nullopt;

@@ -400,7 +400,7 @@ Outbox::Ack Outbox::acknowledge(std::uint32_t index, const AckView& view, std::o
   if (probe && *probe > lane.probe_) probe.reset();  // nobody asked that
   see(lane, view);
   const bool progress = finish_processed(lane, view);
-  if (progress && lane.work_.active()) lane.work_.handled(lane.records_, now);
+  if (progress && lane.work_.active()) lane.work_.handled(lane.records_, now, &round_);
   const bool lost = resend_lost(lane, view, probe, now);
   see_burst(lane, view);
   if (progress || lost) {

@@ -6,7 +6,7 @@
 namespace weft::protocol {
 namespace {
 
-constexpr std::uint64_t kGrowth = 4;  // at most, with one report in so long
+constexpr std::uint64_t kGrowth = 2;  // at most, in so long and in a round
 constexpr Duration kGrowEvery = std::chrono::milliseconds(10);
 constexpr std::uint64_t kBlind = 64;  // records at once, at least, to a receiver that reports nothing
 constexpr Duration kLeastLoad = std::chrono::milliseconds(1);
@@ -77,7 +77,7 @@ void WorkWindow::heard(TimePoint now) {
   if (pinged_ != TimePoint::min()) transit_ = now - std::exchange(pinged_, TimePoint::min());
 }
 
-void WorkWindow::handled(std::uint64_t outstanding, TimePoint now) {
+void WorkWindow::handled(std::uint64_t outstanding, TimePoint now, WorkRound* round) {
   const std::uint64_t done = sent_ - std::min(sent_, outstanding);
   if (marks_.empty() || marks_.front().end > done) return;
   const Mark first = marks_.front();
@@ -90,17 +90,23 @@ void WorkWindow::handled(std::uint64_t outstanding, TimePoint now) {
   const Duration took = now - (waited ? reported_ : there);
   handled_ = done;
   reported_ = now;
-  if (records != 0) learn(records, std::max<Duration>(took, Duration(1)), now);
+  if (round) {
+    const bool anew = std::exchange(reported_in_, round->number()) != round->number();
+    round->heard(anew, now);
+  }
+  if (records != 0) learn(records, std::max<Duration>(took, Duration(1)), now, round ? round->number() : 0);
 }
 
-void WorkWindow::learn(std::uint64_t records, Duration took, TimePoint now) {
+void WorkWindow::learn(std::uint64_t records, Duration took, TimePoint now, std::uint64_t round) {
   const Duration each = took / static_cast<Duration::rep>(std::min(records, kWide));
   cost_ = cost_ == Duration::zero() ? each : (cost_ + each) / 2;
   const std::uint64_t wanted = std::clamp<std::uint64_t>(times(kAhead + transit_, cost_), 1, kWide);
   if (wanted > window_) {
     // Others may just not have had the processor yet: whoever is first must not get all before they report.
     if (grown_ != TimePoint::min() && now - grown_ < kGrowEvery) return;
+    if (round != 0 && round == grown_in_) return;
     grown_ = now;
+    grown_in_ = round;
   }
   window_ = std::min(wanted, kGrowth * window_);
 }

@@ -1,5 +1,7 @@
 // Several receivers of one sender get records as they have time for them, whatever the pattern promises.
 #include <atomic>
+#include <deque>
+#include <functional>
 #include <numeric>
 #include <thread>
 
@@ -25,6 +27,35 @@ struct Worker {
       ++got;
       pull.pause(true);
       loop.at(Clock::now() + work, [this] { pull.pause(false); });
+    });
+  }
+};
+
+/// Hands its records over to somebody who works through them, and takes the next ones meanwhile.
+template <class Block>
+struct Desk {
+  Loop& loop;
+  Block& block;
+  Duration work;
+  std::deque<std::pair<Receipt, std::function<void()>>> waiting = {};
+  bool busy = false;
+  std::uint64_t got = 0;
+
+  void take(std::function<void()> end) {
+    waiting.emplace_back(block.defer(), std::move(end));
+    go_on();
+  }
+  void go_on() {
+    if (busy || waiting.empty()) return;
+    busy = true;
+    loop.at(Clock::now() + work, [this] {
+      const auto [receipt, end] = std::move(waiting.front());
+      waiting.pop_front();
+      busy = false;
+      ++got;
+      end();
+      CHECK(block.settle(receipt));
+      go_on();
     });
   }
 };
@@ -89,6 +120,25 @@ TEST_CASE("sharing: a receiver that is ten times as slow gets a tenth of what th
       CHECK(got[2] >= 2);
       CHECK(got[2] <= 30);
     }
+  }
+}
+
+TEST_CASE("sharing: what a handler has only passed on is not done") {
+  for (const Delivery delivery : {Delivery::best_effort, Delivery::at_least_once}) {
+    CAPTURE(static_cast<int>(delivery));
+    Team team(promised(delivery), promised(delivery), {4ms, 4ms, 40ms});
+    std::vector<std::unique_ptr<Desk<Pull<>>>> desks;
+    for (const auto& worker : team.workers) {
+      desks.push_back(std::make_unique<Desk<Pull<>>>(team.loop, worker->pull, worker->work));
+      worker->pull.on_record(
+          [desk = desks.back().get()](const RawRecord&, const Meta&) { desk->take([] {}); });
+    }
+    (void)team.deal(200);
+    CHECK(desks[0]->got + desks[1]->got + desks[2]->got == 200);
+    CHECK(desks[0]->got >= 70);
+    CHECK(desks[1]->got >= 70);
+    CHECK(desks[2]->got >= 2);
+    CHECK(desks[2]->got <= 30);
   }
 }
 
@@ -251,5 +301,42 @@ TEST_CASE("sharing: requests go to routers that have time for them") {
     CHECK(servers[0].got <= 40);
     CHECK(servers[1].got >= 50);
     CHECK(servers[2].got >= 50);
+  }
+}
+
+TEST_CASE("sharing: requests that a router has only passed on are not done") {
+  for (const Delivery delivery : {Delivery::best_effort, Delivery::at_least_once}) {
+    CAPTURE(static_cast<int>(delivery));
+    Place place(Place::Kind::ipc);
+    Loop loop;
+    PortOptions asking = promised(delivery);
+    asking.name = "ask";
+    asking.bind = place.endpoints();
+    Dealer<> dealer(loop, asking);
+    std::vector<std::unique_ptr<Router<>>> routers;
+    std::vector<std::unique_ptr<Desk<Router<>>>> desks;
+    for (int i = 0; i < 3; ++i) {
+      PortOptions options = promised(delivery);
+      options.name = "serve";
+      options.node = "server/" + std::to_string(i);
+      options.connect = dealer.endpoints();
+      routers.push_back(std::make_unique<Router<>>(loop, options));
+      desks.push_back(std::make_unique<Desk<Router<>>>(loop, *routers.back(), i == 0 ? 40ms : 4ms));
+      routers.back()->on_request([desk = desks.back().get()](const RawRecord&, Responder<Raw> reply) {
+        auto kept = std::make_shared<Responder<Raw>>(std::move(reply));
+        desk->take([kept] { kept->reply(as_bytes("done")); });
+      });
+    }
+    REQUIRE(dealer.wait_for_peers(3, soon()));
+
+    int done = 0;
+    for (int i = 0; i < 200; ++i) dealer.request(as_bytes("work"), soon(), [&](const auto&) { ++done; });
+    REQUIRE(loop.run_until([&] { return done == 200; }, soon()));
+
+    CHECK(desks[0]->got + desks[1]->got + desks[2]->got == 200);
+    CHECK(desks[0]->got >= 2);
+    CHECK(desks[0]->got <= 30);
+    CHECK(desks[1]->got >= 70);
+    CHECK(desks[2]->got >= 70);
   }
 }

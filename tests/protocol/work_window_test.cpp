@@ -51,11 +51,11 @@ struct Receiver {
     reports.push_back({free + way, unreported});
     unreported = 0;
   }
-  void hear(TimePoint now) {
+  void hear(TimePoint now, WorkRound& round) {
     while (!reports.empty() && reports.front().at <= now) {
       outstanding -= reports.front().records;
       reports.pop_front();
-      window.handled(outstanding, now);
+      window.handled(outstanding, now, &round);
     }
   }
 };
@@ -68,6 +68,8 @@ struct Run {
 /// Deals `records` out by balance: all at once, or one every `gap`.
 Run deal(std::vector<Receiver>& receivers, std::uint64_t records, Duration gap = Duration::zero()) {
   std::uint64_t waiting = 0, made = 0;
+  WorkRound round;
+  round.among(receivers.size());
   std::size_t last = SIZE_MAX;
   const TimePoint start = TimePoint(1s);
   TimePoint now = start;
@@ -75,7 +77,7 @@ Run deal(std::vector<Receiver>& receivers, std::uint64_t records, Duration gap =
   while (true) {
     if (gap == Duration::zero()) waiting += records - std::exchange(made, records);
     while (made < records && start + static_cast<Duration::rep>(made) * gap <= now) ++made, ++waiting;
-    for (Receiver& r : receivers) r.hear(now);
+    for (Receiver& r : receivers) r.hear(now, round);
     while (waiting != 0) {
       std::vector<Candidate> candidates;
       for (const Receiver& r : receivers) {
@@ -222,6 +224,32 @@ TEST_CASE("a receiver that becomes slow is left with little, and one that recove
   CHECK(window.window() <= 2);
   for (int i = 0; i < 40; ++i) round(10us);
   CHECK(window.window() >= 2000);
+}
+
+TEST_CASE("a window grows when the others have reported as well, or have had their time for it") {
+  WorkRound round;
+  round.among(2);
+  WorkWindow quick, other;
+  const auto handle_one = [&](WorkWindow& window, TimePoint now) {
+    window.sent(1, true, now - 10us);
+    window.handled(0, now, &round);
+  };
+  for (WorkWindow* window : {&quick, &other}) {
+    window->meet(0);
+    window->share(true);
+  }
+
+  handle_one(quick, TimePoint(1s));
+  handle_one(quick, TimePoint(1s + 20ms));
+  CHECK(quick.window() == 2);  // the other one may not have had the processor yet
+  handle_one(other, TimePoint(1s + 21ms));
+  handle_one(quick, TimePoint(1s + 22ms));
+  const std::uint64_t grown = quick.window();
+  CHECK(grown > 2);
+  handle_one(quick, TimePoint(1s + 42ms));
+  CHECK(quick.window() == grown);
+  handle_one(quick, TimePoint(1s + 60ms));  // the other one is slow, or has nothing to do
+  CHECK(quick.window() > grown);
 }
 
 TEST_CASE("what was on its way is forgotten with the connection") {

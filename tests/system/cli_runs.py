@@ -161,6 +161,25 @@ def followed_logs_end_with_the_run():
     equal(finish(following).code, 0, "exit code of logs -f")
 
 
+def who_follows_ends_when_its_reader_is_gone():
+    text = """weft: 1
+name: quiet
+nodes:
+  says: {run: weft-exec, with: {command: "echo hello >&2; exec sleep 600"}}
+  sink: {run: weft-sink, with: {quiet: true}}
+links: [{from: says.out, to: sink.in, pattern: push-pull}]
+"""
+    with Detached(file("quiet.yaml", text)):
+        following = start("weft", "logs", "-f", "says")
+        contains(following.stdout.readline(), "hello", "the first line")
+        for watching in (following, start("weft", "tap", "says.out"), start("weft", "recv", "says.out")):
+            watching.stdout.close()
+            try:
+                watching.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                raise SystemExit("FAILED: %r waits for a line that nobody would read" % watching.args)
+
+
 def the_json_report_has_its_shape():
     result = weft("up", topology("pipeline"), "--json", "--set", "records=1000")
     report = json.loads(result.out)

@@ -410,5 +410,21 @@ def colours_are_left_out_where_they_are_not_wanted():
         equal(b"\x1b[3" in text, coloured, "colours with %r" % extra)
 
 
+def a_node_by_hand_leaves_colours_out_where_they_are_not_wanted():
+    for extra, coloured in (({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            environment = {name: value for name, value in ENVIRONMENT.items() if name not in ("NO_COLOR", "COLORTERM")}
+            os.execve(program("weft-sink"), ["weft-sink", "--bind", "in=tcp://127.0.0.1:*", "--log-level", "debug"],
+                      dict(environment, **extra))
+        text = b""
+        while b"is bound" not in text:
+            text += os.read(terminal, 4096)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+        equal(b"\x1b[3" in text, coloured, "colours with %r in %r" % (extra, text))
+
+
 if __name__ == "__main__":
     main(cases_of(globals()))

@@ -15,6 +15,7 @@
 #include <weft/blocks/block.hpp>
 #include <weft/blocks/options.hpp>
 #include <weft/blocks/raw.hpp>
+#include <weft/blocks/receipt.hpp>
 #include <weft/blocks/records.hpp>
 #include <weft/transport/loop.hpp>
 #include <weft/wire/codec.hpp>
@@ -44,14 +45,6 @@ struct Verdict {
   }
   /// Never offered again: a dead letter.
   static Verdict reject(std::string why) { return {What::reject, Duration::zero(), std::move(why)}; }
-};
-
-/// A record whose outcome comes later: see PullBase::defer().
-struct Receipt {
-  std::string stream;
-  std::uint64_t epoch = 0;
-  std::uint64_t seq = 0;
-  std::uint32_t index = 0;
 };
 
 /// What Pull does without knowing the type of its records. A sender's credit comes back when its records have
@@ -84,15 +77,16 @@ class PullBase : public Block {
   void postpone();
   [[nodiscard]] bool wait_for_peers(std::size_t count, Deadline deadline);
 
-  // ---- acknowledged deliveries (PortOptions::delivery); else without an effect ----
-
-  /// Inside a handler: the outcome of the record at hand, in place of processed.
-  void judge(Verdict verdict);
-  /// Inside a handler: the outcome of the record at hand comes later, by settle(). Its sender keeps it until
-  /// then, and the batch that it came in counts against the sender's credit.
+  /// Inside a handler: the record at hand is done when settle() says so, and not when the handler returns.
+  /// The batch that it came in counts against its sender's credit until then, and as work that this receiver
+  /// still has to do. With acknowledged deliveries its sender keeps it as well.
   [[nodiscard]] Receipt defer();
-  /// False: no such record waits (its sender was replaced since, or it has an outcome).
+  /// `verdict` has a meaning with acknowledged deliveries. False: no such record waits (its sender was
+  /// replaced since, or it has an outcome).
   bool settle(const Receipt& receipt, Verdict verdict = {});
+  /// Inside a handler: the outcome of the record at hand, in place of processed. Acknowledged deliveries
+  /// (PortOptions::delivery); else without an effect.
+  void judge(Verdict verdict);
 
   struct Impl;
 

@@ -20,6 +20,7 @@
 #include <weft/blocks/block.hpp>
 #include <weft/blocks/options.hpp>
 #include <weft/blocks/raw.hpp>
+#include <weft/blocks/receipt.hpp>
 #include <weft/transport/loop.hpp>
 #include <weft/wire/codec.hpp>
 
@@ -39,6 +40,13 @@ class RouterBase : public Block {
   void close() override;
   void tap(Tap tap) override;
 
+  /// Inside a handler: the request at hand counts as handled when settle() says so, and not when the handler
+  /// returns: for a handler that passes its requests to somebody who works through them. Until then they
+  /// count against the asker's credit, and askers with several routers send them elsewhere. An answer does
+  /// not settle.
+  [[nodiscard]] Receipt defer();
+  /// False: no such request waits.
+  bool settle(const Receipt& receipt);
   /// Requests that were handed out and have no answer yet.
   [[nodiscard]] std::size_t open_requests() const;
   [[nodiscard]] bool wait_for_peers(std::size_t count, Deadline deadline);

@@ -25,8 +25,10 @@ class Logger {
   Logger(std::shared_ptr<Sink> sink, std::string name, LogLevel threshold)
       : sink_(std::move(sink)), name_(std::move(name)), threshold_(threshold) {}
 
-  /// Lines on stderr with time, level and name; coloured only on a terminal.
-  static Logger to_stderr(std::string name, LogLevel threshold = LogLevel::info);
+  enum class Colours { automatic, never };
+  /// Lines on stderr with time, level and name. `automatic`: coloured on a terminal that knows colours.
+  static Logger to_stderr(std::string name, LogLevel threshold = LogLevel::info,
+                          Colours colours = Colours::automatic);
   /// The same sink under another name.
   [[nodiscard]] Logger named(std::string name) const { return {sink_, std::move(name), threshold_}; }
 

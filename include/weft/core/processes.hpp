@@ -29,8 +29,14 @@ std::vector<ProcessInfo> descendants(const std::vector<ProcessInfo>& all, pid_t 
 /// True: the process was started with each of these entries, "NAME=value", in its environment. False also
 /// where it may not be looked at.
 bool started_with(pid_t process, const std::vector<std::string>& entries);
-/// True: a thread of the process is blocked in a read of the pipe with this inode. False also where the
-/// system does not tell.
-bool waits_for_pipe(pid_t process, std::uint64_t inode);
+/// Whether a process waits for a pipe to have something to read.
+enum class PipeWait {
+  no,       ///< none of its threads does
+  timed,    ///< one waits for it and others (epoll), and for a time: for an event loop that may be work
+  waits,    ///< one is blocked in a read of it, or waits for it in poll, select, or epoll without a limit
+  unknown,  ///< the system does not tell
+};
+/// Of the pipe with this inode. A look at /proc: some tens of microseconds for each thread.
+PipeWait waits_for_pipe(pid_t process, std::uint64_t inode);
 
 }  // namespace weft

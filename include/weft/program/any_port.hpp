@@ -50,10 +50,12 @@ class InPort {
   void pause(bool paused);
   /// Inside a handler of push-pull: the record at hand is not taken; it comes again after pause(false).
   void postpone();
-  /// Push-pull with a promise: the outcome of a record may come later, see PullBase::defer(). Else nothing of
-  /// this has an effect.
   [[nodiscard]] Delivery delivery() const { return delivery_; }
+  /// Push-pull with a promise: the outcome of the record at hand. Else without an effect.
   void judge(Verdict verdict);
+  /// Inside a handler of push-pull or requests: the record at hand is done when settle() says so, see
+  /// PullBase::defer() and RouterBase::defer(). The verdict is for push-pull with a promise. Pub-sub: nothing
+  /// of this has an effect.
   [[nodiscard]] Receipt defer();
   bool settle(const Receipt& receipt, Verdict verdict = {});
   /// Push-pull with a journal: `prepare` runs behind the last record of each batch. What it changes in the
@@ -66,6 +68,7 @@ class InPort {
   Block* block_ = nullptr;
   std::function<void(bool)> pause_;
   PullBase* pull_ = nullptr;
+  RouterBase* router_ = nullptr;
   Delivery delivery_ = Delivery::best_effort;
   std::shared_ptr<Journal> journal_;
 };

@@ -221,6 +221,7 @@ class Outbox {
   std::vector<Candidate> candidates_;
   std::size_t last_choice_ = SIZE_MAX;
   std::size_t receivers_ = 0;  // that could take something when one was chosen last
+  WorkRound round_;            // of these
   bool sharing_ = false;       // several receivers are there, or were
   std::uint64_t next_id_ = 1;
   std::uint64_t durable_ = UINT64_MAX;

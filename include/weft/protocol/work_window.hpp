@@ -10,10 +10,36 @@
 
 namespace weft::protocol {
 
+/// Kept by a sender, of all who share its work: a round is over when each of them has reported, or has had
+/// `kLongest` for it.
+class WorkRound {
+ public:
+  static constexpr Duration kLongest = std::chrono::milliseconds(30);
+  /// So many may be given work.
+  void among(std::size_t receivers) { receivers_ = receivers; }
+  [[nodiscard]] std::uint64_t number() const { return number_; }
+  /// One of them has reported; `first`: in this round.
+  void heard(bool first, TimePoint now) {
+    if (began_ == TimePoint::min()) began_ = now;
+    if (first) ++reported_;
+    if (reported_ < receivers_ && now - began_ < kLongest) return;
+    ++number_;
+    reported_ = 0;
+    began_ = now;
+  }
+
+ private:
+  std::size_t receivers_ = 0;
+  std::size_t reported_ = 0;
+  std::uint64_t number_ = 1;
+  TimePoint began_ = TimePoint::min();
+};
+
 /// Kept by a sender for each receiver, beside the credit in bytes. Where several receivers share the work, it
 /// holds about `kAhead` of work, measured by how soon the receiver reports what it has handled: it begins
-/// with two records, grows fourfold at most in 10 ms as long as reports come in time, and shrinks to one
-/// record for a receiver that needs longer than `kAhead` for it. A receiver's own bound holds always.
+/// with two records, grows twofold at most in 10 ms and in a round as long as reports come in time, and
+/// shrinks to one record for a receiver that needs longer than `kAhead` for it. A receiver's own bound holds
+/// always.
 class WorkWindow {
  public:
   /// What may wait at a receiver, by its own speed.
@@ -48,8 +74,9 @@ class WorkWindow {
   [[nodiscard]] bool asks(std::uint64_t outstanding, TimePoint now) const;
   /// Such a batch left.
   void sent(std::uint64_t records, bool asked, TimePoint now);
-  /// The receiver has told: so many are still on their way.
-  void handled(std::uint64_t outstanding, TimePoint now);
+  /// The receiver has told: so many are still on their way. `round`: of all that share the work; null: others
+  /// are not waited for.
+  void handled(std::uint64_t outstanding, TimePoint now, WorkRound* round = nullptr);
 
   /// Time that the receiver would need for one more record beside those: what `balance` compares. Receivers
   /// that need less than a millisecond a record differ by what they have alone.
@@ -67,7 +94,7 @@ class WorkWindow {
   };
   [[nodiscard]] bool measures() const { return shared_ && reports_; }
   [[nodiscard]] std::uint64_t limit() const;
-  void learn(std::uint64_t records, Duration took, TimePoint now);
+  void learn(std::uint64_t records, Duration took, TimePoint now, std::uint64_t round);
 
   bool shared_ = false;
   bool reports_ = false;
@@ -78,6 +105,8 @@ class WorkWindow {
   Duration transit_ = Duration::zero();  // way there and back, as far as is known
   TimePoint pinged_ = TimePoint::min();
   TimePoint grown_ = TimePoint::min();  // when the window grew last
+  std::uint64_t grown_in_ = 1;          // in which round
+  std::uint64_t reported_in_ = 0;
   std::uint64_t sent_ = 0;
   std::uint64_t handled_ = 0;              // when the last report came
   TimePoint reported_ = TimePoint::min();  // then

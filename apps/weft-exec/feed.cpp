@@ -1,0 +1,173 @@
+// What the command is given and when, and how it is seen that it is done with that.
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include <weft/core/format.hpp>
+#include <weft/core/units.hpp>
+#include <weft/program/records.hpp>
+
+#include "exec.hpp"
+
+namespace weft::exec {
+namespace {
+
+constexpr std::size_t kMostInHand = 1UL << 20;  // bytes of lines that are not settled
+constexpr std::size_t kAhead = 256UL << 10;     // bytes that the command is given at once
+constexpr std::size_t kMostWaiting = 65536;     // requests that the command has not answered
+constexpr Duration kFirstLook = std::chrono::milliseconds(1);
+constexpr Duration kLastLook = std::chrono::milliseconds(128);
+constexpr Duration kLong = std::chrono::seconds(5);
+// A command that is not up when the run begins leaves its share to the others; one that reads nothing must
+// not hold up the run.
+constexpr Duration kToCome = std::chrono::seconds(2);
+
+}  // namespace
+
+void Exec::take(const wire::RecordView& record, program::Answer answer) {
+  if (acknowledge_ == Acknowledge::one_answer) return take_one(program::record_to_json(record));
+  const bool closed = exited_ || (child_->running() && !child_->input_open());
+  if (closed && promised_) return in_->judge(Verdict::requeue(Duration::zero(), "the command reads no more"));
+  if (!closed && answer.wanted() && waiting_.size() >= kMostWaiting)
+    return answer.fail(wire::Code::full, "too many requests wait for the command");
+  if (closed || (!counts() && !child_->write_line(program::record_to_json(record)))) {
+    ++dropped_;
+    answer.fail(wire::Code::failed, "the command reads no more");
+    return;
+  }
+  if (answer.wanted()) waiting_.push_back(std::move(answer));
+  if (!counts()) {
+    ++lines_in_;
+    if (!child_->has_room()) in_->pause(true);
+    return;
+  }
+  hand_.add(in_->defer(), program::record_to_json(record));
+  feed();
+  if (hand_.bytes() >= kMostInHand && !std::exchange(in_paused_, true)) in_->pause(true);
+}
+
+// taken: portion by portion as they are read; under a promise that is one line, so that it is known which one
+// a crash was about. answer: as many as it may have ahead.
+void Exec::feed() {
+  if (!counts() || acknowledge_ == Acknowledge::one_answer) return;
+  if (acknowledge_ == Acknowledge::answer) {
+    while (child_->has_room() && give(SIZE_MAX)) {
+    }
+    return;
+  }
+  const std::size_t most = promised_ ? 1 : pace_.portion();
+  const std::size_t ahead = promised_ ? 1 : pace_.ahead();
+  while (pace_.unread() < ahead && give(most)) {
+  }
+}
+
+// False: there is none, or it cannot have it now.
+bool Exec::give(std::size_t most) {
+  if (!child_->running() || !child_->input_open()) return false;
+  const bool taken = acknowledge_ == Acknowledge::taken;
+  const std::size_t bytes = taken ? Child::kPortion : kAhead;
+  std::string lines;
+  std::size_t count = 0;
+  for (const std::string* line = hand_.next(); line != nullptr && count != most; line = hand_.next(count)) {
+    if (count != 0 && lines.size() + line->size() + 2 > bytes) break;
+    if (count++ != 0) lines += '\n';
+    lines += *line;
+  }
+  if (count == 0 || !(taken ? child_->give(lines) : child_->write_line(lines))) return false;
+  hand_.give(count);
+  lines_in_ += count;
+  if (taken) pace_.given(count, Clock::now());
+  return true;
+}
+
+// It has come for these lines, so it is done with those before them.
+void Exec::on_taken(std::size_t left) {
+  pace_.taken(left, Clock::now());
+  done_ = hand_.given() - std::min(hand_.given(), pace_.not_done());
+  release();
+  feed();
+  if (pace_.unread() != 0) return;
+  pace_.starved();
+  wait_ = kFirstLook;
+  waited_ = scanned_ = timed_ = Duration::zero();
+  if (wait_timer_ != 0) node_.loop().cancel(std::exchange(wait_timer_, 0));
+  look_whether_it_waits();
+}
+
+// There is nothing more for it: is it back for more all the same?
+void Exec::look_whether_it_waits() {
+  if (pace_.unread() != 0 || hand_.given() == 0 || exited_ || wait_timer_ != 0) return;
+  const bool all = waited_ != Duration::zero() && waited_ >= 2 * scanned_;  // which costs more
+  if (all) scanned_ = waited_;
+  const PipeWait seen = child_->waits_for_input(all);
+  timed_ = seen == PipeWait::timed ? timed_ + wait_ : Duration::zero();
+  // Where nothing is promised, what cannot be seen is not waited for: its sender would wait for ever.
+  const bool enough = seen == PipeWait::unknown || waited_ > kLong;
+  if (seen == PipeWait::waits || timed_ > kLong || (enough && !promised_)) {
+    done_ = hand_.given();
+    return release();
+  }
+  if (waited_ > kLong && !std::exchange(told_long_, true)) {
+    node_.log().warn(
+        format("the command {} has had its last line for {}: it works on it, or waits for the next one in a "
+               "way that cannot be seen; then it has to write a line for each, with acknowledge: answer",
+               named(), humane_duration(waited_)));
+  }
+  wait_timer_ = node_.loop().at(Clock::now() + wait_, [this] {
+    wait_timer_ = 0;
+    waited_ += wait_;
+    wait_ = std::clamp<Duration>(waited_ / 8, kFirstLook, kLastLook);
+    look_whether_it_waits();
+  });
+}
+
+// Under a promise what it wrote before it came back is sent first.
+void Exec::release() {
+  if (!counts() || acknowledge_ == Acknowledge::one_answer) return;
+  if (promised_ && acknowledge_ == Acknowledge::taken) {
+    if (done_ != 0) child_->read_now();
+    if (held_) return;
+  }
+  if (done_ != 0) failures_ = 0;
+  hand_.settle(std::exchange(done_, 0));
+  if (in_paused_ && hand_.bytes() < kMostInHand / 2) {
+    in_paused_ = false;
+    in_->pause(false);
+  }
+}
+
+// It lives, and has closed its input. Under a promise its end says what becomes of the records.
+void Exec::on_input_closed() {
+  if (!promised_) drop_hand();
+}
+
+void Exec::drop_hand() {
+  dropped_ += hand_.size() - hand_.given();
+  pace_.reset();
+  done_ = 0;
+  hand_.return_all({});
+}
+
+// ---- until the run begins ----
+
+void Exec::look_whether_it_is_there() {
+  if (there_) return;
+  there_ = failed_ || !child_->running() || child_->waits_for_input(true) != PipeWait::no ||
+           Clock::now() >= there_by_;
+  (void)node_.loop().at(Clock::now() + kFirstLook, [this] { look_whether_it_is_there(); });
+}
+
+void Exec::start_early() {
+  if (started_ || draining_) return;
+  there_by_ = Clock::now() + kToCome;
+  child_->pause(true);  // nobody can take its lines yet
+  start_command();
+  look_whether_it_is_there();
+}
+
+void Exec::on_start() {
+  if (!started_) return start_command();
+  child_->pause(false);
+}
+
+}  // namespace weft::exec
