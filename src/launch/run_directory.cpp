@@ -23,6 +23,8 @@
 #include <weft/core/json.hpp>
 #include <weft/core/text.hpp>
 
+#include "launch/disk.hpp"
+
 namespace weft::launch {
 namespace {
 
@@ -180,16 +182,7 @@ std::string RunDirectory::log_file(const std::string& node, unsigned replica) co
 }
 
 void RunDirectory::write(const std::string& name, const std::string& text) const {
-  const fs::path target = fs::path(path_) / name;
-  const fs::path temporary = target.string() + ".new";
-  {
-    std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-    file << text;
-    if (!file.flush()) throw Error(Errc::io, format("cannot write {}", temporary.string()));
-  }
-  std::error_code error;
-  fs::rename(temporary, target, error);
-  if (error) throw Error(Errc::io, format("cannot write {}: {}", target.string(), error.message()));
+  replace_file(path_ + "/" + name, text);
 }
 
 std::string make_run_id(const std::string& topology) {

@@ -121,6 +121,7 @@ struct Node::Impl {
   // rendezvous.cpp: what the launcher hears and says
   void open_control();
   void report(bool last = false);
+  void leave_word(Bytes message) const;
   void watch();
   void apply(const Value& news);
   void connect_from_plan();

@@ -1,6 +1,7 @@
 // How a node tells its launcher where it is bound, and hears where its peers are.
 #include <algorithm>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <weft/core/error.hpp>
@@ -17,6 +18,7 @@ namespace {
 constexpr auto kWatch = std::chrono::seconds(20);  // a parked question is asked again after that
 constexpr auto kReport = std::chrono::seconds(10);
 constexpr auto kAskAgain = std::chrono::milliseconds(200);
+constexpr std::size_t kPipe = 64UL << 10;            // bytes that a pipe holds as it is made
 constexpr auto kLastWord = std::chrono::seconds(2);  // how long the last report may take
 
 std::set<std::string> texts(const Value& list) {
@@ -89,6 +91,7 @@ void Node::Impl::report(bool last) {
     control->request_packed(message.view(), Deadline::after(kReport, Clock::now()), [](Reply<RawRecord>&) {});
     return;
   }
+  leave_word(message.view());
   // The loop may have been stopped by a failure; this is the one thing that is still to be said.
   auto done = std::make_shared<bool>(launcher_lost);
   control->request_packed(message.view(), Deadline::after(kLastWord),
@@ -98,6 +101,15 @@ void Node::Impl::report(bool last) {
   } catch (const std::exception& error) {
     options.log.warn(format("while reporting the end: {}", error.what()));
   }
+}
+
+// The launcher reads the pipe when it learns of the end, however late that is. Nobody reads it before: what
+// does not fit at once would never.
+void Node::Impl::leave_word(Bytes message) const {
+  if (options.last_word < 0) return;
+  if (message.size() > kPipe) (void)fcntl(options.last_word, F_SETPIPE_SZ, static_cast<int>(message.size()));
+  if (write(options.last_word, message.data(), message.size()) != static_cast<ssize_t>(message.size()))
+    options.log.debug("the last report did not fit into its pipe");
 }
 
 void Node::Impl::watch() {

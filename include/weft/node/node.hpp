@@ -34,6 +34,9 @@ struct NodeOptions {
   std::string control = {};
   /// Name of the run; with a launcher it is part of the scope, so that two runs of one file never meet.
   std::string run = {};
+  /// A pipe that takes the last report as well, in case the launcher is too late to hear it; -1: none. Not
+  /// closed here.
+  int last_word = -1;
   /// Epoch of this incarnation; the launcher gives a higher one at each restart. 0: wall-clock microseconds.
   std::uint64_t epoch = 0;
   /// Folder of the run, for sockets of `transport: ipc` and of taps.
