@@ -227,7 +227,7 @@ void Launcher::Impl::start(Managed& node) {
     command.environment.emplace_back("WEFT_LAST_WORD", std::to_string(kLastWordFd));
     command.arguments = {"--spec",          spec,
                          "--control",       directory->control_endpoint(),
-                         "--run-directory", directory->path(),
+                         "--run-directory", directory->sockets(),
                          "--run",           id,
                          "--epoch",         std::to_string(node.epoch),
                          "--start-limit",   format_duration(plan.start_limit + kStartMargin),

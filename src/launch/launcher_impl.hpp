@@ -158,7 +158,8 @@ struct Launcher::Impl {
       : loop(l),
         plan(std::move(p)),
         options(std::move(o)),
-        directory(std::make_shared<RunDirectory>(options.base, run)),
+        directory(
+            std::make_shared<RunDirectory>(options.base, run, options.keep_runs, options.short_folders)),
         id(std::move(run)) {}
   ~Impl();
 

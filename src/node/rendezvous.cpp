@@ -4,11 +4,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <weft/core/endpoint.hpp>
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/text.hpp>
 #include <weft/node/control.hpp>
 #include <weft/wire/batch.hpp>
+#include <weft/wire/checksum.hpp>
 
 #include "node/node_impl.hpp"
 
@@ -36,6 +38,30 @@ const Value::Map& map_of(const Value& value) {
 }
 
 }  // namespace
+
+std::string Node::Impl::wildcard(const topology::EndPlan& end, const topology::LinkPlan& link) const {
+  if (link.transport != topology::Transport::ipc) return "tcp://127.0.0.1:*";
+  if (options.run_directory.empty()) {
+    throw Error(Errc::invalid_argument,
+                format("link {} asks for ipc without saying where, and there is no run directory: give it an "
+                       "`endpoint: ipc:///path`, or start the node by weft up",
+                       link.id));
+  }
+  return socket_for("", end.port);
+}
+
+// A path of its own for each incarnation: nobody can take over, or find, an earlier one's. Names that do not
+// fit into the path of a socket, or leave no room for a publisher's data, are told apart by their hash.
+std::string Node::Impl::socket_for(std::string_view prefix, std::string_view port) const {
+  const std::string name = format("{}{}-{}.{}", prefix, plan.id.name, plan.id.replica, port);
+  const auto path = [this](const std::string& of) {
+    return format("{}/s/{}.{:x}", options.run_directory, of, options.epoch);
+  };
+  std::string whole = path(name);
+  if (whole.size() + kDataSuffix.size() > kLongestIpcPath)
+    whole = path(format("{:016x}", wire::xxh3(as_bytes(name))));
+  return "ipc://" + whole;
+}
 
 void Node::Impl::open_control() {
   control = std::make_unique<Dealer<>>(loop, PortOptions{.name = std::string(control::kPort),
@@ -246,12 +272,10 @@ void Node::Impl::set_tap(NodePort& port, bool on) {
 }
 
 void Node::Impl::open_tap(NodePort& port) {
-  port.tap = std::make_unique<Pub<>>(
-      loop, PortOptions{.name = port.name,
-                        .node = plan.id.text(),
-                        .scope = std::string(control::kScope),
-                        .bind = {format("ipc://{}/s/tap-{}-{}.{}.{:x}", options.run_directory, plan.id.name,
-                                        plan.id.replica, port.name, options.epoch)}});
+  port.tap = std::make_unique<Pub<>>(loop, PortOptions{.name = port.name,
+                                                       .node = plan.id.text(),
+                                                       .scope = std::string(control::kScope),
+                                                       .bind = {socket_for("tap-", port.name)}});
   port.block->tap(
       [tap = port.tap.get(), name = port.name](bool, std::string_view, Bytes body, std::uint64_t) {
         if (tap->peers_up() == 0) return;

@@ -36,9 +36,11 @@ struct Program {
 };
 
 struct LaunchOptions {
-  /// Folder that holds the runs; made (mode 0700) when missing. The paths of sockets in it are bounded by the
-  /// system: at most 107 bytes, so keep it short.
+  /// Folder that holds the runs; made (mode 0700) when missing. Where it is too long for the paths of
+  /// sockets, these are in a short one: RunDirectory::sockets().
   std::string base;
+  /// See RunDirectory.
+  std::vector<std::string> short_folders = {"/tmp"};
   /// Name of the run: letters, digits, "_", "-", ".", at most 64. Empty: "<topology>-<MMDD-hhmmss>-<random>".
   std::string run = {};
   /// Finds a node's program. Throws Error{not_found} with a sentence that names it.
