@@ -17,6 +17,9 @@ constexpr std::size_t kShortWork = 4'000'000;
 constexpr unsigned kMostRejoinsInARow = 20;
 /// A request that was not answered in time may be lost; the second one is an answer.
 constexpr unsigned kMostTimeoutsInARow = 2;
+/// A server that stops may have failed, and with it the run, which is told first; and it still answers what
+/// it has.
+constexpr auto kOthersTurn = std::chrono::seconds(2);
 /// Goodbyes that are not answered by then are not waited for.
 constexpr auto kGoodbye = std::chrono::seconds(2);
 
@@ -59,6 +62,7 @@ Worker::Worker(Node& node, const program::Options& options)
     start();
   });
   node.on_drain([this] { on_drain(); });
+  node.on_peer([this](std::string_view, const PeerEvent& event) { on_server(event); });
   load();
 }
 
@@ -312,6 +316,7 @@ void Worker::on_failure(const ps::Result& result) {
     ended_ = true;
     return;
   }
+  if (server_stops_) return;  // said soon
   if (result.status == ps::Status::unusable || result.status == ps::Status::fenced)
     return fail(result.text, program::kExitUsage);  // another start would not bring the rows back
   // A server that did not hear from us for too long, or a connection that broke, at whatever moment: join
@@ -330,6 +335,24 @@ void Worker::on_failure(const ps::Result& result) {
   ++rejoins_in_a_row_;
   node_.log().warn(format("{}; joining again", sentence));
   join();
+}
+
+/// What would come to nothing is not waited for until its timeout: a server that will not have this worker,
+/// or one that stops and takes its rows with it. One that died may only be out of reach.
+void Worker::on_server(const PeerEvent& event) {
+  using What = PeerEvent::What;
+  if (ended_) return;
+  if (event.what == What::refused && event.for_good) {
+    return fail(format("{} refuses {} for good: {} ({})", event.node, node_.plan().id.text(), event.text,
+                       wire::to_string(event.code)),
+                program::kExitUsage);
+  }
+  if (server_stops_ || (event.what != What::draining && event.what != What::finished)) return;
+  server_stops_ = true;
+  node_.loop().at(Clock::now() + kOthersTurn, [this, server = event.node] {
+    fail(format("{} has stopped before this worker was done, and its rows are gone", server),
+         program::kExitUsage);
+  });
 }
 
 void Worker::fail(const std::string& sentence, int exit_code) {

@@ -74,6 +74,7 @@ class Worker {
   /// Calls `then` with the result, unless the operation failed or a failure since has made it pointless.
   ps::Client::Done checked(std::function<void(const ps::Result&)> then = {});
   void on_failure(const ps::Result& result);
+  void on_server(const PeerEvent& event);
   void join();
   void check_table() const;
   void check_data(const ps::Dataset& data) const;
@@ -103,6 +104,7 @@ class Worker {
   bool started_ = false;
   bool ended_ = false;
   bool test_ready_ = false;
+  bool server_stops_ = false;
   std::uint64_t attempt_ = 0;  ///< rises with every failure: what came before is void
   unsigned rejoins_in_a_row_ = 0;
   unsigned timeouts_in_a_row_ = 0;

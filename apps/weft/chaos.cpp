@@ -177,7 +177,7 @@ int run_verb(const Chaos& chaos) {
   Loop loop;
   Breaker breaker(loop, chaos, ledger, network, kill, stop);
   Screen screen(plan, {.lines = chaos.verbose, .to_stderr = chaos.json, .progress = true});
-  launch::LaunchOptions options{.base = base, .run = run};
+  launch::LaunchOptions options{.base = base, .short_folders = short_folders(), .run = run};
   options.resolve = [&](const topology::NodePlan& node) {
     const Catalog::Entry& entry = catalog.find(node.program, folder);
     return launch::Program{entry.path, entry.description.has_value()};

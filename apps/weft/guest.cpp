@@ -30,7 +30,7 @@ Guest::Guest(Loop& loop, const Target& target, Deadline deadline)
       control_(loop, {.name = std::string(control::kPort),
                       .node = own_name(),
                       .scope = std::string(control::kScope),
-                      .connect = {"ipc://" + target.run.directory + "/control"}}) {
+                      .connect = {"ipc://" + target.run.sockets + "/control"}}) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
@@ -106,7 +106,7 @@ PortOptions Guest::options(const std::string& verb) const {
     if (peer.binds && !peer.endpoint.empty()) {
       out.connect.push_back(peer.endpoint);
     } else if (out.bind.empty()) {
-      out.bind.push_back(format("ipc://{}/s/{}-{}", target_.run.directory, verb, ::getpid()));
+      out.bind.push_back(format("ipc://{}/s/{}-{}", target_.run.sockets, verb, ::getpid()));
     }
   }
   return out;

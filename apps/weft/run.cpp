@@ -36,21 +36,28 @@ const topology::NodePlan& find_node(const topology::Plan& plan, const Run& run) 
              near ? format("did you mean {}?", weft::quoted(*near)) : "its nodes are " + join_words(names)));
 }
 
+/// What would give the link of an end its address; `binder` is the node that binds there.
+std::string remedy(const topology::NodePlan& node, const topology::EndPlan& end, const std::string& binder) {
+  std::string where = "the link \"endpoint\"";
+  for (const topology::LinkPlan& link : node.links) {
+    if (link.id != end.link || link.dead_letters_of.empty()) continue;
+    where = format("the link {} \"dead-letter: {{to: {}.{}, endpoint: ...}}\"", link.dead_letters_of,
+                   link.to_node, link.to_port);
+  }
+  return format("give {}, or \"hosts\" the addresses of {}", where, binder);
+}
+
 void require_addresses(const topology::NodePlan& node) {
   for (const topology::EndPlan& end : node.ends) {
     if (end.binds && end.endpoint.empty()) {
-      throw Error(
-          Errc::invalid_file,
-          format("the link {} has no address, so nobody would find {}.{}; give the link \"endpoint\", or "
-                 "\"hosts\" the addresses of {}",
-                 end.link, node.id.text(), end.port, node.id.name));
+      throw Error(Errc::invalid_file,
+                  format("the link {} has no address, so nobody would find {}.{}; {}", end.link,
+                         node.id.text(), end.port, remedy(node, end, node.id.name)));
     }
     for (const topology::PeerPlan& peer : end.peers) {
       if (end.binds || !peer.endpoint.empty()) continue;
-      throw Error(Errc::invalid_file,
-                  format("the link {} has no address for {}; give the link \"endpoint\", or "
-                         "\"hosts\" the addresses of {}",
-                         end.link, peer.node.text(), peer.node.name));
+      throw Error(Errc::invalid_file, format("the link {} has no address for {}; {}", end.link,
+                                             peer.node.text(), remedy(node, end, peer.node.name)));
     }
   }
 }

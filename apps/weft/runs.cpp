@@ -71,6 +71,15 @@ std::string base_folder(const std::string& given) {
   return format("/tmp/weft-{}", ::getuid());
 }
 
+std::vector<std::string> short_folders() {
+  std::vector<std::string> folders;
+  for (const char* variable : {"XDG_RUNTIME_DIR", "TMPDIR"}) {
+    if (const char* named = std::getenv(variable); named && *named) folders.emplace_back(named);
+  }
+  folders.emplace_back("/tmp");
+  return folders;
+}
+
 Target find_target(const std::vector<std::string>& words) {
   const std::string& last = words.back();
   const std::size_t dot = last.rfind('.');

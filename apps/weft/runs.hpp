@@ -11,6 +11,9 @@ namespace weft::cli {
 /// `given`, else $WEFT_RUN_DIR, else weft/ in $XDG_RUNTIME_DIR, else /tmp/weft-<uid>.
 std::string base_folder(const std::string& given = "");
 
+/// Where the sockets of a run may be whose folder is too long for them: $XDG_RUNTIME_DIR, $TMPDIR, /tmp.
+std::vector<std::string> short_folders();
+
 /// The run that `id` names or begins; one that lives goes before those that are over, and an empty id means
 /// the only live one. Throws Error{not_found}.
 launch::RunInfo pick_run(const std::string& id);

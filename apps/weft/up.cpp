@@ -122,7 +122,7 @@ int run_plan(const Up& up, const topology::Plan& plan, Catalog& catalog, int ann
                 {.lines = !up.quiet, .to_stderr = up.json || up.detach, .progress = !up.quiet && !up.detach});
   Announcer announcer(announce_to);
   const std::string folder = folder_of(plan.file);
-  launch::LaunchOptions options{.base = base_folder(up.run_directory)};
+  launch::LaunchOptions options{.base = base_folder(up.run_directory), .short_folders = short_folders()};
   options.resolve = [&](const topology::NodePlan& node) {
     const Catalog::Entry& entry = catalog.find(node.program, folder);
     return launch::Program{entry.path, entry.description.has_value()};

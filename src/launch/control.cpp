@@ -32,7 +32,7 @@ void Launcher::Impl::open_control() {
   auto opened = std::make_unique<Router<>>(loop, PortOptions{.name = std::string(control::kPort),
                                                              .node = "launcher/0",
                                                              .scope = std::string(control::kScope),
-                                                             .bind = {directory.control_endpoint()},
+                                                             .bind = {directory->control_endpoint()},
                                                              .log = options.log});
   opened->on_request(
       [this](const RawRecord& record, Responder<Raw> respond) { on_request(record, std::move(respond)); });

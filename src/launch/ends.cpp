@@ -8,6 +8,7 @@
 
 #include <weft/core/format.hpp>
 #include <weft/core/text.hpp>
+#include <weft/node/control.hpp>
 
 #include "launch/launcher_impl.hpp"
 
@@ -18,16 +19,21 @@ constexpr Duration kWordComes = std::chrono::seconds(1);  // what an ended node 
 
 }  // namespace
 
+// What a node has left in its pipe waits there however late this process is, and has nowhere else to be when
+// the node took the launcher for gone.
+void Launcher::Impl::hear_last_word(Managed& node, const Ending& ending) {
+  if (node.last_word || ending.last_word.empty()) return;
+  const auto message = control::unpack(as_bytes(ending.last_word));
+  if (message && count_of(message->get("epoch")) == node.epoch) on_report(node, *message);
+}
+
 // A launcher that was stopped or busy hears of the end first, and of what was said before it afterwards.
 bool Launcher::Impl::await_last_word(Managed& node, const Ending& ending) {
   const bool may_come = node.program.describes && !node.last_word && ending.exit_code == 0 && node.ready;
   if (!may_come || node.awaited) return false;
   node.awaited = ending;
   if (node.timer != 0) loop.cancel(node.timer);
-  node.timer = loop.at(Clock::now() + kWordComes, [this, &node] {
-    node.timer = 0;
-    on_end(node, *node.awaited);
-  });
+  at(node.timer, Clock::now() + kWordComes, [this, &node] { on_end(node, *node.awaited); });
   return true;
 }
 

@@ -95,13 +95,13 @@ Launcher::Launcher(Loop& loop, topology::Plan plan, LaunchOptions options) {
 Launcher::~Launcher() = default;
 
 Launcher::Impl::~Impl() {
-  for (const Loop::TimerId timer : {second, start_timer, for_timer, state_timer, reap_timer}) {
+  for (const Loop::TimerId timer : {second, start_timer, for_timer, state_timer, reap_timer, disk_timer}) {
     if (timer != 0) loop.cancel(timer);
   }
   for (const auto& node : nodes) {
     if (node->timer != 0) loop.cancel(node->timer);
   }
-  for (const Loop::WatchId watch : {signal_watch, children_watch}) {
+  for (const Loop::WatchId watch : {signal_watch, children_watch, disk_watch}) {
     if (watch != 0) loop.unwatch(watch);
   }
   for (const int fd : {signals, children}) {
@@ -114,7 +114,7 @@ const std::string& Launcher::run_id() const {
   return impl_->id;
 }
 const std::string& Launcher::directory() const {
-  return impl_->directory.path();
+  return impl_->directory->path();
 }
 void Launcher::drain() {
   impl_->drain("asked to");
@@ -145,14 +145,12 @@ RunReport Launcher::run() {
   impl.begin();
   impl.loop.run();
   impl.ended = Clock::now();
-  for (const auto& node : impl.nodes) {
-    if (node->log->lost() == 0) continue;
-    impl.warn(format("{} lines of {} are missing in {}: {}", node->log->lost(), node->plan->id.text(),
-                     node->log->path(), node->log->why()));
-  }
+  const bool written = impl.settle();
+  impl.tell_lost_lines();
   if (impl.reason.empty()) impl.reason = impl.lost_in_silence();
   if (impl.reason.empty()) impl.reason = impl.unmet();
   impl.write_state();
+  if (written) (void)impl.settle();
   return impl.report();
 }
 
@@ -162,18 +160,12 @@ void Launcher::Impl::prepare() {
     auto managed = std::make_unique<Managed>();
     managed->plan = &node;
     managed->program = options.resolve(node);
-    managed->log = std::make_unique<LogFile>(directory.log_file(node.id.name, node.id.replica), node.log);
+    managed->log =
+        std::make_unique<NodeLog>(disk, directory->log_file(node.id.name, node.id.replica), node.log);
     nodes.push_back(std::move(managed));
   }
   open_control();
-  write_specs();
-}
-
-void Launcher::Impl::write_specs() const {
-  for (const auto& node : nodes) {
-    directory.write(format("nodes/{}-{}.json", node->plan->id.name, node->plan->id.replica),
-                    to_json(to_value(*node->plan), 1) + "\n");
-  }
+  write_specs(true);
 }
 
 void Launcher::Impl::begin() {
@@ -189,13 +181,12 @@ void Launcher::Impl::begin() {
     signal_watch = loop.watch_fd(signals, [this] { read_signals(); });
   }
   if (options.adopts) adopt();
-  guard = std::make_unique<Guard>("WEFT_CONTROL=" + directory.control_endpoint());
+  guard = std::make_unique<Guard>("WEFT_CONTROL=" + directory->control_endpoint());
+  disk_watch = loop.watch_fd(disk.fd(), [this] { on_disk(); });
   second = loop.every(std::chrono::seconds(1), [this] { on_second(); });
   // The nodes have a little more: who looks at all of them can say best what is missing.
-  start_timer = loop.at(began + plan.start_limit, [this] {
-    start_timer = 0;
-    fail(format("not ready after {}: {}", format_duration(plan.start_limit), not_ready()));
-  });
+  at(start_timer, began + plan.start_limit,
+     [this] { fail(format("not ready after {}: {}", format_duration(plan.start_limit), not_ready())); });
   for (const auto& node : nodes) {
     if (!draining) start(*node);
   }
@@ -217,13 +208,13 @@ void Launcher::Impl::start(Managed& node) {
   node.heard = {};
   node.hangs = node.hung = node.left_killed = false;
   const std::string spec =
-      format("{}/nodes/{}-{}.json", directory.path(), plan_of.id.name, plan_of.id.replica);
+      format("{}/nodes/{}-{}.json", directory->path(), plan_of.id.name, plan_of.id.replica);
   Command command{.path = node.program.path, .arguments = {}, .environment = options.environment};
   command.environment.insert(command.environment.end(), plan_of.environment.begin(),
                              plan_of.environment.end());
   command.inherit_stdin = options.wants_stdin && options.wants_stdin(plan_of);
   const std::vector<std::pair<std::string, std::string>> who{
-      {"WEFT_CONTROL", directory.control_endpoint()},
+      {"WEFT_CONTROL", directory->control_endpoint()},
       {"WEFT_NODE", plan_of.id.name},
       {"WEFT_REPLICA", std::to_string(plan_of.id.replica)}};
   command.environment.insert(command.environment.end(), who.begin(), who.end());
@@ -232,9 +223,11 @@ void Launcher::Impl::start(Managed& node) {
   state_of(node, "started", "");
   if (node.program.describes) {
     const Duration drain_limit = std::min<Duration>(plan.drain_limit, plan_of.grace * 9 / 10);
+    command.last_word = true;
+    command.environment.emplace_back("WEFT_LAST_WORD", std::to_string(kLastWordFd));
     command.arguments = {"--spec",          spec,
-                         "--control",       directory.control_endpoint(),
-                         "--run-directory", directory.path(),
+                         "--control",       directory->control_endpoint(),
+                         "--run-directory", directory->sockets(),
                          "--run",           id,
                          "--epoch",         std::to_string(node.epoch),
                          "--start-limit",   format_duration(plan.start_limit + kStartMargin),
@@ -262,7 +255,8 @@ void Launcher::Impl::start(Managed& node) {
 }
 
 void Launcher::Impl::on_line(Managed& node, bool is_stderr, std::string_view line) {
-  if (!node.log->write(line)) check_log(node);
+  node.log->write(line);
+  pace(node);
   node.last_lines.emplace_back(line);
   if (is_stderr) node.last_error = line;
   if (node.last_lines.size() > kLastLines) node.last_lines.pop_front();
@@ -273,6 +267,8 @@ void Launcher::Impl::on_end(Managed& node, const Ending& ended_so) {
   const Ending ending = ended_so;
   read_signals();  // who signals all processes at once means this one as well
   node.process.reset();
+  node.paused = false;
+  hear_last_word(node, ending);
   if (await_last_word(node, ending)) return;
   node.awaited.reset();
   if (node.timer != 0) loop.cancel(node.timer);
@@ -382,8 +378,7 @@ void Launcher::Impl::check_ready() {
   start_timer = 0;
   event(format("all {} nodes are ready after {}", nodes.size(), humane_duration(Clock::now() - began)));
   changed();
-  write_state();  // who is told that the run is ready looks there next
-  if (options.on_ready) options.on_ready();
+  tell_ready_when_written();
   if (options.run_for) {
     for_timer = loop.at(Clock::now() + *options.run_for, [this] {
       for_timer = 0;
@@ -413,6 +408,7 @@ void Launcher::Impl::check_over() {
 void Launcher::Impl::drain(const std::string& why) {
   if (draining) return;
   draining = true;
+  tell_ready();
   event("draining: " + why);
   if (options.on_drain) options.on_drain();
   if (start_timer != 0) loop.cancel(start_timer);
@@ -452,8 +448,7 @@ void Launcher::Impl::stop(Managed& node) {
   if (node.told_to_stop || !node.process) return;
   node.told_to_stop = true;
   node.process->terminate();
-  node.timer = loop.at(Clock::now() + node.plan->grace, [this, &node] {
-    node.timer = 0;
+  at(node.timer, Clock::now() + node.plan->grace, [this, &node] {
     if (!node.process) return;
     node.killed = true;
     event(format("{} did not end within {} of SIGTERM: killing it", node.plan->id.text(),

@@ -5,14 +5,16 @@
 #include <deque>
 #include <filesystem>
 #include <map>
+#include <mutex>
 #include <set>
 
 #include <weft/blocks/router.hpp>
 #include <weft/launch/launcher.hpp>
 #include <weft/launch/run_directory.hpp>
 
+#include "launch/disk.hpp"
 #include "launch/guard.hpp"
-#include "launch/log_file.hpp"
+#include "launch/node_log.hpp"
 #include "launch/process.hpp"
 #include "launch/remains.hpp"
 
@@ -59,11 +61,12 @@ struct Managed {
   std::string missing;
   std::deque<std::string> last_lines;
   std::string last_error;  // the last line on stderr
-  std::unique_ptr<LogFile> log;
-  std::uint64_t log_told = 0;  // lost lines that somebody heard of
-  TimePoint heard{};           // the last report; none yet in this life: zero
-  bool hangs = false;          // it has said nothing for long
-  bool hung = false;           // and was killed for it
+  std::unique_ptr<NodeLog> log;
+  bool log_told = false;  // somebody heard that lines are lost
+  bool paused = false;    // it is not read, until its log has room
+  TimePoint heard{};      // the last report; none yet in this life: zero
+  bool hangs = false;     // it has said nothing for long
+  bool hung = false;      // and was killed for it
   unsigned hangs_in_all = 0;
   bool left_killed = false;  // something that it had started was
   std::uint64_t told = 0;    // version of the last answer to its watch
@@ -92,12 +95,29 @@ inline std::string current_directory() {
   return error ? std::string() : path.string();
 }
 
+/// What the disk's thread has seen of the run directory.
+struct Looks {
+  std::mutex mutex;
+  bool waiting = false;  // a look was asked for
+  bool made_again = false;
+  std::string gone;  // why it could not be
+};
+
 struct Launcher::Impl {
   Loop& loop;
   topology::Plan plan;
   LaunchOptions options;
-  RunDirectory directory;
+  std::shared_ptr<RunDirectory> directory;  // its files are the disk's once the run has begun
   std::string id;
+  Disk disk;  // before the nodes, whose logs use it
+  Loop::WatchId disk_watch = 0;
+  Loop::TimerId disk_timer = 0;  // it may stand still
+  std::uint64_t disk_done = 0;   // when that was last looked at
+  bool disk_stands = false;      // no node waits for it now
+  bool ready_to_tell = false;    // on_ready, once the disk has done so many pieces of work
+  std::uint64_t written_at = 0;
+  TimePoint ready_at{};
+  std::shared_ptr<Looks> looks = std::make_shared<Looks>();
   std::vector<std::unique_ptr<Router<>>> control;  // the last one is found in the run directory
   std::vector<std::unique_ptr<Managed>> nodes;
   std::uint64_t version = 1;  // of what nodes are told
@@ -138,7 +158,8 @@ struct Launcher::Impl {
       : loop(l),
         plan(std::move(p)),
         options(std::move(o)),
-        directory(options.base, run),
+        directory(
+            std::make_shared<RunDirectory>(options.base, run, options.keep_runs, options.short_folders)),
         id(std::move(run)) {}
   ~Impl();
 
@@ -149,6 +170,7 @@ struct Launcher::Impl {
   void on_line(Managed& node, bool is_stderr, std::string_view line);
   void start_again(Managed& node, const std::string& how);
   void on_end(Managed& node, const Ending& ending);
+  void hear_last_word(Managed& node, const Ending& ending);
   bool await_last_word(Managed& node, const Ending& ending);
   void ended_badly(Managed& node);
   void check_ready();
@@ -164,17 +186,34 @@ struct Launcher::Impl {
   void adopt();
   void reap();
   void on_left(Managed& node, std::size_t count);
-  void check_log(Managed& node);
   void warn(const std::string& sentence) const;
   bool end_strays();
   void on_second();
   void check_hang(Managed& node, TimePoint now);
-  void look_after_directory(TimePoint now);
-  void write_specs() const;
+  /// Calls `fn` at `when`, with `timer` 0; where this process was late itself, after it has heard what was
+  /// said meanwhile. Its lateness is no fault of a node.
+  void at(Loop::TimerId& timer, TimePoint when, std::function<void()> fn);
   void fail(std::string why);
   void event(const std::string& sentence) const;
   void state_of(const Managed& node, std::string_view state, std::string_view text) const;
   [[nodiscard]] std::string not_ready() const;
+
+  // on_disk.cpp: what the disk is told, and what is heard of it
+  void write_specs(bool at_once);
+  void state_changed();  // soon on disk
+  void write_state();
+  void on_disk();
+  void check_log(Managed& node);
+  void pace(Managed& node);
+  void check_still();
+  void watch_disk();
+  void tell_ready_when_written();
+  void tell_ready();
+  void look_at_disk(TimePoint now);
+  void hear_of_directory();
+  /// All that waits is written. False: what a disk that stands still does not take is given up, and counted.
+  bool settle();
+  void tell_lost_lines();
 
   // control.cpp: what nodes and guests say
   void open_control();
@@ -200,8 +239,6 @@ struct Launcher::Impl {
   [[nodiscard]] Value state() const;
   [[nodiscard]] std::string lost_in_silence() const;
   [[nodiscard]] std::string unmet() const;
-  void state_changed();  // soon on disk
-  void write_state();
 };
 
 }  // namespace weft::launch

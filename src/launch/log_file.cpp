@@ -80,20 +80,35 @@ bool LogFile::put(std::string_view text) {
   return true;
 }
 
+void LogFile::miss(std::uint64_t lines, std::string_view why) {
+  lost_ += lines;
+  untold_ += lines;
+  why_ = why;
+}
+
+void LogFile::tell() {
+  if (untold_ != 0) (void)append({});
+}
+
 bool LogFile::write(std::string_view line) {
+  if (append(std::string(line) + '\n')) return true;
+  ++lost_;
+  ++untold_;
+  return false;
+}
+
+/// `lines`: whole ones, behind what is to be said of those that are missing.
+bool LogFile::append(std::string lines) {
   std::string text;
   if (half_) text += '\n';
   if (untold_ != 0) text += format("weft: {} lines are missing here: {}\n", untold_, why_);
-  text += line;
-  text += '\n';
+  text += lines;
   if (fd_ < 0) (void)open();
   if (fd_ >= 0 && size_ != 0 && size_ + text.size() > bounds_.max_bytes) turn_over();
   if (fd_ >= 0 && put(text)) {
     untold_ = 0;
     return true;
   }
-  ++lost_;
-  ++untold_;
   return false;
 }
 

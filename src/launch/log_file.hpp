@@ -22,6 +22,10 @@ class LogFile {
 
   /// False: the line is lost, and why() says why.
   bool write(std::string_view line);
+  /// Lines were lost before they came here: counted, and told in the file before the next one.
+  void miss(std::uint64_t lines, std::string_view why);
+  /// Tells in the file of what was lost, without a line to follow.
+  void tell();
   /// To be called now and then: whether the path still names this file.
   void look_again();
   [[nodiscard]] std::uint64_t lost() const { return lost_; }
@@ -32,6 +36,7 @@ class LogFile {
   bool open();
   void close();
   void turn_over();
+  bool append(std::string text);
   bool put(std::string_view text);
 
   std::string path_;

@@ -47,9 +47,9 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 struct Pipe {
   int read_end = -1;
   int write_end = -1;
-  Pipe() {
+  explicit Pipe(int flags = 0) {
     int fds[2];
-    if (pipe2(fds, O_CLOEXEC) != 0)
+    if (pipe2(fds, O_CLOEXEC | flags) != 0)
       throw Error(Errc::io, "cannot make a pipe: " + std::generic_category().message(errno));
     read_end = fds[0];
     write_end = fds[1];
@@ -64,7 +64,7 @@ struct Pipe {
 
 // In the child, between fork and exec: nothing but async-signal-safe calls.
 [[noreturn]] void become(const char* path, char** argv, char** envp, pid_t parent, bool stdin_too, int output,
-                         int errors, int exec_failed) {
+                         int errors, int last_word, int exec_failed) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(127);  // it died before the line above could tell
@@ -78,8 +78,15 @@ struct Pipe {
   if (nothing >= 0 && nothing != STDIN_FILENO) dup2(nothing, STDIN_FILENO);
   dup2(output, STDOUT_FILENO);
   dup2(errors, STDERR_FILENO);
+  if (last_word >= 0) {
+    // The descriptor that it takes may be the one by which a failure is told.
+    exec_failed = fcntl(exec_failed, F_DUPFD_CLOEXEC, kLastWordFd + 1);
+    if (last_word == kLastWordFd) last_word = dup(last_word);
+    dup2(last_word, kLastWordFd);
+  }
   // What others opened without the flag, the log files of the nodes among them, is none of its business.
-  close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+  close_range(static_cast<unsigned>(last_word >= 0 ? kLastWordFd : STDERR_FILENO) + 1, ~0U,
+              CLOSE_RANGE_CLOEXEC);
   execve(path, argv, envp);
   const int why = errno;
   [[maybe_unused]] const ssize_t written = write(exec_failed, &why, sizeof why);
@@ -109,6 +116,7 @@ Process::Process(Loop& loop, const Command& command, Handlers handlers)
   std::vector<char*> envp = pointers(environment);
   Pipe output;
   Pipe errors;
+  Pipe last_word(O_NONBLOCK);
   Pipe exec_failed;
   const pid_t parent = getpid();
   pid_ = fork();
@@ -118,7 +126,7 @@ Process::Process(Loop& loop, const Command& command, Handlers handlers)
   }
   if (pid_ == 0) {
     become(command.path.c_str(), argv.data(), envp.data(), parent, command.inherit_stdin, output.write_end,
-           errors.write_end, exec_failed.write_end);
+           errors.write_end, command.last_word ? last_word.write_end : -1, exec_failed.write_end);
   }
   setpgid(pid_, pid_);  // whichever of us comes first
   ::close(std::exchange(exec_failed.write_end, -1));
@@ -139,6 +147,7 @@ Process::Process(Loop& loop, const Command& command, Handlers handlers)
     throw Error(Errc::io, "pidfd_open: " + reason);
   }
   end_watch_ = loop_.watch_fd(pidfd_, [this] { ended(); });
+  last_word_ = std::exchange(last_word.read_end, -1);
   watch_stream(output_, output.read_end);
   watch_stream(errors_, errors.read_end);
 }
@@ -154,7 +163,9 @@ Process::~Process() {
     if (stream->watch != 0) loop_.unwatch(stream->watch);
     if (stream->fd >= 0) ::close(stream->fd);
   }
-  if (pidfd_ >= 0) ::close(pidfd_);
+  for (const int fd : {pidfd_, last_word_}) {
+    if (fd >= 0) ::close(fd);
+  }
 }
 
 void Process::terminate() {
@@ -170,7 +181,25 @@ void Process::signal_group(int number) {
 void Process::watch_stream(Stream& stream, int& read_end) {
   stream.fd = std::exchange(read_end, -1);
   fcntl(stream.fd, F_SETFL, O_NONBLOCK);
+  watch(stream);
+}
+
+void Process::watch(Stream& stream) {
   stream.watch = loop_.watch_fd(stream.fd, [this, &stream] { read_stream(stream); });
+}
+
+void Process::pause() {
+  if (std::exchange(paused_, true)) return;
+  for (Stream* stream : {&output_, &errors_}) {
+    if (stream->watch != 0) loop_.unwatch(std::exchange(stream->watch, 0));
+  }
+}
+
+void Process::resume() {
+  if (!std::exchange(paused_, false)) return;
+  for (Stream* stream : {&output_, &errors_}) {
+    if (!stream->ended) watch(*stream);
+  }
 }
 
 void Process::read_stream(Stream& stream) {
@@ -179,9 +208,13 @@ void Process::read_stream(Stream& stream) {
   while (total < kBytesPerTurn) {
     const ssize_t got = read(stream.fd, chunk, sizeof chunk);
     if (got < 0 && errno == EINTR) continue;
-    if (got == 0 && stream.watch != 0) loop_.unwatch(std::exchange(stream.watch, 0));  // nobody can write
+    if (got == 0) {
+      stream.ended = true;
+      if (stream.watch != 0) loop_.unwatch(std::exchange(stream.watch, 0));
+    }
     if (got <= 0) return;
     take(stream, {chunk, static_cast<std::size_t>(got)});
+    if (paused_ && !finishing_) return;
     total += static_cast<std::size_t>(got);
   }
 }
@@ -227,6 +260,7 @@ void Process::ended() {
 }
 
 void Process::finish() {
+  finishing_ = true;
   // What was written before is in the pipes.
   for (Stream* stream : {&output_, &errors_}) {
     read_stream(*stream);
@@ -242,6 +276,10 @@ void Process::finish() {
   if (WIFSIGNALED(status)) ending.signal = WTERMSIG(status);
   ending.cpu_seconds = seconds(used.ru_utime) + seconds(used.ru_stime);
   ending.peak_memory = static_cast<std::uint64_t>(used.ru_maxrss) * 1024;
+  char chunk[4096];
+  for (ssize_t got = 0; (got = read(last_word_, chunk, sizeof chunk)) > 0;) {
+    ending.last_word.append(chunk, static_cast<std::size_t>(got));
+  }
   // The handler may destroy this object: nothing of it is touched afterwards.
   const auto on_end = std::move(handlers_.on_end);
   if (on_end) on_end(ending);

@@ -23,16 +23,22 @@ struct Command {
   std::vector<std::string> arguments;                            ///< without the program's own name
   std::vector<std::pair<std::string, std::string>> environment;  ///< added to, or replacing, the caller's
   bool inherit_stdin = false;                                    ///< else /dev/null
+  /// It has a pipe as descriptor kLastWordFd for what it says last: Ending::last_word.
+  bool last_word = false;
   /// Entries "NAME=value" of its environment by which what it has started is known, wherever that went.
   /// Empty: by its process group alone.
   std::vector<std::string> mark = {};
 };
+
+/// What is written there waits in the kernel for whoever hears late of the end.
+constexpr int kLastWordFd = 3;
 
 struct Ending {
   int exit_code = -1;
   int signal = 0;
   double cpu_seconds = 0;
   std::uint64_t peak_memory = 0;
+  std::string last_word = {};
 };
 
 class Process {
@@ -54,6 +60,10 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   [[nodiscard]] pid_t pid() const { return pid_; }
+  /// Its output is not read until resume(), and once its pipe is full it waits when it writes. At its end
+  /// what is in the pipe is read all the same.
+  void pause();
+  void resume();
   /// SIGTERM to the whole group: a shell that waits for a program does not hand it on.
   void terminate();
   /// SIGKILL to the whole group, and to what is left of it.
@@ -70,8 +80,10 @@ class Process {
     int fd = -1;
     Loop::WatchId watch = 0;
     std::string partial;  // of the line that is not complete yet
+    bool ended = false;   // nobody can write any more
   };
   void watch_stream(Stream& stream, int& read_end);
+  void watch(Stream& stream);
   void read_stream(Stream& stream);
   void take(Stream& stream, std::string_view chunk);
   void end_line(Stream& stream);
@@ -88,7 +100,10 @@ class Process {
   Stream errors_;
   std::vector<std::string> mark_;
   std::unique_ptr<Remains> left_;  // from its end on, while anything that it has started lives
-  bool told_ = false;              // SIGTERM
+  int last_word_ = -1;             // pipe
+  bool paused_ = false;
+  bool finishing_ = false;
+  bool told_ = false;  // SIGTERM
   bool reaped_ = false;
 };
 

@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <set>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -23,6 +25,8 @@
 #include <weft/core/json.hpp>
 #include <weft/core/text.hpp>
 
+#include "launch/disk.hpp"
+
 namespace weft::launch {
 namespace {
 
@@ -30,7 +34,9 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kSocketPath = 107;  // what an AF_UNIX address holds
 constexpr std::size_t kLongestSocket =
-    47;  // of the names below a run's directory that Weft makes for usual node names
+    47;  // of the names below their folder that Weft makes; a node shortens its own to fit
+constexpr std::string_view kShortFolder = "weft-";  // and six characters
+constexpr const char* kSocketsLink = "sockets";
 
 std::string why() {
   return std::generic_category().message(errno);
@@ -75,6 +81,36 @@ void make_parents(const fs::path& folder, std::error_code& error) {
   if (!error) make_folder(folder.string(), error);
 }
 
+/// Nobody else can put things into it, or (sticky) rename those of others.
+bool is_safe(const struct stat& found) {
+  const bool others_write = (found.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (found.st_mode & S_ISVTX) == 0;
+  return S_ISDIR(found.st_mode) && (found.st_uid == getuid() || found.st_uid == 0) && !others_write;
+}
+
+/// Made by this user for nobody else; a link is none.
+bool is_private(const std::string& path) {
+  struct stat found {};
+  return lstat(path.c_str(), &found) == 0 && S_ISDIR(found.st_mode) && found.st_uid == getuid() &&
+         (found.st_mode & 077) == 0;
+}
+
+/// A new folder whose name nobody had; empty: there is no place for it.
+std::string make_short_folder(const std::vector<std::string>& parents) {
+  for (const std::string& parent : parents) {
+    struct stat found {};
+    if (!parent.starts_with('/') || stat(parent.c_str(), &found) != 0 || !is_safe(found)) continue;
+    std::string made = format("{}/{}XXXXXX", parent, kShortFolder);
+    if (made.size() + kLongestSocket <= kSocketPath && mkdtemp(made.data()) != nullptr) return made;
+  }
+  return {};
+}
+
+std::string sockets_of(const std::string& run_directory) {
+  std::error_code none;
+  const fs::path link = fs::read_symlink(fs::path(run_directory) / kSocketsLink, none);
+  return none || !link.is_absolute() ? run_directory : link.string();
+}
+
 /// A folder of ours, or one that only its owner, root or (sticky) nobody can rename things in.
 void make_base(const fs::path& base, std::error_code& error) {
   make_parents(base.parent_path(), error);
@@ -88,17 +124,30 @@ void make_base(const fs::path& base, std::error_code& error) {
     error = std::error_code(errno, std::generic_category());
     return;
   }
-  const bool others_write = (found.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (found.st_mode & S_ISVTX) == 0;
-  if (S_ISDIR(found.st_mode) && (found.st_uid == getuid() || found.st_uid == 0) && !others_write) return;
+  if (is_safe(found)) return;
   throw Error(Errc::io,
               format("{} cannot hold run directories: it must be a folder of yours that others cannot "
                      "write to",
                      base.string()));
 }
 
+/// What a launcher that was killed has left elsewhere; never what is not this user's alone.
+void forget_sockets(const RunInfo& run, const std::vector<RunInfo>& all) {
+  const bool used = std::ranges::any_of(
+      all, [&](const RunInfo& other) { return other.live && other.sockets == run.sockets; });
+  if (used || run.sockets == run.directory ||
+      !fs::path(run.sockets).filename().string().starts_with(kShortFolder))
+    return;
+  std::error_code ignored;
+  if (is_private(run.sockets)) fs::remove_all(run.sockets, ignored);
+  fs::remove(fs::path(run.directory) / kSocketsLink, ignored);
+}
+
 void forget_old(const fs::path& base, std::size_t keep) {
   std::size_t seen = 0;
-  for (const RunInfo& run : list_runs(base)) {
+  const std::vector<RunInfo> all = list_runs(base);
+  for (const RunInfo& run : all) {
+    if (!run.live) forget_sockets(run, all);
     if (run.live || ++seen <= keep) continue;
     std::error_code ignored;
     fs::remove_all(run.directory, ignored);
@@ -107,16 +156,11 @@ void forget_old(const fs::path& base, std::size_t keep) {
 
 }  // namespace
 
-RunDirectory::RunDirectory(const std::string& base, const std::string& id, std::size_t keep)
-    : path_(absolute_path(fs::path(base) / id)), base_(fs::path(path_).parent_path().string()) {
-  if (path_.size() + kLongestSocket > kSocketPath) {
-    throw Error(
-        Errc::invalid_argument,
-        format(
-            "the run directory {} is too long: sockets below it may have {} bytes in all; choose a shorter "
-            "--run-dir (or WEFT_RUN_DIR) or topology name",
-            path_, kSocketPath));
-  }
+RunDirectory::RunDirectory(const std::string& base, const std::string& id, std::size_t keep,
+                           std::vector<std::string> short_folders)
+    : path_(absolute_path(fs::path(base) / id)),
+      base_(fs::path(path_).parent_path().string()),
+      short_folders_(std::move(short_folders)) {
   make();
   forget_old(base_, keep);
 }
@@ -126,7 +170,7 @@ void RunDirectory::make() {
   make_base(base_, error);
   // The folder of a run that there is already is another one's, unless this one has had it.
   if (!error && lock_ < 0 && fs::exists(path_, error)) error = std::make_error_code(std::errc::file_exists);
-  for (const char* part : {"", "/logs", "/nodes", "/s"}) {
+  for (const char* part : {"", "/logs", "/nodes"}) {
     if (error) break;
     make_folder(path_ + part, error);
   }
@@ -135,6 +179,7 @@ void RunDirectory::make() {
                 format("cannot make the run directory {}: {}; --run-dir or WEFT_RUN_DIR name another place",
                        path_, error.message()));
   }
+  make_sockets();
   // Locked and written before anybody can see it: a reader never finds it half made.
   const std::string made = path_ + "/lock.new";
   const std::string pid = std::to_string(getpid()) + "\n";
@@ -150,6 +195,34 @@ void RunDirectory::make() {
   }
 }
 
+/// Again for a folder that somebody has removed: nodes know it by its name.
+void RunDirectory::make_sockets() {
+  const bool is_short = path_.size() + kLongestSocket <= kSocketPath;
+  std::error_code error;
+  if (sockets_.empty()) {
+    sockets_ = is_short ? path_ : make_short_folder(short_folders_);
+    if (sockets_.empty()) {
+      throw Error(
+          Errc::invalid_argument,
+          format("the run directory {} is too long: sockets below it may have {} bytes in all, and none of "
+                 "{} takes a folder for them; choose a shorter --run-dir (or WEFT_RUN_DIR) or topology name",
+                 path_, kSocketPath, join_words(short_folders_)));
+    }
+  } else {
+    make_folder(sockets_, error);
+    if (!error && !is_private(sockets_)) error = std::make_error_code(std::errc::permission_denied);
+  }
+  if (!error) make_folder(sockets_ + "/s", error);
+  const std::string link = path_ + "/" + kSocketsLink;
+  if (!error && !is_short) {
+    fs::remove(link, error);
+    if (!error) fs::create_directory_symlink(sockets_, link, error);
+  }
+  if (!error) return;
+  throw Error(Errc::io, format("cannot make the folder for the sockets of {}, {}: {}", path_, sockets_,
+                               error.message()));
+}
+
 bool RunDirectory::there() const {
   struct stat named {
   }, ours{};
@@ -162,16 +235,24 @@ void RunDirectory::make_again() {
 }
 
 void RunDirectory::touch() const {
-  std::error_code ignored;
-  for (fs::recursive_directory_iterator at(path_, ignored), end; !ignored && at != end;
-       at.increment(ignored)) {
-    (void)utimensat(AT_FDCWD, at->path().c_str(), nullptr, AT_SYMLINK_NOFOLLOW);
+  for (const std::string& folder : std::set{path_, sockets_}) {
+    std::error_code ignored;
+    for (fs::recursive_directory_iterator at(folder, ignored), end; !ignored && at != end;
+         at.increment(ignored)) {
+      (void)utimensat(AT_FDCWD, at->path().c_str(), nullptr, AT_SYMLINK_NOFOLLOW);
+    }
+    if (folder != path_) (void)utimensat(AT_FDCWD, folder.c_str(), nullptr, AT_SYMLINK_NOFOLLOW);
   }
 }
 
 RunDirectory::~RunDirectory() {
   std::error_code ignored;
-  fs::remove_all(path_ + "/s", ignored);
+  if (sockets_ == path_) {
+    fs::remove_all(path_ + "/s", ignored);
+  } else {
+    fs::remove_all(sockets_, ignored);
+    fs::remove(path_ + "/" + kSocketsLink, ignored);
+  }
   if (lock_ >= 0) ::close(lock_);
 }
 
@@ -180,16 +261,7 @@ std::string RunDirectory::log_file(const std::string& node, unsigned replica) co
 }
 
 void RunDirectory::write(const std::string& name, const std::string& text) const {
-  const fs::path target = fs::path(path_) / name;
-  const fs::path temporary = target.string() + ".new";
-  {
-    std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-    file << text;
-    if (!file.flush()) throw Error(Errc::io, format("cannot write {}", temporary.string()));
-  }
-  std::error_code error;
-  fs::rename(temporary, target, error);
-  if (error) throw Error(Errc::io, format("cannot write {}: {}", target.string(), error.message()));
+  replace_file(path_ + "/" + name, text);
 }
 
 std::string make_run_id(const std::string& topology) {
@@ -213,7 +285,10 @@ std::vector<RunInfo> list_runs(const std::string& base) {
   for (const fs::directory_iterator end; !error && at != end; at.increment(error)) {
     std::error_code gone;
     if (!at->is_directory(gone) || !fs::exists(at->path() / "lock", gone)) continue;
-    RunInfo run{.id = at->path().filename().string(), .directory = at->path().string(), .state = {}};
+    RunInfo run{.id = at->path().filename().string(),
+                .directory = at->path().string(),
+                .sockets = sockets_of(at->path().string()),
+                .state = {}};
     run.pid = holder(at->path() / "lock");
     run.live = run.pid != 0;
     std::ifstream file(at->path() / "state.json", std::ios::binary);

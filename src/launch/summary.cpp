@@ -14,8 +14,6 @@
 namespace weft::launch {
 namespace {
 
-constexpr Duration kSoon = std::chrono::milliseconds(50);
-
 std::string name_of(int signal) {
   return signal == SIGINT    ? "SIGINT"
          : signal == SIGHUP  ? "SIGHUP"
@@ -102,7 +100,7 @@ RunReport Launcher::Impl::report() const {
   RunReport out{};
   out.run = id;
   out.topology = plan.name;
-  out.directory = directory.path();
+  out.directory = directory->path();
   out.ready = go;
   out.reason = reason;
   if (interrupted != 0) out.interrupted = name_of(interrupted);
@@ -125,7 +123,7 @@ RunReport Launcher::Impl::report() const {
     n.cpu_seconds = node->cpu_seconds;
     n.peak_memory_bytes = node->peak_memory;
     n.reason = node->reason;
-    n.lost_log_lines = node->log ? node->log->lost() : 0;
+    n.lost_log_lines = node->log ? node->log->lost().lines : 0;
     n.hangs = node->hangs_in_all;
     n.result = node->result;
     if (has_ended && !node->ok) n.last_lines.assign(node->last_lines.begin(), node->last_lines.end());
@@ -242,23 +240,6 @@ Value Launcher::Impl::state() const {
     }
   }
   return out;
-}
-
-/// Many things change at once: one file for all of them.
-void Launcher::Impl::state_changed() {
-  if (state_timer != 0) return;
-  state_timer = loop.at(Clock::now() + kSoon, [this] {
-    state_timer = 0;
-    write_state();
-  });
-}
-
-void Launcher::Impl::write_state() {
-  try {
-    directory.write("state.json", to_json(state(), 1) + "\n");
-  } catch (const Error& error) {  // a full disk must not end the run
-    options.log.warn(error.what());
-  }
 }
 
 }  // namespace weft::launch

@@ -21,8 +21,9 @@ namespace {
 constexpr Duration kReapSoon = std::chrono::milliseconds(50);  // one look at all processes for many ends
 // Nodes say something every second. Of one that has said nothing for so long, people hear.
 constexpr Duration kSilent = std::chrono::seconds(10);
-constexpr Duration kTouch = std::chrono::hours(1);
-constexpr Duration kLate = std::chrono::seconds(3);  // this process was stopped itself
+constexpr Duration kSecond = std::chrono::seconds(1);
+constexpr Duration kLate = std::chrono::milliseconds(100);  // this process was stopped or busy itself
+constexpr Duration kHear = std::chrono::seconds(2);         // what was said meanwhile is heard by then
 
 }  // namespace
 
@@ -102,18 +103,6 @@ std::string Launcher::Impl::not_ready() const {
   return join_words(parts);
 }
 
-/// Once when lines begin to be lost, and with their number when there is room again.
-void Launcher::Impl::check_log(Managed& node) {
-  const std::uint64_t lost = node.log->lost();
-  if (lost == node.log_told) return;
-  const bool first = node.log_told == 0;
-  node.log_told = lost;
-  if (first) {
-    warn(format("{} cannot be written ({}): lines of {} are lost until it can", node.log->path(),
-                node.log->why(), node.plan->id.text()));
-  }
-}
-
 void Launcher::Impl::warn(const std::string& sentence) const {
   event(sentence);
   options.log.warn(sentence);
@@ -126,8 +115,7 @@ void Launcher::Impl::on_left(Managed& node, std::size_t count) {
                count == 1 ? "a process" : format("{} processes", count), count == 1 ? "has" : "have"));
   if (stopped || node.killed) return node.process->kill_group();
   if (node.timer != 0) return;  // its grace is running
-  node.timer = loop.at(Clock::now() + node.plan->grace, [this, &node] {
-    node.timer = 0;
+  at(node.timer, Clock::now() + node.plan->grace, [this, &node] {
     if (!node.process) return;
     node.left_killed = true;
     event(format("what {} had started did not end within {} of SIGTERM: killing it", node.plan->id.text(),
@@ -136,43 +124,33 @@ void Launcher::Impl::on_left(Managed& node, std::size_t count) {
   });
 }
 
-void Launcher::Impl::on_second() {
-  const TimePoint now = Clock::now();
-  // Who was stopped has heard nothing either: all begin anew.
-  const bool late = last_second != TimePoint{} && now - last_second > kLate;
-  last_second = now;
-  for (const auto& node : nodes) {
-    if (late && node->heard != TimePoint{}) node->heard = now;
-    check_hang(*node, now);
-    node->log->look_again();
-  }
-  look_after_directory(now);
-  write_state();
-  if (options.on_progress) options.on_progress(state());
+void Launcher::Impl::at(Loop::TimerId& timer, TimePoint when, std::function<void()> fn) {
+  timer = loop.at(when, [this, &timer, when, fn = std::move(fn)] {
+    const TimePoint now = Clock::now();
+    if (now - when > kLate) {
+      timer = loop.at(now + std::min<Duration>(now - when, kHear), [&timer, fn] {
+        timer = 0;
+        fn();
+      });
+      return;
+    }
+    timer = 0;
+    fn();
+  });
 }
 
-/// Somebody tidied up: `weft ps` and `weft down` shall find the run all the same, and nodes can be started
-/// again.
-void Launcher::Impl::look_after_directory(TimePoint now) {
-  if (touched == TimePoint{} || now - touched > kTouch) {
-    touched = now;
-    directory.touch();
+void Launcher::Impl::on_second() {
+  const TimePoint now = Clock::now();
+  // Who was stopped has heard nothing meanwhile: that much is not counted against anybody.
+  const Duration late = last_second == TimePoint{} ? Duration::zero() : now - last_second - kSecond;
+  last_second = now;
+  for (const auto& node : nodes) {
+    if (late > kLate && node->heard != TimePoint{}) node->heard += late;
+    check_hang(*node, now);
   }
-  if (directory.there()) return;
-  try {
-    directory.make_again();
-    write_specs();
-    for (const auto& node : nodes) node->log->look_again();
-    open_control();
-    warn(format(
-        "the run directory {} was removed, and has been made anew; what was in it is lost, and nodes that "
-        "meet by sockets in it cannot do so again",
-        directory.path()));
-  } catch (const Error& error) {
-    if (!std::exchange(told_of_directory, true)) {
-      warn(format("the run directory {} was removed: {}", directory.path(), error.what()));
-    }
-  }
+  look_at_disk(now);
+  write_state();
+  if (options.on_progress) options.on_progress(state());
 }
 
 void Launcher::Impl::check_hang(Managed& node, TimePoint now) {

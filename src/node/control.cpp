@@ -9,10 +9,14 @@ wire::Buffer pack(const Value& message) {
   return out;
 }
 
-std::optional<Value> unpack(const RawRecord& record) {
-  auto value = wire::Unpack(record.packed()).value();
+std::optional<Value> unpack(Bytes packed) {
+  auto value = wire::Unpack(packed).value();
   if (!value || !value->is_map()) return std::nullopt;
   return value;
+}
+
+std::optional<Value> unpack(const RawRecord& record) {
+  return unpack(record.packed());
 }
 
 Value to_value(const PortStats& s) {

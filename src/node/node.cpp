@@ -287,19 +287,6 @@ std::string Node::Impl::scope() const {
   return options.run.empty() ? plan.topology : options.run;
 }
 
-std::string Node::Impl::wildcard(const topology::EndPlan& end, const topology::LinkPlan& link) const {
-  if (link.transport != topology::Transport::ipc) return "tcp://127.0.0.1:*";
-  if (options.run_directory.empty()) {
-    throw Error(Errc::invalid_argument,
-                format("link {} asks for ipc without saying where, and there is no run directory: give it an "
-                       "`endpoint: ipc:///path`, or start the node by weft up",
-                       link.id));
-  }
-  // A path of its own for each incarnation: nobody can take over, or find, an earlier one's.
-  return format("ipc://{}/s/{}-{}.{}.{:x}", options.run_directory, plan.id.name, plan.id.replica, end.port,
-                options.epoch);
-}
-
 void Node::Impl::enter(NodeState next) {
   if (state == next) return;
   state = next;

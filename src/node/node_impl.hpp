@@ -86,7 +86,9 @@ struct Node::Impl {
   NodePort* find(std::string_view name);
   const topology::LinkPlan& link(std::string_view id) const;
   [[nodiscard]] std::string scope() const;
+  // rendezvous.cpp
   [[nodiscard]] std::string wildcard(const topology::EndPlan& end, const topology::LinkPlan& link) const;
+  [[nodiscard]] std::string socket_for(std::string_view prefix, std::string_view port) const;
 
   // node.cpp: life
   void enter(NodeState next);
@@ -123,6 +125,7 @@ struct Node::Impl {
   // rendezvous.cpp: what the launcher hears and says
   void open_control();
   void report(bool last = false);
+  void leave_word(Bytes message) const;
   void watch();
   void apply(const Value& news);
   void connect_from_plan();

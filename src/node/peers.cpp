@@ -7,6 +7,11 @@
 #include "node/node_impl.hpp"
 
 namespace weft {
+namespace {
+
+constexpr std::size_t kMostNamed = 10;  // peers in one sentence
+
+}  // namespace
 
 void Node::Impl::on_event(NodePort& port, const PeerEvent& event) {
   using What = PeerEvent::What;
@@ -148,8 +153,18 @@ std::string Node::Impl::left() const {
       continue;
     }
     std::vector<std::string> who;
-    for (const auto& [node, gone_now] : port->away) {
-      who.push_back(format("{} is {}", node, gone_now ? "dead" : "silent"));
+    for (const auto& [node, last] : port->peers) {
+      const auto away = port->away.find(node);
+      if (away != port->away.end()) {
+        who.push_back(format("{} is {}", node, away->second ? "dead" : "silent"));
+      } else if (last == to_string(PeerEvent::What::up)) {
+        who.push_back(node + " has not ended");
+      }
+    }
+    if (who.size() > kMostNamed) {
+      const std::size_t more = who.size() - kMostNamed;
+      who.resize(kMostNamed);
+      who.push_back(format("{} more", more));
     }
     if (!who.empty()) waits += format(" ({})", join_words(who));
     parts.push_back(std::move(waits));

@@ -1,13 +1,16 @@
 // How a node tells its launcher where it is bound, and hears where its peers are.
 #include <algorithm>
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <weft/core/endpoint.hpp>
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/text.hpp>
 #include <weft/node/control.hpp>
 #include <weft/wire/batch.hpp>
+#include <weft/wire/checksum.hpp>
 
 #include "node/node_impl.hpp"
 
@@ -17,6 +20,7 @@ namespace {
 constexpr auto kWatch = std::chrono::seconds(20);  // a parked question is asked again after that
 constexpr auto kReport = std::chrono::seconds(10);
 constexpr auto kAskAgain = std::chrono::milliseconds(200);
+constexpr std::size_t kPipe = 64UL << 10;            // bytes that a pipe holds as it is made
 constexpr auto kLastWord = std::chrono::seconds(2);  // how long the last report may take
 
 std::set<std::string> texts(const Value& list) {
@@ -34,6 +38,30 @@ const Value::Map& map_of(const Value& value) {
 }
 
 }  // namespace
+
+std::string Node::Impl::wildcard(const topology::EndPlan& end, const topology::LinkPlan& link) const {
+  if (link.transport != topology::Transport::ipc) return "tcp://127.0.0.1:*";
+  if (options.run_directory.empty()) {
+    throw Error(Errc::invalid_argument,
+                format("link {} asks for ipc without saying where, and there is no run directory: give it an "
+                       "`endpoint: ipc:///path`, or start the node by weft up",
+                       link.id));
+  }
+  return socket_for("", end.port);
+}
+
+// A path of its own for each incarnation: nobody can take over, or find, an earlier one's. Names that do not
+// fit into the path of a socket, or leave no room for a publisher's data, are told apart by their hash.
+std::string Node::Impl::socket_for(std::string_view prefix, std::string_view port) const {
+  const std::string name = format("{}{}-{}.{}", prefix, plan.id.name, plan.id.replica, port);
+  const auto path = [this](const std::string& of) {
+    return format("{}/s/{}.{:x}", options.run_directory, of, options.epoch);
+  };
+  std::string whole = path(name);
+  if (whole.size() + kDataSuffix.size() > kLongestIpcPath)
+    whole = path(format("{:016x}", wire::xxh3(as_bytes(name))));
+  return "ipc://" + whole;
+}
 
 void Node::Impl::open_control() {
   control = std::make_unique<Dealer<>>(loop, PortOptions{.name = std::string(control::kPort),
@@ -89,6 +117,7 @@ void Node::Impl::report(bool last) {
     control->request_packed(message.view(), Deadline::after(kReport, Clock::now()), [](Reply<RawRecord>&) {});
     return;
   }
+  leave_word(message.view());
   // The loop may have been stopped by a failure; this is the one thing that is still to be said.
   auto done = std::make_shared<bool>(launcher_lost);
   control->request_packed(message.view(), Deadline::after(kLastWord),
@@ -98,6 +127,15 @@ void Node::Impl::report(bool last) {
   } catch (const std::exception& error) {
     options.log.warn(format("while reporting the end: {}", error.what()));
   }
+}
+
+// The launcher reads the pipe when it learns of the end, however late that is. Nobody reads it before: what
+// does not fit at once would never.
+void Node::Impl::leave_word(Bytes message) const {
+  if (options.last_word < 0) return;
+  if (message.size() > kPipe) (void)fcntl(options.last_word, F_SETPIPE_SZ, static_cast<int>(message.size()));
+  if (write(options.last_word, message.data(), message.size()) != static_cast<ssize_t>(message.size()))
+    options.log.debug("the last report did not fit into its pipe");
 }
 
 void Node::Impl::watch() {
@@ -234,12 +272,10 @@ void Node::Impl::set_tap(NodePort& port, bool on) {
 }
 
 void Node::Impl::open_tap(NodePort& port) {
-  port.tap = std::make_unique<Pub<>>(
-      loop, PortOptions{.name = port.name,
-                        .node = plan.id.text(),
-                        .scope = std::string(control::kScope),
-                        .bind = {format("ipc://{}/s/tap-{}-{}.{}.{:x}", options.run_directory, plan.id.name,
-                                        plan.id.replica, port.name, options.epoch)}});
+  port.tap = std::make_unique<Pub<>>(loop, PortOptions{.name = port.name,
+                                                       .node = plan.id.text(),
+                                                       .scope = std::string(control::kScope),
+                                                       .bind = {socket_for("tap-", port.name)}});
   port.block->tap(
       [tap = port.tap.get(), name = port.name](bool, std::string_view, Bytes body, std::uint64_t) {
         if (tap->peers_up() == 0) return;

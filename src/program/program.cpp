@@ -1,11 +1,17 @@
 #include <weft/program/program.hpp>
 
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <string_view>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
@@ -69,6 +75,18 @@ Logger::Colours wanted_colours() {
   return never ? Logger::Colours::never : Logger::Colours::automatic;
 }
 
+/// The launcher's pipe; what this program starts has no part in it. -1: none.
+int take_last_word() {
+  const char* const text = std::getenv("WEFT_LAST_WORD");
+  int fd = -1;
+  if (!text || std::from_chars(text, text + std::strlen(text), fd).ec != std::errc()) return -1;
+  ::unsetenv("WEFT_LAST_WORD");
+  struct stat found {};
+  if (fd <= STDERR_FILENO || ::fstat(fd, &found) != 0 || !S_ISFIFO(found.st_mode)) return -1;
+  ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  return fd;
+}
+
 int run_node(const Arguments& arguments, const About& about, const Setup& setup) {
   const LogLevel level = parse_log_level(arguments.log_level);
   topology::NodePlan plan =
@@ -82,6 +100,7 @@ int run_node(const Arguments& arguments, const About& about, const Setup& setup)
   settings.run_directory = arguments.run_directory;
   settings.start_limit = limit(arguments.start_limit, "--start-limit");
   settings.drain_limit = limit(arguments.drain_limit, "--drain-limit");
+  settings.last_word = take_last_word();
   settings.log = Logger::to_stderr(plan.id.text(), level, wanted_colours());
   Loop loop;
   Node node(loop, std::move(plan), std::move(settings));

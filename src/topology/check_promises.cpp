@@ -175,6 +175,8 @@ LinkSpec link_for_letters(const LinkSpec& of) {
   link.plan.delivery = Delivery::at_least_once;
   link.plan.transport = of.plan.transport;
   link.plan.dead_after = of.plan.dead_after;
+  link.endpoint = of.dead_letter_endpoint;
+  link.endpoints = of.dead_letter_endpoints;
   // One journal for a record and its dead letter: it is in one of them, never in none or both.
   link.plan.journal_from = of.plan.journal_from;
   link.plan.dead_letters_of = format("{}.{}>{}.{}", of.from->node, of.from->port, of.to->node, of.to->port);

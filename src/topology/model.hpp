@@ -72,6 +72,8 @@ struct LinkSpec {
              *max_attempts = nullptr, *dead_letter = nullptr, *capacity_records = nullptr, *retain = nullptr,
              *replay = nullptr, *batch = nullptr, *linger = nullptr;
   std::optional<PortRef> dead_letter_port;
+  const Tree* dead_letter_endpoint = nullptr;
+  std::vector<Located> dead_letter_endpoints;
   std::vector<Located> endpoints;
   const Tree* endpoint = nullptr;
   /// What each binding replica binds and its peers are told; empty without explicit addresses.
@@ -107,6 +109,8 @@ void read_model(Model& model, Problems& problems);
 LinkSpec read_link(const Tree& tree, std::size_t index, Problems& problems);
 /// "node.port", or nullopt after reporting.
 std::optional<PortRef> read_port(const Tree& tree, const std::string& path, Problems& problems);
+/// One address or a list of them, `tree` being the value of `path`.
+std::vector<Located> read_endpoints(const Tree& tree, const std::string& path, Problems& problems);
 /// The keys of a link that say what is promised: delivery, journal, priority, ttl, delay, max-attempts,
 /// dead-letter, retain, replay.
 void read_promises(MapReader& map, LinkSpec& link, Problems& problems);

@@ -119,26 +119,30 @@ void read_addressing(MapReader& map, LinkSpec& link, Problems& problems) {
     }
   }
   if ((link.endpoint = map.take("endpoint"))) {
-    const std::string path = map.path("endpoint");
-    const auto read_one = [&](const Tree& entry) {
-      if (entry.is_text() && !entry.broken) {
-        link.endpoints.push_back({entry.text, &entry});
-      } else {
-        report_wrong(entry, path, "an address such as tcp://host:5000 or ipc:///run/x, or a list of them",
-                     problems);
-      }
-    };
-    if (link.endpoint->is_list()) {
-      for (const Tree& item : link.endpoint->items) read_one(item);
-      if (link.endpoint->items.empty())
-        report_wrong(*link.endpoint, path, "one address a binding replica", problems);
-    } else {
-      read_one(*link.endpoint);
-    }
+    link.endpoints = read_endpoints(*link.endpoint, map.path("endpoint"), problems);
   }
 }
 
 }  // namespace
+
+std::vector<Located> read_endpoints(const Tree& tree, const std::string& path, Problems& problems) {
+  std::vector<Located> out;
+  const auto read_one = [&](const Tree& entry) {
+    if (entry.is_text() && !entry.broken) {
+      out.push_back({entry.text, &entry});
+    } else {
+      report_wrong(entry, path, "an address such as tcp://host:5000 or ipc:///run/x, or a list of them",
+                   problems);
+    }
+  };
+  if (!tree.is_list()) {
+    read_one(tree);
+    return out;
+  }
+  for (const Tree& item : tree.items) read_one(item);
+  if (tree.items.empty()) report_wrong(tree, path, "one address a binding replica", problems);
+  return out;
+}
 
 std::optional<PortRef> read_port(const Tree& tree, const std::string& path, Problems& problems) {
   if (tree.broken) return std::nullopt;

@@ -81,6 +81,25 @@ void read_replay(const Tree& tree, const std::string& path, LinkPlan& plan, Prob
   }
 }
 
+// morgue.in, or {to: morgue.in, endpoint: tcp://h0:5000}
+void read_dead_letter(const Tree& tree, const std::string& path, LinkSpec& link, Problems& problems) {
+  link.dead_letter = &tree;
+  if (tree.is_map() && !tree.broken) {
+    MapReader map(tree, path, problems);
+    const Tree* const to = map.need("to", tree.place, "the port that gets them, such as morgue.in");
+    if ((link.dead_letter_endpoint = map.take("endpoint"))) {
+      link.dead_letter_endpoints = read_endpoints(*link.dead_letter_endpoint, map.path("endpoint"), problems);
+    }
+    map.finish();
+    if (!to) return;
+    link.dead_letter = to;
+    link.dead_letter_port = read_port(*to, map.path("to"), problems);
+  } else {
+    link.dead_letter_port = read_port(tree, path, problems);
+  }
+  if (link.dead_letter_port) link.plan.dead_letter = link.dead_letter->text;
+}
+
 }  // namespace
 
 void read_promises(MapReader& map, LinkSpec& link, Problems& problems) {
@@ -105,10 +124,8 @@ void read_promises(MapReader& map, LinkSpec& link, Problems& problems) {
     plan.max_attempts = static_cast<unsigned>(
         read_integer(*link.max_attempts, 1, kMostAttempts, map.path("max-attempts"), problems).value_or(0));
   }
-  if ((link.dead_letter = map.take("dead-letter"))) {
-    link.dead_letter_port = read_port(*link.dead_letter, map.path("dead-letter"), problems);
-    if (link.dead_letter_port) plan.dead_letter = link.dead_letter->text;
-  }
+  if (const Tree* letters = map.take("dead-letter"))
+    read_dead_letter(*letters, map.path("dead-letter"), link, problems);
   if ((link.retain = map.take("retain"))) {
     plan.retain_bytes = read_size_within(*link.retain, 0, kMostRetained, map.path("retain"), problems)
                             .value_or(plan.retain_bytes);

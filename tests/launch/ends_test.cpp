@@ -121,6 +121,17 @@ TEST_CASE("a node that ends without its last report has not said what it did") {
         "source/0 ended once without a last report: its counts are as of the one before");
 }
 
+TEST_CASE("the last report of a node that took its launcher for gone is in its pipe") {
+  Watched run;
+  const auto plan = pair("lifetime: finite, with: {do: leave-word}", "lifetime: service");
+
+  const RunReport report = launch_and_wait(plan, run.options());
+
+  CHECK(report.ok);
+  CHECK(report.reason.empty());
+  CHECK(report.result.get("source/0").get("said") == Value("all"));
+}
+
 TEST_CASE("after a death the counts of a link still add up, and say of whom they are not exact") {
   Watched run;
   const auto plan = linked_pair("lifetime: finite, with: {do: patient, count: 10}",

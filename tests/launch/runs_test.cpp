@@ -1,7 +1,11 @@
 // Run directories, guests, garbage, and what is left when a launcher is killed.
 #include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <random>
 
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +22,8 @@ using namespace weft;
 using namespace weft::test;
 
 namespace {
+
+namespace fs = std::filesystem;
 
 const char* const kOneLink = "  - {from: source.out, to: sink.in, pattern: push-pull}\n";
 
@@ -104,6 +110,15 @@ TEST_CASE("only the newest finished runs are kept, and living ones always") {
   CHECK(launch::find_run(base.path(), "living").live);
 }
 
+TEST_CASE("a launcher keeps as many finished runs as its options say") {
+  Base base;
+  for (const unsigned keep : {50U, 50U, 50U, 1U}) {
+    Loop loop;
+    const Launcher launcher(loop, streaming(), {.base = base.path(), .resolve = resolve, .keep_runs = keep});
+  }
+  CHECK(launch::list_runs(base.path()).size() == 2);  // the one that was kept, and the last
+}
+
 TEST_CASE("a folder that others can write to does not hold runs") {
   Base base;
   std::filesystem::permissions(base.path(), std::filesystem::perms::all);
@@ -112,11 +127,91 @@ TEST_CASE("a folder that others can write to does not hold runs") {
                        Error);
 }
 
-TEST_CASE("a run directory whose sockets would not fit is refused with the bound") {
+TEST_CASE("a run directory that is too long for sockets has them in a short one of this user alone") {
   Base base;
+  const std::string id(60, 'x');
+  std::string sockets;
+  {
+    const launch::RunDirectory run(base.path(), id);
+    sockets = run.sockets();
+    CHECK(sockets.size() + 47 <= 107);
+    CHECK(run.control_endpoint() == "ipc://" + sockets + "/control");
+    CHECK(fs::is_directory(sockets + "/s"));
+    CHECK(fs::status(sockets).permissions() == fs::perms::owner_all);
+    CHECK(launch::find_run(base.path(), id).sockets == sockets);
+  }
+  CHECK_FALSE(fs::exists(sockets));
+  CHECK(launch::find_run(base.path(), id).sockets == base.path() + "/" + id);
+  const launch::RunDirectory plain(base.path(), "plain");
+  CHECK(plain.sockets() == plain.path());
+}
 
-  CHECK_THROWS_WITH_AS(launch::RunDirectory(base.path(), std::string(60, 'x')),
-                       doctest::Contains("107 bytes"), Error);
+TEST_CASE("sockets are in no folder that others can write to") {
+  Base base, shared;
+  REQUIRE(chmod(shared.path().c_str(), 0777) == 0);
+  const std::vector<std::string> folders{shared.path(), "/tmp"};
+  {
+    const launch::RunDirectory run(base.path(), std::string(60, 'x'), 20, folders);
+    CHECK(run.sockets().starts_with("/tmp/weft-"));
+  }
+  REQUIRE(chmod(shared.path().c_str(), 01777) == 0);
+  {
+    const launch::RunDirectory run(base.path(), std::string(60, 'y'), 20, folders);
+    CHECK(run.sockets().starts_with(shared.path() + "/weft-"));
+  }
+  CHECK_THROWS_WITH_AS(
+      launch::RunDirectory(base.path(), std::string(60, 'z'), 20, {base.path() + "/" + std::string(60, 'z')}),
+      doctest::Contains("107 bytes"), Error);
+}
+
+TEST_CASE("the sockets that a killed launcher has left go with the next run, if they are this user's alone") {
+  Base base, others;
+  const auto leave = [&](const std::string& id, mode_t mode) {
+    std::string folder = others.path() + "/weft-" + id;
+    REQUIRE(mkdir(folder.c_str(), 0700) == 0);
+    std::ofstream(folder + "/control") << "x";
+    REQUIRE(chmod(folder.c_str(), mode) == 0);
+    fs::create_directories(base.path() + "/" + id);
+    std::ofstream(base.path() + "/" + id + "/lock") << "1\n";
+    fs::create_directory_symlink(folder, base.path() + "/" + id + "/sockets");
+    return folder;
+  };
+  const std::string ours = leave("ours", 0700);
+  const std::string open = leave("open", 0755);
+
+  const launch::RunDirectory run(base.path(), "next");
+
+  CHECK_FALSE(fs::exists(ours));
+  CHECK(fs::exists(open));
+}
+
+TEST_CASE("a run in a long folder, of nodes with long names, meets by sockets and can be looked at") {
+  Watched run;
+  const std::string name(60, 'n');
+  const auto plan =
+      plan_of("  " + name + ": {run: self, lifetime: service, with: {do: stream}}\n" +
+                  "  sink: {run: self, lifetime: service}\n",
+              "  - {from: " + name + ".out, to: sink.in, pattern: push-pull, transport: ipc, bind: from}\n");
+  LaunchOptions options = run.options();
+  options.base = run.base.path() + "/" + std::string(120, 'b');
+  Loop loop;
+  Launcher* launcher = nullptr;
+  std::string sockets;
+  options.on_ready = [&] {
+    const auto runs = launch::list_runs(run.base.path() + "/" + std::string(120, 'b'));
+    REQUIRE(runs.size() == 1);
+    sockets = runs[0].sockets;
+    CHECK(sockets != runs[0].directory);
+    launcher->drain();
+  };
+  Launcher made(loop, plan, std::move(options));
+  launcher = &made;
+
+  const RunReport report = made.run();
+
+  CHECK(report.ok);
+  CHECK(report.links[0].received == report.links[0].sent);
+  CHECK_FALSE(sockets.empty());
 }
 
 TEST_CASE("random bytes and wrong messages on the control socket are counted and harm nothing") {

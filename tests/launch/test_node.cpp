@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -15,6 +16,7 @@
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
+#include <weft/node/control.hpp>
 #include <weft/node/node.hpp>
 
 namespace weft::test {
@@ -36,7 +38,12 @@ topology::NodePlan read_plan(const std::string& path) {
   return topology::node_plan_from_value(parse_json(std::string{std::istreambuf_iterator<char>(file), {}}));
 }
 
-void send(Node& node, const std::string& what, std::int64_t count) {
+int last_word() {
+  const char* const text = std::getenv("WEFT_LAST_WORD");
+  return text ? std::atoi(text) : -1;
+}
+
+void send(Node& node, const std::string& what, std::int64_t count, std::uint64_t epoch) {
   auto* out = node.open<Push<>>("out");
   if (!out) return;
   const auto some = [&node, out, count] {
@@ -59,6 +66,17 @@ void send(Node& node, const std::string& what, std::int64_t count) {
     });
   } else if (what == "leave") {
     node.on_start([] { _exit(0); });
+  } else if (what == "leave-word") {
+    node.on_start([&node, epoch] {
+      // As one does that takes its launcher for gone: it tells the pipe alone.
+      Value last;
+      last["node"] = node.plan().id.text();
+      last["epoch"] = epoch;
+      last["state"] = "stopped";
+      last["result"]["said"] = "all";
+      const wire::Buffer word = control::pack(last);
+      if (write(last_word(), word.view().data(), word.view().size()) > 0) _exit(0);
+    });
   } else {
     if (what == "endless") node.set_endless();
     node.on_start([&node, some] { node.loop().every(std::chrono::milliseconds(1), some); });
@@ -99,10 +117,11 @@ int run_node(int argc, char** argv) {
   Node node(loop, std::move(plan),
             {.control = given["--control"],
              .run = given["--run"],
+             .last_word = last_word(),
              .epoch = std::stoull(given["--epoch"]),
              .run_directory = given["--run-directory"],
              .log = Logger::to_stderr("node")});
-  send(node, what, count);
+  send(node, what, count, std::stoull(given["--epoch"]));
   take(node, what, given["--run-directory"]);
   if (what == "fail-late") node.on_drain([&node] { node.fail("cannot write what is left", 5); });
   const int code = node.run();

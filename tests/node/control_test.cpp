@@ -1,4 +1,7 @@
 // A node and its launcher: what is reported, what is obeyed.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <weft/blocks/pull.hpp>
 #include <weft/blocks/push.hpp>
 #include <weft/blocks/sub.hpp>
@@ -157,6 +160,32 @@ TEST_CASE("a node says how it ended: result, progress and counts are in its last
   CHECK(last.get("result").get("answer") == Value(42));
   CHECK(last.get("progress").get("step") == Value(3));
   CHECK(last.get("ports").get("out").get("sent_records") == Value(1));
+}
+
+TEST_CASE("a node whose launcher does not hear it leaves its last report in the pipe that it was given") {
+  Loop loop;
+  const auto plan = pair_plan();
+  int ends[2];
+  REQUIRE(pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0);
+  {
+    NodeOptions options{
+        .control = "ipc://" + socket_path("nobody-listens"), .last_word = ends[1], .epoch = 7};
+    options.start_limit = 100ms;
+    Node source(loop, node_of(plan, "source"), std::move(options));
+    auto* out = source.open<Push<>>("out");
+    REQUIRE(out != nullptr);
+    CHECK(source.run() == 3);
+  }
+  std::string word(64 * 1024, 0);
+  const ssize_t got = read(ends[0], word.data(), word.size());
+  REQUIRE(got > 0);
+  const auto message =
+      control::unpack(as_bytes(std::string_view(word).substr(0, static_cast<std::size_t>(got))));
+  REQUIRE(message.has_value());
+  CHECK(message->get("state") == Value("failed"));
+  CHECK(message->get("epoch") == Value(7));
+  CHECK(message->get("ports").get("out").is_map());
+  for (const int fd : ends) close(fd);
 }
 
 TEST_CASE("a tapped port shows a copy of what passes, and nothing is taken away") {

@@ -221,5 +221,23 @@ def weft_run_meets_by_the_addresses_of_the_file():
     contains(result.err, "hosts", "the sentence")
 
 
+def dead_letters_meet_by_an_address_of_their_own():
+    text = COUNTING.replace("rate: 100", "count: 50").replace("links:", "  morgue: {run: weft-sink, lifetime: service}\nlinks:")
+    promise = "push-pull, delivery: at-least-once, endpoint: 'ipc://%s/letters-sink', dead-letter: %%s}" % WORK
+    whole = file("letters.yaml", text.replace("push-pull}", promise % ("{to: morgue.in, endpoint: 'ipc://%s/morgue'}" % WORK)))
+    others = [start("weft", "run", whole, "--node", name) for name in ("sink", "morgue")]
+    result = finish(start("weft", "run", whole, "--node", "source"))  # ready only when it has met both
+    equal(result.code, 0, "exit code of the source (%s)" % result.err)
+    for other in others:
+        other.terminate()
+        drained = finish(other)
+        equal(drained.code, 0, "exit code of a drained end (%s)" % drained.err)
+    bare = file("bare.yaml", text.replace("push-pull}", promise % "morgue.in"))
+    for name in ("source", "morgue"):
+        result = weft("run", bare, "--node", name)
+        equal(result.code, 2, "exit code of %s without an address" % name)
+        contains(result.err, 'the link source.out>sink.in "dead-letter: {to: morgue.in, endpoint: ...}"', "the sentence")
+
+
 if __name__ == "__main__":
     main(cases_of(globals()))

@@ -210,6 +210,43 @@ TEST_CASE("dead letters of two links may meet at one port that others use") {
             "j}}\n") == "");
 }
 
+TEST_CASE("the link of dead letters has addresses of its own, of the end that binds") {
+  const Plan plan = plan_of(
+      kThree +
+      "  - {from: a.out, to: b.in, pattern: push-pull, delivery: at-least-once, endpoint: tcp://h0:5000, "
+      "dead-letter: {to: c.in, endpoint: tcp://127.0.0.1:5010}}\n");
+
+  REQUIRE(plan.links.size() == 2);
+  CHECK(plan.links[0].dead_letter == "c.in");
+  CHECK(end_of(plan, "c/0", "in").binds);
+  CHECK(end_of(plan, "c/0", "in").endpoint == "tcp://127.0.0.1:5010");
+  for (const char* sender : {"a/0", "a/1"}) {
+    REQUIRE(end_of(plan, sender, "out-dead").peers.size() == 1);
+    CHECK(end_of(plan, sender, "out-dead").peers[0].endpoint == "tcp://127.0.0.1:5010");
+    CHECK(end_of(plan, sender, "out").peers[0].endpoint == "tcp://h0:5000");
+  }
+}
+
+TEST_CASE("addresses of dead letters are checked as those of a link") {
+  const auto problem = [](const std::string& letters) {
+    return problem_of(kThree +
+                      "  - {from: a.out, to: b.in, pattern: push-pull, delivery: at-least-once, endpoint: "
+                      "tcp://h0:5000, dead-letter: " +
+                      letters + "}\n");
+  };
+  CHECK(problem("{endpoint: tcp://h0:5010}").find("links[0].dead-letter") != std::string::npos);
+  CHECK(problem("{to: c.in, endpoint: tcp://h0:5000}")
+            .find("tcp://h0:5000 would be bound twice: by b/0.in and by c/0.in") != std::string::npos);
+  CHECK(problem("{to: c.in, endpoint: [tcp://h0:1, tcp://h0:2]}")
+            .find("links[0].dead-letter.endpoint has 2 addresses, but \"c\" binds here with 1 replica") !=
+        std::string::npos);
+  CHECK(problem("{to: c.in, endpoint: udp://h0:1}").find("bad address \"udp://h0:1\"") != std::string::npos);
+  CHECK(problem("{to: c.in, endpont: tcp://h0:1}").find("did you mean \"endpoint\"") != std::string::npos);
+  CHECK(
+      problem("{to: c, endpoint: tcp://h0:1}").find("links[0].dead-letter.to must be a node and its port") !=
+      std::string::npos);
+}
+
 TEST_CASE("dead letters that lead nowhere good are refused") {
   const auto problem = [](const std::string& letters, const std::string& more = "") {
     return problem_of(

@@ -4,9 +4,9 @@
 //   weft::launch::Launcher launcher(loop, plan, {.base = base, .resolve = find_program});
 //   const weft::launch::RunReport report = launcher.run();
 //
-// Each run has a directory <base>/<run>/ of mode 0700: state.json (see state(); at most 50 ms old),
-// nodes/<name>-<replica>.json (specs), logs/<name>-<replica>.log, control (a socket), s/ (sockets of nodes),
-// lock (held while the launcher lives). run_directory.hpp reads it.
+// Each run has a directory <base>/<run>/ of mode 0700: state.json (see state(); at most 50 ms old, and older
+// only where the disk stands still), nodes/<name>-<replica>.json (specs), logs/<name>-<replica>.log, control
+// (a socket), s/ (sockets of nodes), lock (held while the launcher lives). run_directory.hpp reads it.
 #pragma once
 
 #include <functional>
@@ -36,9 +36,11 @@ struct Program {
 };
 
 struct LaunchOptions {
-  /// Folder that holds the runs; made (mode 0700) when missing. The paths of sockets in it are bounded by the
-  /// system: at most 107 bytes, so keep it short.
+  /// Folder that holds the runs; made (mode 0700) when missing. Where it is too long for the paths of
+  /// sockets, these are in a short one: RunDirectory::sockets().
   std::string base;
+  /// See RunDirectory.
+  std::vector<std::string> short_folders = {"/tmp"};
   /// Name of the run: letters, digits, "_", "-", ".", at most 64. Empty: "<topology>-<MMDD-hhmmss>-<random>".
   std::string run = {};
   /// Finds a node's program. Throws Error{not_found} with a sentence that names it.
@@ -78,7 +80,8 @@ struct LaunchOptions {
   std::function<void(std::string_view sentence)> on_event = {};
   /// What a person should know now: lines that a log lost, a node that hangs, a run directory that is gone.
   std::function<void(std::string_view sentence)> on_warning = {};
-  /// All nodes are ready and sources start; once.
+  /// All nodes are ready and sources start; once, when state.json says so (for a disk that stands still: 5 s
+  /// later).
   std::function<void()> on_ready = {};
   /// The run begins to drain: from here on a node that dies is not started again.
   std::function<void()> on_drain = {};

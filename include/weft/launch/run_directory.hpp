@@ -5,6 +5,8 @@
 //                   change control       the launcher's socket logs/<node>-<replica>.log
 //                   nodes/<node>-<replica>.json   the spec files
 //                   s/            sockets of nodes
+//                   sockets       where the path is too long for sockets: a link to the short folder that has
+//                                 `control` and `s/` instead, as long as the run lives
 #pragma once
 
 #include <optional>
@@ -19,6 +21,7 @@ namespace weft::launch {
 struct RunInfo {
   std::string id;
   std::string directory;
+  std::string sockets;  ///< the folder of `control` and `s/`: `directory`, or a shorter one
   bool live = false;
   int pid = 0;  ///< of the launcher, when live
   Value state;  ///< state.json; null when it cannot be read
@@ -28,14 +31,20 @@ struct RunInfo {
 class RunDirectory {
  public:
   /// Creates <base>/<id>, mode 0700, and takes its lock; forgets all but the newest `keep` finished runs.
-  /// Throws Error{io} with the path, and Error{invalid_argument} when the path is too long for sockets.
-  RunDirectory(const std::string& base, const std::string& id, std::size_t keep = 20);
+  /// Where the path is too long for sockets, these are in a private folder in the first of `short_folders`
+  /// that takes one: it must be absolute, short, and not such that others could rename what is there. Throws
+  /// Error{io} with the path, and Error{invalid_argument} when the path is too long for sockets and no short
+  /// folder takes them.
+  RunDirectory(const std::string& base, const std::string& id, std::size_t keep = 20,
+               std::vector<std::string> short_folders = {"/tmp"});
   ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
 
   [[nodiscard]] const std::string& path() const { return path_; }
-  [[nodiscard]] std::string control_endpoint() const { return "ipc://" + path_ + "/control"; }
+  /// Where sockets are: path(), or the short folder, which goes with this object.
+  [[nodiscard]] const std::string& sockets() const { return sockets_; }
+  [[nodiscard]] std::string control_endpoint() const { return "ipc://" + sockets_ + "/control"; }
   [[nodiscard]] std::string log_file(const std::string& node, unsigned replica) const;
   /// Writes a file by way of a temporary one, so that readers never see half of it.
   void write(const std::string& name, const std::string& text) const;
@@ -48,8 +57,11 @@ class RunDirectory {
 
  private:
   void make();
+  void make_sockets();
   std::string path_;
+  std::string sockets_;
   std::string base_;
+  std::vector<std::string> short_folders_;
   int lock_ = -1;
 };
 

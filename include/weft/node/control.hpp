@@ -41,6 +41,7 @@ inline constexpr std::string_view kPort = "control";
 /// One msgpack object.
 wire::Buffer pack(const Value& message);
 /// nullopt: not a map.
+std::optional<Value> unpack(Bytes packed);
 std::optional<Value> unpack(const RawRecord& record);
 
 /// The counts of a port as a map, names as in PortStats; only rejections that occurred are listed by name.

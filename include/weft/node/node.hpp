@@ -34,9 +34,12 @@ struct NodeOptions {
   std::string control = {};
   /// Name of the run; with a launcher it is part of the scope, so that two runs of one file never meet.
   std::string run = {};
+  /// A pipe that takes the last report as well, in case the launcher is too late to hear it; -1: none. Not
+  /// closed here.
+  int last_word = -1;
   /// Epoch of this incarnation; the launcher gives a higher one at each restart. 0: wall-clock microseconds.
   std::uint64_t epoch = 0;
-  /// Folder of the run, for sockets of `transport: ipc` and of taps.
+  /// Folder for sockets of `transport: ipc` and of taps, in its `s/`: at most 60 bytes.
   std::string run_directory = {};
   /// How long meeting all promised peers may take; its end names who is missing and in which state.
   Duration start_limit = std::chrono::seconds(20);
