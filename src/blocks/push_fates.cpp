@@ -297,10 +297,7 @@ void ReliablePush::finish(const protocol::Outbox::Done& done) {
   switch (done.fate) {
     case protocol::Fate::orphaned:
       return split_by_owner(parcel, done.entry);
-    case protocol::Fate::divided:
-      return divide(parcel, done.entry, outbox_.piece(done.entry));
     case protocol::Fate::too_large:
-      if (parcel.count > 1) return divide(parcel, done.entry, (parcel.count + 1) / 2);
       journal_erase(done.entry.id, parcel);
       return bury(std::move(parcel), done.entry.attempts, "too_large", node_of(done.receiver));
     case protocol::Fate::processed:
@@ -366,19 +363,22 @@ protocol::Outbox& ReliablePush::box() {
   return outbox_;
 }
 
-// A receiver has room for so many records of a batch: they become one of their own, and the rest parts that
-// grow, so that what is split again and again is copied a few times only.
-void ReliablePush::split(std::uint64_t id, std::uint32_t records) {
+// So many records of a batch become one of their own, in its place of the queue and with what it has behind
+// it. Where only room was wanting the rest becomes parts that grow, so that what is split again and again is
+// copied a few times only.
+void ReliablePush::split(const protocol::Outbox::Assignment& wanted) {
+  const std::uint64_t id = wanted.id;
   const auto found = parcels_.find(id);
   Parcel whole = std::move(found->second);
   parcels_.erase(found);
   std::vector<Parcel> parcels;
   std::vector<protocol::Outbox::Part> parts;
   wire::BatchReader reader(whole.body.view());
-  for (std::uint32_t first = 0; first < whole.count; first += records, records = first) {
-    records = std::max(1U, std::min(records, whole.count - first));
-    parcels.push_back(next_part(whole, reader, first, records));
-    parts.push_back({parcels.back().bytes, parcels.back().count});
+  std::uint32_t records = 0;
+  for (std::uint32_t first = 0; first < whole.count; first += records) {
+    records = std::min(first == 0 || wanted.each ? wanted.split : first, whole.count - first);
+    const Parcel& part = parcels.emplace_back(next_part(whole, reader, first, records));
+    parts.push_back({part.bytes, part.count, largest_frame(part.body.view(), part.tensors)});
   }
   const std::vector<std::uint64_t> ids = box().split(id, parts);
   const std::uint64_t order = whole.order != 0 ? whole.order : id;
@@ -438,19 +438,6 @@ Parcel ReliablePush::take_records(const Parcel& parcel, const std::vector<std::u
     for (const std::uint32_t i : indexes) out.correlations.push_back(parcel.correlations[i]);
   }
   return out;
-}
-
-// In its place of the queue, with what it has behind it.
-void ReliablePush::divide(const Parcel& parcel, const protocol::OutboxEntry& entry, std::uint32_t piece) {
-  std::vector<std::uint32_t> indexes;
-  for (std::uint32_t first = 0; first < parcel.count; first += piece) {
-    indexes.clear();
-    for (std::uint32_t i = first; i < std::min(parcel.count, first + piece); ++i) indexes.push_back(i);
-    protocol::OutboxEntry part = entry;
-    part.part += first;
-    admit(take_records(parcel, indexes), part, Duration::zero());
-  }
-  journal_erase(entry.id, parcel);
 }
 
 // A receiver is known to the outbox by node and port.

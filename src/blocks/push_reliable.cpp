@@ -350,10 +350,10 @@ void ReliablePush::pump() {
   pumping_ = true;
   forget_places();
   do {
-    for (const auto& done : outbox_.take_done()) finish(done);  // some have to be divided before they go on
+    for (const auto& done : outbox_.take_done()) finish(done);
     while (const auto place = box().assign(Clock::now())) {
       if (place->split != 0) {
-        split(place->id, place->split);
+        split(*place);
         continue;
       }
       if (!journal_.on()) continue;

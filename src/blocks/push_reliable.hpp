@@ -121,7 +121,6 @@ class ReliablePush {
   /// `past`: attempts, lane, order and suspicion of the batch that the parcel comes from.
   std::uint64_t admit(Parcel parcel, const protocol::OutboxEntry& past, Duration delay);
   void keep_past(std::uint64_t id, Parcel& parcel, Duration delay);
-  void divide(const Parcel& parcel, const protocol::OutboxEntry& entry, std::uint32_t piece);
   [[nodiscard]] std::string node_of(const std::string& receiver) const;
   void journal_put(std::uint64_t id, const Parcel& parcel);
   void journal_erase(std::uint64_t id, const Parcel& parcel);
@@ -135,7 +134,7 @@ class ReliablePush {
   void forget_places();
   protocol::Outbox& box();
   void split_by_owner(const Parcel& parcel, const protocol::OutboxEntry& entry);
-  void split(std::uint64_t id, std::uint32_t records);
+  void split(const protocol::Outbox::Assignment& wanted);
   Parcel next_part(const Parcel& whole, wire::BatchReader& reader, std::uint32_t first, std::uint32_t count);
   static Parcel parcel_of(wire::BatchBuilder::Batch batch, const Parcel& from);
   /// What is on its way fills the port: it waits for reports.

@@ -29,8 +29,6 @@ std::string_view to_string(Fate fate) {
       return "dropped";
     case Fate::orphaned:
       return "orphaned";
-    case Fate::divided:
-      return "divided";
     case Fate::too_large:
       return "too large";
   }
@@ -174,13 +172,16 @@ bool Outbox::fits_nobody(const OutboxEntry& entry) const {
   return any;
 }
 
-// False: it cannot go as it is, and is its owner's again.
-bool Outbox::prepare(const OutboxEntry& entry) {
-  const bool large = fits_nobody(entry);
-  if (!large && entry.records <= piece(entry)) return true;
-  dividing_ = true;
-  end(entry.id, large ? Fate::too_large : Fate::divided, {});
-  return false;
+// How many of its records may leave together. 0: not even one.
+std::uint32_t Outbox::together(const OutboxEntry& entry) const {
+  if (!fits_nobody(entry)) return std::min(entry.records, piece(entry));
+  return entry.records <= 1 ? 0 : (entry.records + 1) / 2;
+}
+
+std::optional<Outbox::Assignment> Outbox::divide(const OutboxEntry& entry, std::uint32_t records) {
+  if (records != 0) return Assignment{entry.id, entry.lane, 0, entry.attempts, records, true};
+  end(entry.id, Fate::too_large, {});
+  return std::nullopt;
 }
 
 Outbox::Assignment Outbox::place(OutboxEntry& entry, std::uint32_t index, TimePoint now) {
@@ -242,7 +243,7 @@ std::vector<std::uint64_t> Outbox::split(std::uint64_t id, const std::vector<Par
     entry.id = last ? id : 0;
     entry.bytes = part.bytes;
     entry.records = part.records;
-    entry.largest = std::min(rest.largest, part.bytes);
+    entry.largest = part.largest != 0 ? part.largest : std::min(rest.largest, part.bytes);
     rest.part += part.records;
     const std::uint64_t accepted = accept(entry);
     if (!last) ids.push_back(accepted);
@@ -264,18 +265,17 @@ void Outbox::wake(TimePoint now) {
 }
 
 std::optional<Outbox::Assignment> Outbox::assign(TimePoint now) {
-  if (dividing_) return std::nullopt;
   wake(now);
   for (const std::uint32_t i : binding_) {
     OutboxLane& lane = at(i);
     if (!lane.usable_) continue;
     OutboxEntry& entry = entries_.at(lane.bound_.begin()->id);
-    if (!prepare(entry)) return std::nullopt;
+    if (const auto some = together(entry); some != entry.records) return divide(entry, some);
     if (lane.takes(entry, alone(entry), part_of(lane, entry))) return place_or_split(entry, i, now);
   }
   if (shared_.empty()) return std::nullopt;
   OutboxEntry& entry = entries_.at(shared_.begin()->id);
-  if (!prepare(entry)) return std::nullopt;
+  if (const auto some = together(entry); some != entry.records) return divide(entry, some);
   const std::size_t last = last_choice_;
   const auto lane = choose(entry);
   if (!lane) return std::nullopt;

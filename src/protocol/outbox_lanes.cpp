@@ -214,10 +214,11 @@ void Outbox::resend_all_unseen(OutboxLane& lane, const AckView& view, bool resta
       lane.again_.insert(seq);
       continue;
     }
-    if (entries_.at(flight.id).largest > lane.max_frame_) {
+    if (OutboxEntry& entry = entries_.at(flight.id); entry.largest > lane.max_frame_) {
       settle(lane, flight);
-      end(flight.id, Fate::too_large, lane.receiver_);
       lane.again_.insert(seq);
+      released_.push_back(entry.id);
+      wait(entry);  // for one that takes it, or to be divided
       continue;
     }
     if (restarted && options_.max_attempts != 0) {

@@ -267,10 +267,6 @@ void SimSender::end_batch(const Outbox::Done& done) {
     journal_->changes().erase("place", pack_numbers({done.entry.id}));
     journal_->changes().erase("past", pack_numbers({done.entry.id}));
   }
-  if (done.fate == Fate::divided) {
-    divide(*batch, done.entry);
-    return;
-  }
   if (done.fate == Fate::orphaned) {
     OutboxEntry entry = done.entry;
     entry.lane = lane_for(*batch);
@@ -309,7 +305,7 @@ void SimSender::assign() {
       journal_->changes().put("place", id, pack_numbers({assignment->lane, assignment->seq, attempts}));
       journal_->changes().put("next", pack_numbers({assignment->lane}), pack_numbers({assignment->seq + 1}));
     }
-    end_batches();  // assigning may have found some that expired, or have to be divided
+    end_batches();  // assigning may have found some that expired
   } while (outbox_->any_done());
 }
 

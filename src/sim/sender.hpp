@@ -59,7 +59,6 @@ class SimSender final : public SimProcess {
   void accept(const SimBatchPtr& batch, protocol::OutboxEntry entry);
   std::uint32_t lane_for(const SimBatch& batch);
   void keep_past(std::uint64_t id);
-  void divide(const SimBatch& batch, const protocol::OutboxEntry& entry);
   void end_batches();
   void end_batch(const protocol::Outbox::Done& done);
   void assign();

@@ -58,23 +58,4 @@ void SimSender::keep_past(std::uint64_t id) {
       pack_numbers({entry->attempts, entry->order, entry->suspect ? 1U : 0U, entry->part}));
 }
 
-// Its records go on in smaller batches, in its place of the queue.
-void SimSender::divide(const SimBatch& batch, const OutboxEntry& entry) {
-  const std::size_t piece = outbox_->piece(entry);
-  const std::uint64_t each = batch.bytes / batch.records.size();
-  for (std::size_t first = 0; first < batch.records.size(); first += piece) {
-    const std::size_t last = std::min(batch.records.size(), first + piece);
-    auto part = std::make_shared<SimBatch>();
-    part->key = batch.key;
-    part->bytes = each * (last - first);
-    part->records.assign(batch.records.begin() + static_cast<std::ptrdiff_t>(first),
-                         batch.records.begin() + static_cast<std::ptrdiff_t>(last));
-    OutboxEntry next = entry;
-    next.bytes = part->bytes;
-    next.records = static_cast<std::uint32_t>(last - first);
-    next.part += static_cast<std::uint32_t>(first);
-    accept(part, next);
-  }
-}
-
 }  // namespace weft::sim

@@ -33,7 +33,7 @@ struct Sharing : Bench {
       const std::vector<int> head(whole.begin(), whole.begin() + given->split);
       const std::vector<int> tail(whole.begin() + given->split, whole.end());
       const auto part = [](const std::vector<int>& of) {
-        return Outbox::Part{10 * of.size(), static_cast<std::uint32_t>(of.size())};
+        return Outbox::Part{10 * of.size(), static_cast<std::uint32_t>(of.size()), 10 * of.size()};
       };
       const auto ids = outbox.split(given->id, {part(head), part(tail)});
       REQUIRE(ids.size() == 1);
@@ -143,4 +143,61 @@ TEST_CASE("parts of a batch for one receiver keep their class and their bounds i
     expired += done.entry.records;
   }
   CHECK(expired == 4);
+}
+
+TEST_CASE("a batch that its receiver may have died of is divided in its place, with what it has behind it") {
+  Sharing bench({.max_attempts = 3});
+  const auto a = bench.join("a");
+  const auto first = bench.accept_records(1, 9);
+  bench.accept_records(10, 3);
+  CHECK(bench.leave(a).size() == 12);
+  bench.outbox.give_up(a);
+  const auto b = bench.join("b");
+
+  std::vector<int> all;
+  for (std::uint64_t seq = 1; all.size() < 12 && seq < 20; ++seq) {
+    const auto some = bench.leave(b);  // alone: nothing else is with the receiver then
+    CHECK(some.size() <= 3);
+    if (seq == 2) {
+      const OutboxEntry* const rest = bench.outbox.entry(first);
+      REQUIRE(rest != nullptr);
+      CHECK(rest->order == first);
+      CHECK(rest->part == 6);
+      CHECK(rest->attempts == 1);
+      CHECK(rest->suspect);
+    }
+    all.insert(all.end(), some.begin(), some.end());
+    CHECK(bench.acknowledge(b, view_of(seq, seq)) == Outbox::Ack::ok);
+  }
+
+  CHECK(all == std::vector<int>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+}
+
+TEST_CASE(
+    "a batch with a frame that nobody takes is halved until it fits, and a record that does not fit ends") {
+  Sharing bench;
+  const auto lane = bench.outbox.lane("a");
+  const Credit credit{.bytes = 100'000, .batches = 100};
+  bench.outbox.meet(lane, 1, {}, credit, bench.now);
+  bench.accept_records(1, 10, {.largest = 100});
+  CHECK(bench.leave(lane).size() == 10);
+  // Its bound has become smaller, and what was on its way has not arrived.
+  bench.outbox.cut(lane);
+  CHECK(bench.outbox.meet(lane, 1, {}, credit, bench.now, 35) == Outbox::Ack::ok);
+  const auto single = bench.outbox.accept({.bytes = 50, .records = 1, .largest = 50});
+
+  std::vector<int> all;
+  bench.deal();
+  while (const auto departure = bench.outbox.departure(lane)) {
+    if (departure->id != 0) {
+      const auto& some = bench.records.at(departure->id);
+      CHECK(some.size() <= 3);
+      all.insert(all.end(), some.begin(), some.end());
+    }
+    bench.outbox.departed(lane, departure->seq, bench.now);
+    bench.deal();
+  }
+
+  CHECK(all == std::vector<int>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
+  CHECK(bench.fates() == Fates{{single, Fate::too_large}});
 }

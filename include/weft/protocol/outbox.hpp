@@ -101,16 +101,19 @@ class Outbox {
     std::uint32_t lane = 0;
     std::uint64_t seq = 0;
     std::uint32_t attempts = 0;
-    /// Not 0: the batch has no place yet, because its receiver has room for so many of its records only. The
-    /// owner splits it, behind these or before, and asks again.
+    /// Not 0: the batch has no place yet. The owner splits it behind so many of its records, or before, and
+    /// asks again.
     std::uint32_t split = 0;
+    /// None of its parts may have more records than that: receivers died of it, or nobody takes its frames.
+    /// Else its receiver just has no room for more.
+    bool each = false;
   };
-  /// Gives the next waiting batch a place in a lane, when some lane admits it. When there is none, look at
-  /// take_done(): batches may have to be divided first.
+  /// Gives the next waiting batch a place in a lane, when some lane admits it.
   std::optional<Assignment> assign(TimePoint now);
   struct Part {
     std::uint64_t bytes = 0;
     std::uint32_t records = 0;
+    std::uint64_t largest = 0;  ///< bytes of its largest frame; 0: as that of the batch, or all its bytes
   };
   /// One that waits; nullopt: there is none with that id.
   [[nodiscard]] std::optional<OutboxEntry> waiting(std::uint64_t id) const;
@@ -151,10 +154,7 @@ class Outbox {
     std::string receiver;  ///< where it was last, if anywhere
   };
   /// What has ended since the last call.
-  std::vector<Done> take_done() {
-    dividing_ = false;
-    return std::exchange(done_, {});
-  }
+  std::vector<Done> take_done() { return std::exchange(done_, {}); }
 
   // ---- counts ----
 
@@ -196,7 +196,8 @@ class Outbox {
   [[nodiscard]] bool isolates() const { return options_.max_attempts >= 2; }
   [[nodiscard]] bool alone(const OutboxEntry& entry) const;
   [[nodiscard]] bool fits_nobody(const OutboxEntry& entry) const;
-  bool prepare(const OutboxEntry& entry);
+  [[nodiscard]] std::uint32_t together(const OutboxEntry& entry) const;
+  std::optional<Assignment> divide(const OutboxEntry& entry, std::uint32_t records);
   bool finish_processed(OutboxLane& lane, const AckView& view);
   void resend_all_unseen(OutboxLane& lane, const AckView& view, bool restarted, TimePoint now);
   [[nodiscard]] bool hole_is_loss(const OutboxLane& lane, const Flight& flight, TimePoint now) const;
@@ -231,7 +232,6 @@ class Outbox {
   std::uint64_t bytes_ = 0, records_ = 0, waiting_records_ = 0;
   std::uint64_t retransmitted_ = 0, redelivered_ = 0;
   std::vector<Done> done_;
-  bool dividing_ = false;  // one of them comes back in parts: nothing may pass it
 };
 
 }  // namespace weft::protocol

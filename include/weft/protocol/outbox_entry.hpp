@@ -17,8 +17,7 @@ enum class Fate {
   dead_lettered,  ///< tried as often as it may be
   dropped,        ///< by `overflow: drop-oldest`, or purged
   orphaned,       ///< hash: its receiver is gone, and its records have owners of their own: accept them anew
-  divided,        ///< it goes on in batches of at most Outbox::piece() records: accept them anew, in order
-  too_large,      ///< it has a frame that no receiver takes: accept its records in smaller batches, if it can
+  too_large,      ///< one record, with a frame that no receiver takes
 };
 std::string_view to_string(Fate fate);
 
