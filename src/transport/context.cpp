@@ -60,10 +60,6 @@ class SignalsBlocked {
   sigset_t before_{};
 };
 
-std::string_view text_of(const zmq::message_t& message) {
-  return {static_cast<const char*>(message.data()), message.size()};
-}
-
 }  // namespace
 
 void ContextOptions::check() const {
@@ -93,11 +89,6 @@ Context::Impl::Impl(const ContextOptions& o) : options(o) {
     // background; what users may open is bounded by open_sockets.
     const int limit = context.get(zmq::ctxopt::socket_limit);
     context.set(zmq::ctxopt::max_sockets, std::min(limit, 4 * options.max_sockets + 64));
-    zap_ = zmq::socket_t(context, zmq::socket_type::rep);
-    zap_.set(zmq::sockopt::linger, 0);
-    zap_.set(zmq::sockopt::rcvhwm, 0);  // bounded by the open handshakes
-    zap_.set(zmq::sockopt::sndhwm, 0);
-    zap_.bind("inproc://zeromq.zap.01");
   } catch (const zmq::error_t& error) {
     throw transport::zmq_failure("cannot set up the ZeroMQ context", error.num());
   }
@@ -109,8 +100,10 @@ Context::Impl::Impl(const ContextOptions& o) : options(o) {
 
 Context::Impl::~Impl() {
   assert(open_sockets.load() == 0 && "close every Socket before its Context");
-  context.shutdown();  // the service thread's poll ends with ETERM
+  stopping_.store(true, std::memory_order_release);
+  wake();
   if (thread_.joinable()) thread_.join();
+  context.shutdown();
   for (auto& left : new_) left.pair.close();
   // Waits for lingering sockets, each within its linger. A socket that is still open would make that for
   // ever: leak.
@@ -136,31 +129,29 @@ void Context::Impl::wake() {
 }
 
 void Context::Impl::serve() {
-  pthread_setname_np(pthread_self(), "weft/zap");
+  pthread_setname_np(pthread_self(), "weft/watch");
   while (serve_once()) {
   }
   watched_.clear();
-  zap_.close();
 }
 
-// One wait and what it brought; false when the context has been shut down.
+// One wait and what it brought; false when the context ends.
 bool Context::Impl::serve_once() {
   if (items_.empty()) {
-    items_.push_back({zap_.handle(), 0, ZMQ_POLLIN, 0});
     items_.push_back({nullptr, wake_fd_, ZMQ_POLLIN, 0});
     for (auto& watched : watched_) items_.push_back({watched.pair.handle(), 0, ZMQ_POLLIN, 0});
   }
   if (zmq_poll(items_.data(), static_cast<int>(items_.size()), -1) < 0) return zmq_errno() == EINTR;
 
   bool changed = false;
-  if (items_[1].revents != 0) {
+  if (stopping_.load(std::memory_order_acquire)) return false;
+  if (items_[0].revents != 0) {
     take_new();
     changed = true;
   }
   try {
-    if (items_[0].revents != 0) answer_zap();
     for (std::size_t i = watched_.size(); i-- > 0;) {
-      const bool readable = i + 2 < items_.size() && items_[i + 2].revents != 0;
+      const bool readable = i + 1 < items_.size() && items_[i + 1].revents != 0;
       const bool ended = readable && !drain(watched_[i]);
       if (!ended && !watched_[i].monitored->finished.load(std::memory_order_acquire)) continue;
       watched_.erase(watched_.begin() + static_cast<std::ptrdiff_t>(i));
@@ -180,35 +171,6 @@ void Context::Impl::take_new() {
   const std::lock_guard lock(mutex_);
   for (auto& fresh : new_) watched_.push_back(std::move(fresh));
   new_.clear();
-}
-
-// ZAP 1.0 (https://rfc.zeromq.org/spec/27/). Request: version, request id, domain, address, routing id,
-// mechanism, credentials. Reply: version, request id, status code, status text, user id, metadata.
-void Context::Impl::answer_zap() {
-  constexpr std::size_t kKeep = 6;
-  for (;;) {
-    std::array<zmq::message_t, kKeep> request;
-    std::size_t count = 0;
-    bool more = true;
-    while (more) {
-      zmq::message_t extra;
-      zmq::message_t& frame = count < kKeep ? request[count] : extra;
-      if (!zap_.recv(frame, zmq::recv_flags::dontwait)) return;
-      more = frame.more();
-      ++count;
-    }
-    const bool good = count >= kKeep && text_of(request[0]) == "1.0" && text_of(request[2]) == kZapDomain &&
-                      text_of(request[5]) == "NULL";
-    const auto part = [this](std::string_view text, zmq::send_flags flags) {
-      zap_.send(zmq::const_buffer(text.data(), text.size()), flags | zmq::send_flags::dontwait);
-    };
-    part("1.0", zmq::send_flags::sndmore);
-    part(count > 1 ? text_of(request[1]) : std::string_view{}, zmq::send_flags::sndmore);
-    part(good ? "200" : "400", zmq::send_flags::sndmore);
-    part(good ? "OK" : "only NULL in domain weft is served", zmq::send_flags::sndmore);
-    part("", zmq::send_flags::sndmore);
-    part("", zmq::send_flags::none);
-  }
 }
 
 // Books all events that wait; false when the monitor has ended.

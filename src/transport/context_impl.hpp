@@ -1,4 +1,4 @@
-// Context::Impl: the ZeroMQ context and its one service thread, which answers ZAP and counts monitor events.
+// Context::Impl: the ZeroMQ context and its one service thread, which counts monitor events.
 #pragma once
 
 #include <atomic>
@@ -16,6 +16,11 @@
 
 namespace weft {
 
+/// With any ZAP domain, libzmq refuses peers of ZMTP 1 and 2, which are known by next to nothing: without
+/// one, a quarter of the connections that send random bytes become messages. Nobody answers ZAP, and then
+/// libzmq lets every peer of the right mechanism in. A handler would only say the same, and what it costs is
+/// worse: libzmq aborts the process when a socket is closed amid a second handshake of its connection
+/// (zap_client.cpp, write_zap_msg), because the pipe to the handler is being taken down by then.
 inline constexpr const char* kZapDomain = "weft";
 
 /// What a bound socket and the service thread share.
@@ -46,10 +51,9 @@ struct Context::Impl {
   void serve();
   bool serve_once();
   void take_new();
-  void answer_zap();
   static bool drain(Watched& watched);
 
-  zmq::socket_t zap_;
+  std::atomic<bool> stopping_{false};
   int wake_fd_ = -1;
   std::mutex mutex_;
   std::vector<Watched> new_;      // guarded by mutex_

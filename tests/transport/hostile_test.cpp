@@ -66,7 +66,7 @@ struct Target {
   Target() {
     push.connect(endpoint);
     beat();
-    REQUIRE(pull.accepted_connections() == 1);
+    REQUIRE(eventually(loop, [&] { return pull.accepted_connections() == 1; }));
     REQUIRE(pull.rejected_connections() == 0);
   }
   // The live connection carries a message; nothing but it ever arrives.

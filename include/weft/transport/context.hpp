@@ -1,4 +1,4 @@
-// Context: one ZeroMQ context and its ZAP handler.
+// Context: one ZeroMQ context, and the thread that watches what its bound sockets accept.
 #pragma once
 
 #include <memory>
@@ -12,8 +12,8 @@ struct ContextOptions {
   void check() const;      ///< throws Error{invalid_argument}
 };
 
-/// Shared by all loops of a process that talk over inproc. Any thread. Its one ZAP thread answers every
-/// handshake, which is what keeps random bytes from becoming messages. Must outlive the sockets made from it.
+/// Shared by all loops of a process that talk over inproc. Any thread. Its one thread counts the connections
+/// that bound sockets accept. Must outlive the sockets made from it.
 class Context {
  public:
   explicit Context(ContextOptions options = {});
