@@ -4,6 +4,7 @@
 #include <array>
 #include <cassert>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -24,7 +25,10 @@
 namespace weft {
 namespace {
 
-// A node has a descriptor for each peer; at the limit libzmq's I/O thread spins on accept().
+// How often it is looked whether descriptors are free again.
+constexpr std::chrono::milliseconds kReliefEvery(200);
+
+// A node has a descriptor for each peer; at the limit none can come any more.
 void raise_descriptor_limit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
@@ -93,24 +97,22 @@ Context::Impl::Impl(const ContextOptions& o) : options(o) {
     // background; what users may open is bounded by open_sockets.
     const int limit = context.get(zmq::ctxopt::socket_limit);
     context.set(zmq::ctxopt::max_sockets, std::min(limit, 4 * options.max_sockets + 64));
-    zap_ = zmq::socket_t(context, zmq::socket_type::rep);
-    zap_.set(zmq::sockopt::linger, 0);
-    zap_.set(zmq::sockopt::rcvhwm, 0);  // bounded by the open handshakes
-    zap_.set(zmq::sockopt::sndhwm, 0);
-    zap_.bind("inproc://zeromq.zap.01");
   } catch (const zmq::error_t& error) {
     throw transport::zmq_failure("cannot set up the ZeroMQ context", error.num());
   }
   wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (wake_fd_ < 0) throw transport::zmq_failure("cannot set up the ZeroMQ context", errno);
+  descriptors = std::make_unique<transport::Descriptors>(wake_fd_);
   const SignalsBlocked blocked;
   thread_ = std::thread([this] { serve(); });
 }
 
 Context::Impl::~Impl() {
   assert(open_sockets.load() == 0 && "close every Socket before its Context");
-  context.shutdown();  // the service thread's poll ends with ETERM
+  stopping_.store(true, std::memory_order_release);
+  wake();
   if (thread_.joinable()) thread_.join();
+  context.shutdown();
   for (auto& left : new_) left.pair.close();
   // Waits for lingering sockets, each within its linger. A socket that is still open would make that for
   // ever: leak.
@@ -119,10 +121,12 @@ Context::Impl::~Impl() {
   } else {
     new zmq::context_t(std::move(context));
   }
+  descriptors.reset();
   if (wake_fd_ >= 0) ::close(wake_fd_);
 }
 
 void Context::Impl::monitor(zmq::socket_t pair, std::shared_ptr<Monitored> monitored) {
+  descriptors->open();
   {
     const std::lock_guard lock(mutex_);
     new_.push_back({std::move(pair), std::move(monitored)});
@@ -136,31 +140,30 @@ void Context::Impl::wake() {
 }
 
 void Context::Impl::serve() {
-  pthread_setname_np(pthread_self(), "weft/zap");
+  pthread_setname_np(pthread_self(), "weft/watch");
   while (serve_once()) {
   }
   watched_.clear();
-  zap_.close();
 }
 
-// One wait and what it brought; false when the context has been shut down.
+// One wait and what it brought; false when the context ends.
 bool Context::Impl::serve_once() {
   if (items_.empty()) {
-    items_.push_back({zap_.handle(), 0, ZMQ_POLLIN, 0});
     items_.push_back({nullptr, wake_fd_, ZMQ_POLLIN, 0});
     for (auto& watched : watched_) items_.push_back({watched.pair.handle(), 0, ZMQ_POLLIN, 0});
   }
-  if (zmq_poll(items_.data(), static_cast<int>(items_.size()), -1) < 0) return zmq_errno() == EINTR;
+  const long wait = relief_at_ ? kReliefEvery.count() : -1;
+  if (zmq_poll(items_.data(), static_cast<int>(items_.size()), wait) < 0) return zmq_errno() == EINTR;
 
   bool changed = false;
-  if (items_[1].revents != 0) {
+  if (stopping_.load(std::memory_order_acquire)) return false;
+  if (items_[0].revents != 0) {
     take_new();
     changed = true;
   }
   try {
-    if (items_[0].revents != 0) answer_zap();
     for (std::size_t i = watched_.size(); i-- > 0;) {
-      const bool readable = i + 2 < items_.size() && items_[i + 2].revents != 0;
+      const bool readable = i + 1 < items_.size() && items_[i + 1].revents != 0;
       const bool ended = readable && !drain(watched_[i]);
       if (!ended && !watched_[i].monitored->finished.load(std::memory_order_acquire)) continue;
       watched_.erase(watched_.begin() + static_cast<std::ptrdiff_t>(i));
@@ -170,6 +173,7 @@ bool Context::Impl::serve_once() {
     if (error.num() == ETERM) return false;
     changed = true;
   }
+  look_for_relief();
   if (changed) items_.clear();
   return true;
 }
@@ -182,38 +186,8 @@ void Context::Impl::take_new() {
   new_.clear();
 }
 
-// ZAP 1.0 (https://rfc.zeromq.org/spec/27/). Request: version, request id, domain, address, routing id,
-// mechanism, credentials. Reply: version, request id, status code, status text, user id, metadata.
-void Context::Impl::answer_zap() {
-  constexpr std::size_t kKeep = 6;
-  for (;;) {
-    std::array<zmq::message_t, kKeep> request;
-    std::size_t count = 0;
-    bool more = true;
-    while (more) {
-      zmq::message_t extra;
-      zmq::message_t& frame = count < kKeep ? request[count] : extra;
-      if (!zap_.recv(frame, zmq::recv_flags::dontwait)) return;
-      more = frame.more();
-      ++count;
-    }
-    const bool good = count >= kKeep && text_of(request[0]) == "1.0" && text_of(request[2]) == kZapDomain &&
-                      text_of(request[5]) == "NULL";
-    const auto part = [this](std::string_view text, zmq::send_flags flags) {
-      zap_.send(zmq::const_buffer(text.data(), text.size()), flags | zmq::send_flags::dontwait);
-    };
-    part("1.0", zmq::send_flags::sndmore);
-    part(count > 1 ? text_of(request[1]) : std::string_view{}, zmq::send_flags::sndmore);
-    part(good ? "200" : "400", zmq::send_flags::sndmore);
-    part(good ? "OK" : "only NULL in domain weft is served", zmq::send_flags::sndmore);
-    part("", zmq::send_flags::sndmore);
-    part("", zmq::send_flags::none);
-  }
-}
-
 // Books all events that wait; false when the monitor has ended.
 bool Context::Impl::drain(Watched& watched) {
-  auto& count = watched.monitored->count;
   zmq::message_t frame;
   while (watched.pair.recv(frame, zmq::recv_flags::dontwait)) {
     std::uint16_t event = 0;
@@ -225,23 +199,52 @@ bool Context::Impl::drain(Watched& watched) {
     while (frame.more()) {
       if (!watched.pair.recv(frame, zmq::recv_flags::dontwait)) break;  // the endpoint
     }
-    switch (event) {
-      case ZMQ_EVENT_ACCEPTED:
-        count.on_accepted(value);
-        break;
-      case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
-        count.on_handshake();
-        break;
-      case ZMQ_EVENT_DISCONNECTED:
-        count.on_disconnected(value);
-        break;
-      case ZMQ_EVENT_MONITOR_STOPPED:
-        return false;
-      default:
-        break;
-    }
+    if (event == ZMQ_EVENT_MONITOR_STOPPED) return false;
+    book(watched, event, value, text_of(frame));
   }
   return true;
+}
+
+void Context::Impl::book(Watched& watched, std::uint16_t event, std::int32_t value,
+                         std::string_view endpoint) {
+  transport::ConnectionCount& count = watched.monitored->count;
+  transport::Accepted& accepted = watched.monitored->accepted;
+  switch (event) {
+    case ZMQ_EVENT_ACCEPTED:
+      count.on_accepted(value);
+      if (relief_at_) accepted.on_exhausted(endpoint);
+      return accepted.on_accepted(value, endpoint, Clock::now(), relief_at_.has_value());
+    case ZMQ_EVENT_ACCEPT_FAILED:
+      if (value == EMFILE || value == ENFILE) exhausted(watched, endpoint);
+      return;
+    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+      return count.on_handshake();
+    case ZMQ_EVENT_DISCONNECTED:
+      return count.on_disconnected(value, accepted.on_disconnected(value));
+    default:
+      return;
+  }
+}
+
+// Who connects waits in the system's queue, and libzmq's I/O thread asks for it without a pause as long as
+// accept() fails: a whole core for nothing, and no word to anybody. The reserve lets it be accepted; it is
+// then ended, or a stranger in its place. So peers hear at once that there is no room, come again at their
+// own pace, and find it when there is some.
+void Context::Impl::exhausted(Watched& watched, std::string_view endpoint) {
+  if (!relief_at_) {
+    descriptors->lend_reserve();
+    relief_at_ = Clock::now() + kReliefEvery;
+  }
+  watched.monitored->accepted.on_exhausted(endpoint);
+}
+
+void Context::Impl::look_for_relief() {
+  const TimePoint now = Clock::now();
+  if (!relief_at_ || now < *relief_at_) return;
+  relief_at_ = now + kReliefEvery;
+  if (!descriptors->restore_reserve()) return;
+  relief_at_.reset();
+  for (auto& watched : watched_) watched.monitored->accepted.on_relieved();
 }
 
 }  // namespace weft

@@ -1,4 +1,4 @@
-// Context: one ZeroMQ context and its ZAP handler.
+// Context: one ZeroMQ context, and the thread that watches what its bound sockets accept.
 #pragma once
 
 #include <memory>
@@ -12,8 +12,9 @@ struct ContextOptions {
   void check() const;      ///< throws Error{invalid_argument}
 };
 
-/// Shared by all loops of a process that talk over inproc. Any thread. Its one ZAP thread answers every
-/// handshake, which is what keeps random bytes from becoming messages. Must outlive the sockets made from it.
+/// Shared by all loops of a process that talk over inproc. Any thread. Raises the process's soft limit
+/// of descriptors to the hard one. Its one thread counts the connections that bound sockets accept, and turns
+/// some away when no descriptor is left for them. Must outlive the sockets made from it.
 class Context {
  public:
   explicit Context(ContextOptions options = {});
