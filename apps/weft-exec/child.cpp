@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -25,6 +26,8 @@ namespace {
 
 constexpr std::size_t kPiece = 64UL << 10;
 constexpr std::size_t kLongestErrorLine = 4096;
+constexpr std::size_t kMostPages = 16;  // of its input, as the system makes a pipe
+constexpr Duration kLookAgain = std::chrono::milliseconds(1);
 // A grandchild may hold the streams open for ever; what it writes later than this is not waited for.
 constexpr Duration kAfterExit = std::chrono::seconds(2);
 
@@ -126,7 +129,7 @@ void Child::start(const std::vector<std::string>& words) {
 }
 
 void Child::retire() {
-  for (Loop::TimerId* timer : {&after_exit_, &told_closed_}) {
+  for (Loop::TimerId* timer : {&after_exit_, &told_closed_, &look_again_}) {
     if (*timer != 0) loop_.cancel(std::exchange(*timer, 0));
   }
   for (Stream* stream : {&in_, &out_, &errors_, &exit_, &writable_, &step_, &stone_}) close(*stream);
@@ -179,6 +182,9 @@ void Child::put(std::string_view line, bool portion) {
 bool Child::give(std::string_view lines) {
   if (closing_ || in_.fd < 0 || !input_.empty() || unread_.size() > 1) return false;
   if (!unread_.empty()) return put_beside(lines);
+  // It is to fit in at once, and to fill the pipe: only one that is full says when a page of it is free.
+  const std::size_t pages = lines.size() / static_cast<std::size_t>(::getpagesize());
+  slots(static_cast<int>(std::bit_floor(std::clamp<std::size_t>(pages, 1, kMostPages))));
   put(lines, true);
   return true;
 }
@@ -235,9 +241,32 @@ void Child::on_input_event() {
   if (unread_.size() != before && events_.on_taken) {
     events_.on_taken(static_cast<std::size_t>(std::ranges::count_if(unread_, &Written::portion)));
   }
-  if (in_.fd < 0 || unread_.size() > 1) return;
-  slots(1);  // so that it says when the last one is read
-  want_write(!input_.empty() || !unread_.empty());
+  if (in_.fd < 0 || !input_.empty()) return;
+  unread_.empty() ? want_write(false) : await_reading();
+}
+
+// A pipe with a free page says so all the time, and nothing more when the next one is read: it is made as
+// small as what lies in it, and where that is not possible looked at again.
+void Child::await_reading() {
+  if (unread_.size() == 1) {
+    for (int before = 0; slots_ > 1 && slots_ != before;) slots((before = slots_) / 2);
+  }
+  want_write(true);
+  epoll_event event{};
+  int left = 0;
+  if (::epoll_wait(writable_.fd, &event, 1, 0) <= 0 || (event.events & (EPOLLERR | EPOLLHUP)) != 0) return;
+  if (::ioctl(in_.fd, FIONREAD, &left) != 0) return;
+  std::size_t written = 0;
+  for (const Written& one : unread_) written += one.bytes;
+  if (written >= static_cast<std::size_t>(left) + unread_.front().bytes) return;  // and that is told next
+  want_write(false);
+  if (look_again_ != 0) return;
+  look_again_ = loop_.at(Clock::now() + kLookAgain, [this] {
+    look_again_ = 0;
+    if (in_.fd < 0) return;
+    want_write(true);
+    on_input_event();
+  });
 }
 
 // It reads no more. Told later: whoever writes a line does not expect it.

@@ -47,8 +47,9 @@ class Child {
   bool write_line(std::string_view line);
   /// tells_taken(): lines that it gets together. False: not now, or its standard input is closed.
   bool give(std::string_view lines);
-  /// A portion of more bytes needs the pipe for itself.
+  /// A portion of more bytes needs the pipe for itself, and one beyond the second bound comes in pieces.
   static constexpr std::size_t kPortion = 4096;
+  static constexpr std::size_t kWholePipe = 65536;
   /// When all that is queued has been written.
   void close_input();
   /// Stops and resumes reading its standard output: it will wait.
@@ -79,6 +80,7 @@ class Child {
   void put(std::string_view line, bool portion);
   bool put_beside(std::string_view line);
   void slots(int wanted);
+  void await_reading();
   void on_input_event();
   void lose_pipe();
   void close_pipe();
@@ -116,6 +118,7 @@ class Child {
   pid_t reader_ = 0;            // was seen to wait for it
   Loop::TimerId after_exit_ = 0;
   Loop::TimerId told_closed_ = 0;
+  Loop::TimerId look_again_ = 0;
   bool exited_ = false;
   bool told_ = false;
   int status_ = 0;

@@ -65,7 +65,8 @@ void Exec::feed() {
 bool Exec::give(std::size_t most) {
   if (!child_->running() || !child_->input_open()) return false;
   const bool taken = acknowledge_ == Acknowledge::taken;
-  const std::size_t bytes = taken ? Child::kPortion : kAhead;
+  const std::size_t alone = taken ? Child::kWholePipe : kAhead;
+  const std::size_t bytes = pace_.unread() == 0 ? alone : Child::kPortion;
   std::string lines;
   std::size_t count = 0;
   for (const std::string* line = hand_.next(); line != nullptr && count != most; line = hand_.next(count)) {

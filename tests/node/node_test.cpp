@@ -168,6 +168,49 @@ TEST_CASE("senders wait with their drain while the program holds it") {
   CHECK(got == std::vector<std::string>{"after all"});
 }
 
+TEST_CASE("a node is not ready while its program holds it") {
+  const std::string socket = socket_path("not-ready");
+  const topology::Plan plan = plan_of(socket);
+  Loop loop;
+  Pull<> sink(loop, sink_at(socket));
+  Node source(loop, node_of(plan, "source"), {});
+  (void)source.open<Push<>>("out");
+  bool busy = true;
+  source.hold_ready([&] { return busy; });
+  source.on_peer([&](std::string_view, const PeerEvent& event) {
+    if (event.what != PeerEvent::What::up) return;
+    loop.at(loop.now() + 1ms, [&] {
+      CHECK(source.state() == NodeState::joined);
+      busy = false;
+    });
+  });
+  bool started_early = false;
+  source.on_start([&] {
+    started_early = busy;
+    source.finish();
+  });
+
+  CHECK(source.run() == 0);
+
+  CHECK_FALSE(started_early);
+  CHECK_FALSE(busy);
+}
+
+TEST_CASE("a node that is never ready for its program says so") {
+  const std::string socket = socket_path("never-ready");
+  const topology::Plan plan = plan_of(socket);
+  const auto log = std::make_shared<Captured>();
+  Loop loop;
+  Pull<> sink(loop, sink_at(socket));
+  Node source(loop, node_of(plan, "source"), {.start_limit = 500ms, .log = logger_of(log)});
+  (void)source.open<Push<>>("out");
+  source.hold_ready([] { return true; });
+
+  CHECK(source.run() == 3);
+
+  CHECK(log->has("the program is not ready"));
+}
+
 TEST_CASE("a node that is done before it runs ends without starting") {
   const topology::Plan plan = plan_of(socket_path("early"));
   Loop loop;
