@@ -81,10 +81,46 @@ void Sink::commit_beginning(bool appends) {
   commit();
   const bool submitted = journal_->submit() == CommitStatus::ok;
   if (submitted && !ledger_ && !(out_ && appends)) return;
-  if (submitted && journal_->wait_durable(journal_->submitted(), Deadline::after(kFirstCommit))) return;
+  if (submitted) return await_beginning();
+  fail_beginning();
+}
+
+// In the loop: on a slow disk this takes longer than a node that says nothing may take to start.
+void Sink::await_beginning() {
+  in_->pause(true);
+  const auto look = [this, number = journal_->submitted()] {
+    if (first_limit_ == 0 || journal_->durable() < number) return;
+    node_.loop().cancel(std::exchange(first_limit_, 0));
+    in_->pause(false);
+  };
+  first_limit_ = node_.loop().at(Clock::now() + kFirstCommit, [this] {
+    first_limit_ = 0;
+    try {
+      fail_beginning();
+    } catch (const Error& e) {
+      fail(e.what());
+    }
+  });
+  // Its writer tells on a thread of its own, also of a failure: then the node ends by itself.
+  Loop& loop = node_.loop();
+  news_ = journal_->subscribe([&loop, look, weak = std::weak_ptr<bool>(alive_)] {
+    loop.post([look, weak] {
+      if (!weak.expired()) look();
+    });
+  });
+  loop.post([look, weak = std::weak_ptr<bool>(alive_)] {  // it may be durable by now
+    if (!weak.expired()) look();
+  });
+}
+
+void Sink::fail_beginning() {
   const std::string why = journal_->no_space() ? "there is no room on its disk" : "its disk does not answer";
   throw Error(Errc::io,
               format("{}: no first commit: {}", journal_->path(), journal_->failure().value_or(why)));
+}
+
+Sink::~Sink() {
+  if (news_ != 0) journal_->unsubscribe(news_);
 }
 
 // Runs behind the last record of a batch, before its acknowledgement is committed.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -10,6 +11,7 @@
 #include <weft/program/any_port.hpp>
 #include <weft/program/id_log.hpp>
 #include <weft/program/options.hpp>
+#include <weft/transport/loop.hpp>
 
 #include "line_writer.hpp"
 #include "sequence_check.hpp"
@@ -19,6 +21,9 @@ namespace weft::sink {
 class Sink {
  public:
   Sink(Node& node, const program::Options& options);
+  ~Sink();
+  Sink(const Sink&) = delete;
+  Sink& operator=(const Sink&) = delete;
 
  private:
   void take(const wire::RecordView& record, const Meta& meta, program::Answer answer);
@@ -27,6 +32,8 @@ class Sink {
   void open_ledger(const program::Options& options);
   void go_on_from_commit(const program::Options& options);
   void commit_beginning(bool appends);
+  void await_beginning();
+  [[noreturn]] void fail_beginning();
   void commit();
   void read_ledger();
   [[nodiscard]] bool complete() const;
@@ -60,6 +67,9 @@ class Sink {
   std::optional<program::IdLog> ledger_;
   Journal* journal_ = nullptr;  // exactly-once: output and ledger are committed with the marks
   std::uint64_t committed_bytes_ = 0;
+  std::size_t news_ = 0;           // of the journal: its subscription
+  Loop::TimerId first_limit_ = 0;  // not 0: nothing is taken before the first commit is durable
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for calls that come later
 };
 
 }  // namespace weft::sink

@@ -1,5 +1,6 @@
 """Journals on disks with less room than what goes through them: dead room is reclaimed, also when the disk is full."""
 
+import shutil
 import sys
 import threading
 
@@ -97,6 +98,33 @@ def _long():
         with SmallDisk(size * MIB) as disk:
             _all_arrive(_topology("usual", 60_000, "exactly-once", "{from: %s/s, to: %s/k}" % (disk.path, disk.path),
                                   capacity="64MiB"), 60_000)
+
+
+SLOW_SINK = """#!/bin/sh
+[ "$1" = --describe ] && exec %(sink)s "$@"
+exec %(strace)s -f -qq -o %(trace)s -e trace=fsync,fdatasync -e inject=fsync,fdatasync:delay_enter=%(delay)d %(sink)s "$@"
+"""
+
+
+def a_slow_disk_does_not_keep_a_sink_from_its_start():
+    """Three syncs come before the first record, and together take longer than the start may."""
+    strace = shutil.which("strace")
+    if not strace:
+        print("skipped: there is no strace")
+        sys.exit(77)
+    script = file("slow_sink.sh", SLOW_SINK % {"sink": program("weft-sink"), "strace": strace, "delay": 4000000,
+                                               "trace": os.path.join(WORK, "syncs")})
+    os.chmod(script, 0o755)
+    sink = ", ledger: %s" % WORK
+    path = _topology("slow", 100, "exactly-once", "{from: %s/slow-from, to: %s/slow-to}" % (WORK, WORK), sink=sink)
+    with open(path) as opened:
+        text = opened.read().replace("run: weft-sink", "run: ./slow_sink.sh")
+    report = up(file("slow.yaml", text + "limits: {start: 9s, drain: 60s}\n"))
+    if "ptrace" in report["log"]:
+        print("skipped: strace may not trace here")
+        sys.exit(77)
+    check(report["ok"], "the run: %s" % report["log"])
+    equal(report["result"]["sink/0"]["distinct"], 100, "records")
 
 
 if __name__ == "__main__":
