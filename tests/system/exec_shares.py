@@ -54,8 +54,8 @@ def _shares(text, count, body, times, delivery, **options):
 def equal_commands_get_equal_shares():
     for delivery in DELIVERIES:
         for text in (FEED, ASK):
-            shares = _shares(text, 300, LINES, "3, 3", delivery)
-            check(min(shares) >= 120, "%s: shares %r" % (delivery, shares))
+            shares = _shares(text, 150, LINES, "10, 10", delivery)
+            check(min(shares) >= 60, "%s: shares %r" % (delivery, shares))
 
 
 def a_command_that_is_ten_times_as_slow_gets_a_tenth():
