@@ -1,6 +1,8 @@
 #include "programs.hpp"
 
+#include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <vector>
@@ -11,6 +13,7 @@
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
 #include <weft/core/text.hpp>
+#include <weft/core/units.hpp>
 
 #include "command.hpp"
 
@@ -65,6 +68,25 @@ bool may_be_asked(const std::string& path) {
          text.find("--describe") != std::string::npos;
 }
 
+/// One that somebody stops while it is asked, and one of Weft's own that has no time to answer on a busy
+/// machine, is not taken for a program that describes nothing: it would be started like a script, and fail as
+/// one.
+void check_not_stopped(const std::string& path, const CommandResult& answer) {
+  if (!answer.started || answer.too_long) return;
+  if (answer.timed_out && fs::path(path).parent_path() == own_folder()) {
+    throw Error(Errc::timed_out,
+                format("{} did not say within {} what it is (--describe); the machine may be busy: try again",
+                       path, format_duration(kDescribeTime)));
+  }
+  for (const int number : {SIGHUP, SIGINT, SIGKILL, SIGTERM}) {
+    if (answer.timed_out || answer.status != 128 + number) continue;
+    throw Error(
+        Errc::io,
+        format("{} was stopped by a signal ({}) while it was asked what it is (--describe); try again", path,
+               strsignal(number)));
+  }
+}
+
 }  // namespace
 
 std::string find_program(const std::string& program, const std::string& directory) {
@@ -91,6 +113,7 @@ std::optional<topology::ProgramDescription> describe_program(const std::string& 
   if (!may_be_asked(path)) return std::nullopt;
   const CommandResult answer =
       run_command({path, "--describe"}, "", kDescribeBytes, Deadline::after(kDescribeTime));
+  check_not_stopped(path, answer);
   if (!answer.started || answer.timed_out || answer.too_long || answer.status != 0) return std::nullopt;
   const auto value = try_parse_json(answer.out);
   if (!value || !value->is_map()) return std::nullopt;

@@ -106,6 +106,7 @@ void Launcher::Impl::on_report(Managed& node, const Value& message) {
   node.missing = text(message, "missing");
   if (message.get("ports").is_map()) node.counts = message.get("ports");
   node.endless = message.get("endless") == Value(true);
+  node.cut_short = message.get("cut_short") == Value(true);
   if (message.find("progress")) node.progress = message.get("progress");
   if (message.find("result")) node.result = message.get("result");
   if (message.find("reason")) node.reason = text(message, "reason");

@@ -53,6 +53,16 @@ void Launcher::Impl::interrupt(int signal) {
   cut_short = go ? join_words(working) + " had ended" : "all nodes were ready";
 }
 
+/// A main node that somebody else than this run stopped has not done all of its work, though it ended in
+/// order. The others do theirs.
+void Launcher::Impl::note_early_end(const Managed& node) {
+  const bool early = node.ok && node.cut_short && node.plan->main && !node.told_to_stop && !draining;
+  if (!early || !stopped_early.empty()) return;
+  stopped_early = format("{} was stopped by a signal from outside the run before its work was done",
+                         node.plan->id.text());
+  event(stopped_early);
+}
+
 /// Where nothing died and everything was drained, every record that was sent has arrived; if not, the run has
 /// failed. Plain sockets promise nothing.
 std::string Launcher::Impl::lost_in_silence() const {

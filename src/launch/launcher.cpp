@@ -147,6 +147,7 @@ RunReport Launcher::run() {
   impl.ended = Clock::now();
   const bool written = impl.settle();
   impl.tell_lost_lines();
+  if (impl.reason.empty() && impl.interrupted == 0) impl.reason = impl.stopped_early;
   if (impl.reason.empty()) impl.reason = impl.lost_in_silence();
   if (impl.reason.empty()) impl.reason = impl.unmet();
   impl.write_state();
@@ -302,6 +303,7 @@ void Launcher::Impl::on_end(Managed& node, const Ending& ended_so) {
     node.ok = false;
     node.reason = "its last report never came, so what it did is not known";
   }
+  note_early_end(node);
   node.state = node.ok ? "stopped" : "failed";
   if (!node.program.describes) node.last_word = true;  // it never says a word
   if (!node.ok) ended_badly(node);

@@ -82,6 +82,7 @@ struct Managed {
   std::vector<Ask> asks;          // of guests, that the node has not answered yet
   bool last_word = false;         // the present incarnation said its final counts
   bool endless = false;           // it says that it has no end of its own
+  bool cut_short = false;         // a signal came before its work was done
   bool had_guests = false;        // others took part at one of its ports
   unsigned unfinished = 0;        // incarnations that ended without their last word
   std::optional<Ending> awaited;  // it has ended, and its last word may still be on its way
@@ -125,10 +126,11 @@ struct Launcher::Impl {
   bool go = false;
   bool draining = false;
   bool over = false;
-  bool stopped = false;   // everything was killed
-  std::string reason;     // why the run failed
-  int interrupted = 0;    // signal that ended it early
-  std::string cut_short;  // what was not done yet by then
+  bool stopped = false;       // everything was killed
+  std::string reason;         // why the run failed
+  int interrupted = 0;        // signal that ended it early
+  std::string cut_short;      // what was not done yet by then
+  std::string stopped_early;  // the first main node that a stranger stopped, in a sentence
   TimePoint began{};
   TimePoint ended{};
   int signals = -1;
@@ -171,6 +173,7 @@ struct Launcher::Impl {
   void start_again(Managed& node, const std::string& how);
   void on_end(Managed& node, const Ending& ending);
   void hear_last_word(Managed& node, const Ending& ending);
+  void note_early_end(const Managed& node);
   bool await_last_word(Managed& node, const Ending& ending);
   void ended_badly(Managed& node);
   void check_ready();

@@ -165,6 +165,7 @@ void Node::on_peer(std::function<void(std::string_view, const PeerEvent&)> handl
 
 void Node::finish(Value result) {
   if (!result.is_null()) impl_->result = std::move(result);
+  impl_->work_done = true;
   drain();
 }
 
@@ -467,8 +468,14 @@ void Node::Impl::on_stranger() {
   options.log.info("a signal to stop, and not from the launcher: it has the first word");
   asked_timer = loop.at(Clock::now() + kLaunchersTurn, [this] {
     asked_timer = 0;
-    if (!launcher_drains) begin_drain();
+    if (!launcher_drains) cut_short_by_signal();
   });
+}
+
+/// Whether it was the launcher's, and so no news to it, the launcher knows.
+void Node::Impl::cut_short_by_signal() {
+  cut_short = cut_short || !(work_done || endless);
+  begin_drain();
 }
 
 void Node::Impl::on_signal() {
@@ -483,7 +490,7 @@ void Node::Impl::on_signal() {
       options.log.warn(reason);
       return stop(4);
     }
-    obeys && !own ? on_stranger() : begin_drain();
+    obeys && !own ? on_stranger() : cut_short_by_signal();
   }
 }
 

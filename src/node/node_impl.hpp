@@ -77,7 +77,9 @@ struct Node::Impl {
   std::function<void(std::string_view, const PeerEvent&)> peer_handler;
   std::function<Value()> report_handler;
   Value result;
-  bool endless = false;  // it has no end of its own
+  bool endless = false;    // it has no end of its own
+  bool work_done = false;  // the program has said so
+  bool cut_short = false;  // a signal came before that
   std::string reason;
 
   Impl(Node& node, Loop& l, topology::NodePlan p, NodeOptions o)
@@ -102,6 +104,7 @@ struct Node::Impl {
   void fail(std::string sentence, int code = 1);
   void on_signal();
   void on_stranger();
+  void cut_short_by_signal();
   [[nodiscard]] bool is_launchers(std::uint32_t sender) const;
   void on_event(NodePort& port, const PeerEvent& event);
   void tell_of(NodePort& port, const PeerEvent& event);

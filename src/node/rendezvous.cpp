@@ -105,6 +105,7 @@ Value Node::Impl::snapshot() const {
   }
   if (!result.is_null()) out["result"] = result;
   if (endless) out["endless"] = true;
+  if (cut_short) out["cut_short"] = true;
   if (!reason.empty()) out["reason"] = reason;
   if (state != NodeState::running && !started) out["missing"] = missing();
   return out;

@@ -78,6 +78,32 @@ TEST_CASE("a run that is ended before its nodes are ready was interrupted, whate
   CHECK(contains(report.reason, "interrupted by SIGTERM before all nodes were ready"));
 }
 
+TEST_CASE("a main node that is stopped from outside has not done its work, and the others do theirs") {
+  Watched run;
+  const auto plan = plan_of(
+      "  source: {run: self, lifetime: finite, with: {do: stream}}\n"
+      "  other: {run: self, lifetime: finite, with: {do: send, count: 10}}\n"
+      "  sink: {run: self, lifetime: service}\n",
+      "  - {from: source.out, to: sink.in, pattern: push-pull}\n"
+      "  - {from: other.out, to: sink.in, pattern: push-pull}\n");
+  Loop loop;
+  Launcher* launcher = nullptr;
+  LaunchOptions options = run.options();
+  options.on_state = [&](const topology::NodeId& id, std::string_view state, std::string_view) {
+    if (id.name == "source" && state == "running") CHECK(launcher->signal(id, SIGTERM));
+  };
+  Launcher made(loop, plan, std::move(options));
+  launcher = &made;
+
+  const RunReport report = made.run();
+
+  CHECK_FALSE(report.ok);
+  CHECK(report.interrupted.empty());
+  CHECK(report.reason == "source/0 was stopped by a signal from outside the run before its work was done");
+  CHECK(node_of(report, "source/0").state == "stopped");
+  CHECK(report.result.get("other/0").get("sent") == Value(10));
+}
+
 TEST_CASE("records that their receiver rejects fail the run, and are counted at the link") {
   Watched run;
   const auto plan =

@@ -213,6 +213,14 @@ def a_best_effort_run_whose_receiver_stays_stopped_ends_and_names_the_loss():
     check(link(report, "source.out")["lost"] > 0, "the loss is counted")
 
 
+def a_program_that_is_stopped_while_it_is_asked_is_no_script():
+    script = file("stopped.sh", "#!/bin/sh\n# knows --describe\nkill -TERM $$\n")
+    os.chmod(script, 0o755)
+    result = weft("check", _pair(source="count: 1"), "--set", "nodes.source.run=" + script)
+    equal(result.code, 2, "exit code (%s)" % result.err)
+    contains(result.err, "was stopped by a signal (Terminated) while it was asked what it is", "the sentence")
+
+
 def a_node_by_hand_whose_place_is_taken_ends():
     lines = os.path.join(WORK, "taken.jsonl")
     path = _pair(source="rate: 50", sink="output: " + lines, link=", endpoint: 'ipc://%s/taken'" % WORK)

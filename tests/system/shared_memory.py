@@ -37,7 +37,8 @@ def a_killed_receiver_that_held_views_gives_its_senders_memory_back():
     heard = _numbers(victim, 100)  # and holds fifty of them, which are 10 MB
     heir = start(PROBE, "pull", endpoint, "heir/0", 2)
     victim.kill()
-    rest, _ = victim.communicate()
+    rest = victim.stdout.read()  # communicate() would leave out what is read ahead of the lines above
+    victim.communicate()
     heard |= {int(line) for line in rest.split("\n")[:-1] if line.isdigit()}
     sent = _figures(finish_line(sender))
     numbers, figures, _ = _end(heir)

@@ -166,6 +166,21 @@ TEST_CASE("the ACK example of the reference settles and gives credit") {
   CHECK(encoded(header) == bytes);
 }
 
+TEST_CASE("the ACK example with rejected records of the reference counts them beside the credit") {
+  const std::string bytes = example("ack-rejected");
+  const Header header = header_of(bytes);
+
+  CHECK(header.kind == Kind::ack);
+  CHECK(header.stream == "local/server/0.in");
+  CHECK(header.epoch == header_of(example("ack")).epoch);
+  CHECK(header.seq == 42);
+  CHECK(header.options.credit_bytes == 2 << 20);
+  CHECK(header.options.credit_batches == 1024);
+  CHECK(header.options.has(Options::rejected));
+  CHECK(header.options.rejected_v == 3);
+  CHECK(encoded(header) == bytes);
+}
+
 TEST_CASE("the REPLY example of the reference is an error with its reason") {
   const std::string bytes = example("reply");
   const Header header = header_of(bytes);

@@ -2,7 +2,7 @@
 //
 // report: {op: "report", node, epoch, state, pid, endpoints: {link: address}, ports: {port: {counts, tap:
 // address}},
-//          progress, result, endless, reason, missing}
+//          progress, result, endless, cut_short: a signal came before the work was done, reason, missing}
 //   answered by {}.
 // watch:  {op: "watch", node, epoch, version}: parked until the launcher has something newer than `version`
 //   answered by {version, go, peers: {link: [address, ...]}, gone: {link: number of peers that have ended for
