@@ -30,6 +30,7 @@ Hub::Hub(Loop& loop, const PortOptions& options, PortIdentity identity, HubClien
       epoch_(options.epoch != 0 ? options.epoch : wall_micros()),
       stream_(format("{}/{}.{}", options.scope, options.node, options.name)),
       pool_(wire::BufferPool::make()),
+      strangers_(loop, options_, stream_, "HELLO"),
       frame_for_all_(options.max_frame_bytes),
       frame_for_any_(options.max_frame_bytes) {
   open_lender();
@@ -43,6 +44,7 @@ Hub::~Hub() {
 void Hub::bind(const std::string& endpoint) {
   if (!router_) {
     router_.emplace(loop_.context(), transport::SocketType::router, socket_options());
+    strangers_.watch(*router_);
     router_watch_ = loop_.watch(*router_, [this] { read_router(); });
   }
   bound_.push_back(router_->bind(endpoint));
@@ -79,6 +81,7 @@ void Hub::remove_peer(Peer& peer, bool linger) {
   peer.watch = 0;
   if (peer.socket) linger ? peer.socket->close() : peer.socket->close_at_once();
   if (peer.inbound) {
+    if (router_) router_->end(peer.connection);
     by_routing_id_.erase(peer.routing_id);
     inbound_by_name_.erase(name_key(peer.node, peer.port));
   }
@@ -186,7 +189,7 @@ void Hub::handle(Peer* peer, std::string_view routing_id, transport::Message& me
     (void)wire::decode(message[first].view(), header);  // its views moved with its frame
   }
 
-  if (header.kind == wire::Kind::hello) return on_hello(peer, routing_id, header);
+  if (header.kind == wire::Kind::hello) return on_hello(peer, routing_id, header, message);
   if (!peer) {
     // Either we were restarted, or its connection was: it has to say HELLO first.
     reject(wire::Rejection::unexpected, nullptr);
@@ -455,6 +458,7 @@ void Hub::close() {
   for (auto& peer : peers_) lose_flight(*peer);
   if (router_) counts_.rejected_connections = router_->rejected_connections();
   closed_ = true;
+  strangers_.close();
   if (timer_ != 0) loop_.cancel(timer_);
   if (router_watch_ != 0) loop_.unwatch(router_watch_);
   if (router_) router_->close();

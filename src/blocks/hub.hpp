@@ -22,6 +22,7 @@
 #include <weft/wire/shared.hpp>
 
 #include "blocks/peer.hpp"
+#include "blocks/strangers.hpp"
 
 namespace weft::blocks {
 
@@ -189,7 +190,8 @@ class Hub {
   void read_dealer(Peer& peer);
   bool came_alone(int index);
   void handle(Peer* peer, std::string_view routing_id, transport::Message& message, std::size_t first);
-  void on_hello(Peer* peer, std::string_view routing_id, const wire::Header& header);
+  void on_hello(Peer* peer, std::string_view routing_id, const wire::Header& header,
+                transport::Message& message);
   Peer* inbound_hello(std::string_view routing_id, const wire::Header& header, bool& new_connection);
   std::optional<std::pair<wire::Code, std::string>> refuse_hello(const wire::Header& header) const;
   void establish(Peer& peer, const wire::Header& header, bool new_connection);
@@ -234,6 +236,7 @@ class Hub {
   std::shared_ptr<wire::BufferPool> pool_;
   std::optional<transport::Socket> router_;  // one for all bound endpoints
   Loop::WatchId router_watch_ = 0;
+  Strangers strangers_;  // at it
   std::vector<std::string> bound_;
   std::vector<std::unique_ptr<Peer>> peers_;
   std::vector<std::unique_ptr<Peer>> graveyard_;  // removed, perhaps while their handler runs

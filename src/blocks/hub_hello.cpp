@@ -1,5 +1,6 @@
 // How a Hub meets its peers: HELLO said, answered and refused.
 #include <algorithm>
+#include <utility>
 
 #include <weft/core/format.hpp>
 #include <weft/core/text.hpp>
@@ -152,7 +153,8 @@ std::optional<std::pair<wire::Code, std::string>> Hub::refuse_hello(const wire::
   return std::nullopt;
 }
 
-void Hub::on_hello(Peer* peer, std::string_view routing_id, const wire::Header& h) {
+void Hub::on_hello(Peer* peer, std::string_view routing_id, const wire::Header& h,
+                   transport::Message& message) {
   const bool from_router = !peer || peer->inbound;
   const bool lost_count = !from_router && h.options.has(wire::Options::first_retained) &&
                           peer->lost_count(h.epoch, h.options.first_retained_v);
@@ -183,6 +185,10 @@ void Hub::on_hello(Peer* peer, std::string_view routing_id, const wire::Header& 
   if (from_router) {
     peer = inbound_hello(routing_id, h, new_connection);
     if (!peer) return;
+    const transport::ConnectionId connection = router_->know(message);
+    // Nothing that comes by the one before is heard any more, and nobody may ever have told the system that
+    // it is dead.
+    if (connection != peer->connection) router_->end(std::exchange(peer->connection, connection));
   } else if (fenced(*peer, {}, h)) {
     return;
   }

@@ -41,6 +41,7 @@ struct Peer : protocol::PeerLanes {
   std::uint64_t id = 0;
   bool inbound = false;
   std::string routing_id;                   // inbound: ROUTER's name for the connection
+  transport::ConnectionId connection;       // inbound: of its last HELLO
   std::string endpoint;                     // outbound: as given to connect()
   std::optional<transport::Socket> socket;  // outbound
   Loop::WatchId watch = 0;

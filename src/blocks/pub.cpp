@@ -28,6 +28,7 @@ PubBase::Impl::Impl(Loop& loop, PortOptions given, RecordType type)
            .receives = false,
            .data_endpoint = {}},
           *this),
+      strangers(loop, options, hub.stream(), "a subscription"),
       window(options.retain_bytes) {}
 
 auto PubBase::Impl::topic_of(std::string_view name) -> Topic* {
@@ -198,7 +199,7 @@ std::size_t PubBase::peers_up() const {
   const auto who = [](std::string_view topic) { return topic.substr(0, topic.rfind('.')); };
   std::size_t count = 0;
   std::string_view last;
-  for (const std::string& topic : impl_->subscribers) {  // in order, so those of one follow each other
+  for (const auto& [topic, connection] : impl_->subscribers) {  // in order: those of one follow each other
     if (who(topic) != std::exchange(last, who(topic))) ++count;
   }
   return count;
@@ -261,6 +262,7 @@ void PubBase::close() {
   loop.remove_hook(impl.hook);
   if (impl.heartbeat != 0) loop.cancel(impl.heartbeat);
   if (impl.linger_timer != 0) loop.cancel(impl.linger_timer);
+  impl.strangers.close();
   if (impl.data_watch != 0) loop.unwatch(impl.data_watch);
   if (impl.data) impl.data->close();
 }

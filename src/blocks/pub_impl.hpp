@@ -71,13 +71,14 @@ struct PubBase::Impl final : blocks::HubClient {
   blocks::Hub hub;
   std::optional<transport::Socket> data;
   std::string data_endpoint;
+  blocks::Strangers strangers;  // at the data socket
   Loop::WatchId data_watch = 0;
   std::unordered_map<std::string, std::unique_ptr<Topic>> topics;
   std::vector<Topic*> dirty;
   std::vector<Topic*> changed;   // since a PING named them last
   std::vector<Topic*> in_order;  // all, as they came
   std::size_t next_named = 0;
-  std::set<std::string> subscribers;  // their own subscriptions
+  std::map<std::string, transport::ConnectionId> subscribers;  // by their own subscriptions
   std::uint64_t kept_bytes = 0;
   protocol::ReplayWindow<blocks::PubBatch> window;
   std::set<std::uint64_t> followers;  // peers that asked for what they miss: they end a drain
@@ -113,6 +114,7 @@ struct PubBase::Impl final : blocks::HubClient {
   void open_data(const std::string& side);
   void read_subscriptions();
   void confirm(std::string_view topic);
+  void end_earlier(const std::string& topic, const transport::ConnectionId& connection);
   void send_control(std::string_view topic, const wire::Header& header);
   void ping_all(bool everything = false);
   void send_ping(const std::vector<Topic*>& named);

@@ -20,6 +20,7 @@ void PubBase::Impl::open_data(const std::string& side) {
                transport::SocketOptions{.send_high_water = kHighWater,
                                         .linger = options.close_linger,
                                         .max_frame_bytes = options.max_frame_bytes});
+  strangers.watch(*data);
   data_endpoint =
       data->bind(options.data_bind.empty() ? blocks::data_endpoint_beside(side) : options.data_bind);
   hub.set_data_endpoint(data_endpoint);
@@ -38,17 +39,32 @@ void PubBase::Impl::read_subscriptions() {
       hub.reject(wire::Rejection::bad_topic, nullptr);
       continue;
     }
+    const auto connection = text[0] == 1 ? data->know(message) : transport::ConnectionId{};
     const std::string_view topic = text.substr(1);
-    if (!topic.starts_with(blocks::kTopicSub))
-      continue;  // XPUB tells only of the first of equal ones: useless
+    if (!topic.starts_with(blocks::kTopicSub)) continue;
     if (text[0] == 0) {
       subscribers.erase(std::string(topic));
     } else if (subscribers.size() < options.max_peers) {
-      subscribers.emplace(topic);
+      const auto own = subscribers.insert_or_assign(std::string(topic), connection).first;
       confirm(topic);
+      end_earlier(own->first, connection);
     } else {
       hub.reject(wire::Rejection::too_large, nullptr);
     }
+  }
+}
+
+// A subscriber that joins by another connection has given up the one before: that one may be dead without
+// anybody having been told, and the batches that wait for it would stay in memory. Its topic names it as its
+// HELLO does (see SubBase::Impl::new_own_topic); whoever names topics otherwise is left alone.
+void PubBase::Impl::end_earlier(const std::string& topic, const transport::ConnectionId& connection) {
+  const std::string who = topic.substr(0, topic.rfind('.') + 1);
+  for (auto at = subscribers.lower_bound(who); at != subscribers.end() && at->first.starts_with(who); ++at) {
+    if (at->first == topic || at->second == connection) continue;
+    const bool known = std::ranges::any_of(hub.peers(), [&](const auto& peer) {
+      return peer->met && who == blocks::own_topics(peer->node, peer->port, peer->epoch);
+    });
+    if (known) data->end(at->second);
   }
 }
 

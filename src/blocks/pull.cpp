@@ -30,6 +30,7 @@ struct PullBase::Impl final : blocks::HubClient {
   Hub hub;
   blocks::Inbox inbox;
   std::optional<transport::Socket> native;
+  std::optional<blocks::Strangers> native_accepts;
   Loop::WatchId native_watch = 0;
   std::vector<std::string> native_endpoints;
   std::unordered_map<std::string, protocol::ReceiveLane> native_lanes;
@@ -244,6 +245,8 @@ struct PullBase::Impl final : blocks::HubClient {
       native.emplace(hub.loop().context(), transport::SocketType::pull,
                      transport::SocketOptions{.receive_high_water = kNativeHighWater,
                                               .max_frame_bytes = options.max_frame_bytes});
+      native_accepts.emplace(hub.loop(), options, hub.stream(), "");  // a plain PUSH may be silent for long
+      native_accepts->watch(*native);
       watch_native();
     }
     native_endpoints.push_back(native->bind(endpoint));
@@ -433,6 +436,7 @@ void PullBase::close() {
   if (impl.reliable) impl.reliable->close();
   impl.inbox.clear();
   impl.unwatch_native();
+  impl.native_accepts.reset();
   if (impl.native) impl.native->close();
 }
 

@@ -1,9 +1,14 @@
 #include "blocks/topics.hpp"
 
+#include <weft/core/format.hpp>
 #include <weft/core/text.hpp>
 #include <weft/wire/limits.hpp>
 
 namespace weft::blocks {
+
+std::string own_topics(std::string_view node, std::string_view port, std::uint64_t epoch) {
+  return std::string(kTopicSub) + format("{}.{}/{}.", node.substr(0, 100), port.substr(0, 30), epoch);
+}
 
 std::optional<std::string> topic_frame(std::string_view topic) {
   if (is_reserved(topic) || !is_utf8(topic)) return std::nullopt;

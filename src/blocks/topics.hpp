@@ -1,6 +1,7 @@
 // Topics: how their names become frames, and the reserved ones (docs/reference/wire.md).
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +12,10 @@ namespace weft::blocks {
 inline constexpr std::string_view kTopicAll{"\0weft/all", 9};
 /// Begins the subscription that is a subscriber's own.
 inline constexpr std::string_view kTopicSub{"\0weft/sub/", 10};
+
+/// How the own subscriptions of one subscriber begin: `port` of `node`, started with `epoch`. A count
+/// follows.
+std::string own_topics(std::string_view node, std::string_view port, std::uint64_t epoch);
 
 inline bool is_reserved(std::string_view topic) {
   return !topic.empty() && topic.front() == '\0';

@@ -14,9 +14,10 @@ void ConnectionCount::on_handshake() {
   settle();
 }
 
-void ConnectionCount::on_disconnected(int fd) {
-  if (unsettled_.erase(fd) == 0) return;  // had been good
-  rejected_.add();
+void ConnectionCount::on_disconnected(int fd, bool ended) {
+  const bool unsettled = unsettled_.erase(fd) != 0;
+  if (unsettled || ended) rejected_.add();
+  if (!unsettled) return;  // had been good
   settle();
 }
 

@@ -1,4 +1,5 @@
-// ConnectionCount: how many connections to a bound socket broke off before their handshake was done.
+// ConnectionCount: how many connections to a bound socket broke off before their handshake was done, or were
+// ended from this side.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@ class ConnectionCount {
  public:
   void on_accepted(int fd);
   void on_handshake();
-  void on_disconnected(int fd);
+  /// `ended`: from this side, which counts as rejected whatever it was.
+  void on_disconnected(int fd, bool ended = false);
 
   [[nodiscard]] std::uint64_t accepted() const { return accepted_.get(); }
   [[nodiscard]] std::uint64_t rejected() const { return rejected_.get(); }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cassert>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -24,7 +25,10 @@
 namespace weft {
 namespace {
 
-// A node has a descriptor for each peer; at the limit libzmq's I/O thread spins on accept().
+// How often it is looked whether descriptors are free again.
+constexpr std::chrono::milliseconds kReliefEvery(200);
+
+// A node has a descriptor for each peer; at the limit none can come any more.
 void raise_descriptor_limit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
@@ -60,6 +64,10 @@ class SignalsBlocked {
   sigset_t before_{};
 };
 
+std::string_view text_of(const zmq::message_t& message) {
+  return {static_cast<const char*>(message.data()), message.size()};
+}
+
 }  // namespace
 
 void ContextOptions::check() const {
@@ -94,6 +102,7 @@ Context::Impl::Impl(const ContextOptions& o) : options(o) {
   }
   wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (wake_fd_ < 0) throw transport::zmq_failure("cannot set up the ZeroMQ context", errno);
+  descriptors = std::make_unique<transport::Descriptors>(wake_fd_);
   const SignalsBlocked blocked;
   thread_ = std::thread([this] { serve(); });
 }
@@ -112,10 +121,12 @@ Context::Impl::~Impl() {
   } else {
     new zmq::context_t(std::move(context));
   }
+  descriptors.reset();
   if (wake_fd_ >= 0) ::close(wake_fd_);
 }
 
 void Context::Impl::monitor(zmq::socket_t pair, std::shared_ptr<Monitored> monitored) {
+  descriptors->open();
   {
     const std::lock_guard lock(mutex_);
     new_.push_back({std::move(pair), std::move(monitored)});
@@ -141,7 +152,8 @@ bool Context::Impl::serve_once() {
     items_.push_back({nullptr, wake_fd_, ZMQ_POLLIN, 0});
     for (auto& watched : watched_) items_.push_back({watched.pair.handle(), 0, ZMQ_POLLIN, 0});
   }
-  if (zmq_poll(items_.data(), static_cast<int>(items_.size()), -1) < 0) return zmq_errno() == EINTR;
+  const long wait = relief_at_ ? kReliefEvery.count() : -1;
+  if (zmq_poll(items_.data(), static_cast<int>(items_.size()), wait) < 0) return zmq_errno() == EINTR;
 
   bool changed = false;
   if (stopping_.load(std::memory_order_acquire)) return false;
@@ -161,6 +173,7 @@ bool Context::Impl::serve_once() {
     if (error.num() == ETERM) return false;
     changed = true;
   }
+  look_for_relief();
   if (changed) items_.clear();
   return true;
 }
@@ -175,7 +188,6 @@ void Context::Impl::take_new() {
 
 // Books all events that wait; false when the monitor has ended.
 bool Context::Impl::drain(Watched& watched) {
-  auto& count = watched.monitored->count;
   zmq::message_t frame;
   while (watched.pair.recv(frame, zmq::recv_flags::dontwait)) {
     std::uint16_t event = 0;
@@ -187,23 +199,52 @@ bool Context::Impl::drain(Watched& watched) {
     while (frame.more()) {
       if (!watched.pair.recv(frame, zmq::recv_flags::dontwait)) break;  // the endpoint
     }
-    switch (event) {
-      case ZMQ_EVENT_ACCEPTED:
-        count.on_accepted(value);
-        break;
-      case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
-        count.on_handshake();
-        break;
-      case ZMQ_EVENT_DISCONNECTED:
-        count.on_disconnected(value);
-        break;
-      case ZMQ_EVENT_MONITOR_STOPPED:
-        return false;
-      default:
-        break;
-    }
+    if (event == ZMQ_EVENT_MONITOR_STOPPED) return false;
+    book(watched, event, value, text_of(frame));
   }
   return true;
+}
+
+void Context::Impl::book(Watched& watched, std::uint16_t event, std::int32_t value,
+                         std::string_view endpoint) {
+  transport::ConnectionCount& count = watched.monitored->count;
+  transport::Accepted& accepted = watched.monitored->accepted;
+  switch (event) {
+    case ZMQ_EVENT_ACCEPTED:
+      count.on_accepted(value);
+      if (relief_at_) accepted.on_exhausted(endpoint);
+      return accepted.on_accepted(value, endpoint, Clock::now(), relief_at_.has_value());
+    case ZMQ_EVENT_ACCEPT_FAILED:
+      if (value == EMFILE || value == ENFILE) exhausted(watched, endpoint);
+      return;
+    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+      return count.on_handshake();
+    case ZMQ_EVENT_DISCONNECTED:
+      return count.on_disconnected(value, accepted.on_disconnected(value));
+    default:
+      return;
+  }
+}
+
+// Who connects waits in the system's queue, and libzmq's I/O thread asks for it without a pause as long as
+// accept() fails: a whole core for nothing, and no word to anybody. The reserve lets it be accepted; it is
+// then ended, or a stranger in its place. So peers hear at once that there is no room, come again at their
+// own pace, and find it when there is some.
+void Context::Impl::exhausted(Watched& watched, std::string_view endpoint) {
+  if (!relief_at_) {
+    descriptors->lend_reserve();
+    relief_at_ = Clock::now() + kReliefEvery;
+  }
+  watched.monitored->accepted.on_exhausted(endpoint);
+}
+
+void Context::Impl::look_for_relief() {
+  const TimePoint now = Clock::now();
+  if (!relief_at_ || now < *relief_at_) return;
+  relief_at_ = now + kReliefEvery;
+  if (!descriptors->restore_reserve()) return;
+  relief_at_.reset();
+  for (auto& watched : watched_) watched.monitored->accepted.on_relieved();
 }
 
 }  // namespace weft

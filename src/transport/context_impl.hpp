@@ -1,18 +1,27 @@
-// Context::Impl: the ZeroMQ context and its one service thread, which counts monitor events.
+// Context::Impl: the ZeroMQ context and its one service thread, which counts monitor events
+// and sees to it that connections are accepted.
 #pragma once
 
 #include <atomic>
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <zmq.hpp>
 
+#include <weft/core/time.hpp>
 #include <weft/transport/context.hpp>
 
+#include "accepted.hpp"
 #include "connection_count.hpp"
+#include "descriptors.hpp"
 
 namespace weft {
 
@@ -25,7 +34,10 @@ inline constexpr const char* kZapDomain = "weft";
 
 /// What a bound socket and the service thread share.
 struct Monitored {
-  transport::ConnectionCount count;   // fed by the service thread only
+  Monitored(transport::Descriptors& descriptors, bool expected, std::function<void()> on_news)
+      : accepted(descriptors, expected, std::move(on_news)) {}
+  transport::ConnectionCount count;  // fed by the service thread only
+  transport::Accepted accepted;
   std::atomic<bool> finished{false};  // set by the socket when its monitor is stopped
 };
 
@@ -40,6 +52,7 @@ struct Context::Impl {
 
   ContextOptions options;
   zmq::context_t context;
+  std::unique_ptr<transport::Descriptors> descriptors;
   std::atomic<int> open_sockets{0};
   std::atomic<std::uint64_t> next_name{0};  // of monitor endpoints
 
@@ -51,7 +64,10 @@ struct Context::Impl {
   void serve();
   bool serve_once();
   void take_new();
-  static bool drain(Watched& watched);
+  bool drain(Watched& watched);
+  void book(Watched& watched, std::uint16_t event, std::int32_t value, std::string_view endpoint);
+  void exhausted(Watched& watched, std::string_view endpoint);
+  void look_for_relief();
 
   std::atomic<bool> stopping_{false};
   int wake_fd_ = -1;
@@ -59,6 +75,7 @@ struct Context::Impl {
   std::vector<Watched> new_;      // guarded by mutex_
   std::vector<Watched> watched_;  // service thread only
   std::vector<zmq_pollitem_t> items_;
+  std::optional<TimePoint> relief_at_;  // service thread: no descriptor is left; when it looks again
   std::thread thread_;
 };
 

@@ -137,6 +137,8 @@ void Socket::Impl::apply(const SocketOptions& options) {
   if (options.send_buffer_bytes > 0) socket.set(zmq::sockopt::sndbuf, options.send_buffer_bytes);
   if (options.receive_buffer_bytes > 0) socket.set(zmq::sockopt::rcvbuf, options.receive_buffer_bytes);
   if (type == SocketType::router) socket.set(zmq::sockopt::router_mandatory, true);
+  // Else the second of two equal subscriptions says nothing, and its connection looks like a stranger's.
+  if (type == SocketType::xpub) socket.set(zmq::sockopt::xpub_verbose, true);
 }
 
 // The pair has no bound on what it queues: a full one would block libzmq's I/O thread. The service thread
@@ -144,8 +146,8 @@ void Socket::Impl::apply(const SocketOptions& options) {
 void Socket::Impl::start_monitor() {
   if (monitored) return;
   const auto name = format("inproc://weft-monitor-{}", context.next_name.fetch_add(1));
-  const int events =
-      ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_MONITOR_STOPPED;
+  const int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_DISCONNECTED |
+                     ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_MONITOR_STOPPED;
   if (zmq_socket_monitor(socket.handle(), name.c_str(), events) != 0) {
     throw zmq_failure("cannot monitor a socket", zmq_errno());
   }
@@ -153,12 +155,13 @@ void Socket::Impl::start_monitor() {
   pair.set(zmq::sockopt::linger, 0);
   pair.set(zmq::sockopt::rcvhwm, 0);
   pair.connect(name);
-  monitored = std::make_shared<Monitored>();
+  monitored = std::make_shared<Monitored>(*context.descriptors, strangers, std::move(on_accept_news));
   context.monitor(std::move(pair), monitored);
 }
 
 void Socket::Impl::stop_monitor() {
   if (!monitored) return;
+  monitored->accepted.close();
   zmq_socket_monitor(socket.handle(), nullptr, 0);
   monitored->finished.store(true, std::memory_order_release);
   context.wake();
@@ -356,6 +359,36 @@ bool Socket::receive(Message& out) {
     more = zmq_msg_more(part) != 0;
   }
   return true;
+}
+
+void Socket::watch_accepts(bool strangers, std::function<void()> on_news) {
+  assert(impl_ && !impl_->monitored && "before bind()");
+  impl_->strangers = strangers;
+  impl_->on_accept_news = std::move(on_news);
+}
+
+ConnectionId Socket::know(Message& message) {
+  if (!impl_ || !impl_->monitored || message.empty()) return {};
+  // Not the first one, where there are several: the frame of a routing id may come without.
+  const int fd = zmq_msg_get(static_cast<zmq_msg_t*>(message[message.size() - 1].raw()), ZMQ_SRCFD);
+  return fd < 0 ? ConnectionId{} : impl_->monitored->accepted.know(fd);
+}
+
+void Socket::end(const ConnectionId& connection) {
+  if (impl_ && connection.fd >= 0) impl_->context.descriptors->end(connection.fd, connection.inode);
+}
+
+std::optional<TimePoint> Socket::oldest_stranger() {
+  if (!impl_ || !impl_->monitored) return std::nullopt;
+  return impl_->monitored->accepted.oldest();
+}
+
+std::size_t Socket::end_strangers(TimePoint came_before) {
+  return impl_ && impl_->monitored ? impl_->monitored->accepted.end_before(came_before) : 0;
+}
+
+AcceptAlarm Socket::accept_alarm() const {
+  return impl_ && impl_->monitored ? impl_->monitored->accepted.alarm() : AcceptAlarm{};
 }
 
 bool Socket::readable() {

@@ -47,7 +47,9 @@ struct Socket::Impl {
   bool counted;  // in Context::Impl::open_sockets
   zmq::socket_t socket;
   std::shared_ptr<Monitored> monitored;  // null until a bind on tcp or ipc
-  std::unique_ptr<Socket> news;          // connected to a monitor of what connect() does
+  bool strangers = false;                // who connects is one, until its owner knows it
+  std::function<void()> on_accept_news;
+  std::unique_ptr<Socket> news;  // connected to a monitor of what connect() does
   ConnectionStory story;
   std::vector<std::unique_ptr<IpcListener>> listeners;
   std::function<void()> on_close;  // set, as the next two, by the Loop that watches the socket

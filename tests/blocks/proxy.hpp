@@ -3,17 +3,22 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <poll.h>
+#include <sys/un.h>
+
 #include "conformance.hpp"
 
 namespace weft::conformance {
 
-/// Stands between two peers on TCP, on the loop's thread; cut() breaks what is connected.
+/// Stands between two peers, on the loop's thread; cut() breaks what is connected.
 class Proxy {
  public:
   Proxy(Loop& loop, const std::string& target) : loop_(loop), target_(target) {
@@ -26,6 +31,15 @@ class Proxy {
     socklen_t size = sizeof address;
     REQUIRE(::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) == 0);
     endpoint_ = "tcp://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+    watch_ = loop_.watch_fd(listener_, [this] { join(::accept(listener_, nullptr, nullptr)); });
+  }
+  /// Takes the place of a socket in the file system; who knows its path comes here.
+  Proxy(Loop& loop, const std::filesystem::path& place) : loop_(loop), target_(place.string() + ".behind") {
+    std::filesystem::rename(place, target_);
+    listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const sockaddr_un address = unix_address(place.string());
+    REQUIRE(::bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    REQUIRE(::listen(listener_, 16) == 0);
     watch_ = loop_.watch_fd(listener_, [this] { join(::accept(listener_, nullptr, nullptr)); });
   }
   ~Proxy() {
@@ -44,6 +58,16 @@ class Proxy {
   void hold() {
     for (auto& [fd, end] : ends_) stop_watching(end);
   }
+  /// Connections that were made through it and that the target has ended, as far as they are still held.
+  [[nodiscard]] std::size_t ended_by_target() const {
+    std::size_t count = 0;
+    for (const auto& [fd, end] : ends_) {
+      pollfd item{fd, POLLRDHUP, 0};
+      if (end.at_target && ::poll(&item, 1, 0) == 1) ++count;
+    }
+    return count;
+  }
+  [[nodiscard]] std::size_t joined() const { return joined_; }
   /// Changes the last byte of every `nth` larger piece that passes. 0: of none.
   void damage(int nth) { nth_ = nth; }
   [[nodiscard]] int damaged() const { return damaged_; }
@@ -51,17 +75,34 @@ class Proxy {
  private:
   struct End {
     int other;
+    bool at_target;
     std::optional<Loop::WatchId> watch;
   };
+  static sockaddr_un unix_address(const std::string& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    REQUIRE(path.size() < sizeof address.sun_path);
+    std::memcpy(address.sun_path, path.data(), path.size());
+    return address;
+  }
+  [[nodiscard]] int reach_target() const {
+    if (target_.starts_with("tcp:")) return plain_tcp(target_);
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const sockaddr_un address = unix_address(target_);
+    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
+    ::close(fd);
+    return -1;
+  }
   void stop_watching(End& end) {
     if (end.watch) loop_.unwatch(*end.watch);
     end.watch.reset();
   }
   void join(int left) {
-    const int right = plain_tcp(target_);
+    const int right = reach_target();
     if (left < 0 || right < 0) return;
+    ++joined_;
     for (const auto& [from, to] : {std::pair(left, right), std::pair(right, left)}) {
-      ends_[from] = {to, loop_.watch_fd(from, [this, from = from] { copy(from); })};
+      ends_[from] = {to, from == right, loop_.watch_fd(from, [this, from = from] { copy(from); })};
     }
   }
   void copy(int from) {
@@ -85,6 +126,7 @@ class Proxy {
   }
 
   int nth_ = 0, pieces_ = 0, damaged_ = 0;
+  std::size_t joined_ = 0;
   Loop& loop_;
   std::string target_;
   std::string endpoint_;

@@ -204,6 +204,6 @@ TEST_CASE("good connections that come and go are accepted and never counted as r
     REQUIRE(receive(loop, pull) == Strings{"x"});
   }
 
-  CHECK(pull.accepted_connections() == kPeers);
+  CHECK(eventually(loop, [&] { return pull.accepted_connections() == kPeers; }));
   CHECK(pull.rejected_connections() == 0);
 }

@@ -40,10 +40,12 @@ struct PortStats {
   std::uint64_t gaps_filled = 0;       ///< Sub: by replay
   std::uint64_t snapshots = 0;       ///< Pub: asked for; Sub: topics that began with or were replaced by one
   std::uint64_t fenced_batches = 0;  ///< of an old epoch
-  std::uint64_t rejected_messages = 0;     ///< sum of `rejections`
-  std::uint64_t rejected_connections = 0;  ///< broke off before their handshake (random bytes, port scans)
-  std::uint64_t rejected_peers = 0;        ///< HELLO refused: record type, block, version, scope
-  std::uint64_t late_replies = 0;          ///< Dealer: after the deadline; Router: to an asker that is gone
+  std::uint64_t rejected_messages = 0;  ///< sum of `rejections`
+  /// Broke off before their handshake (random bytes, port scans), had not said HELLO in time (Pub: or
+  /// subscribed), or found no descriptor left.
+  std::uint64_t rejected_connections = 0;
+  std::uint64_t rejected_peers = 0;  ///< HELLO refused: record type, block, version, scope
+  std::uint64_t late_replies = 0;    ///< Dealer: after the deadline; Router: to an asker that is gone
   std::uint64_t timed_out_requests = 0;
   std::uint64_t failed_requests = 0;    ///< Dealer: answered with an error
   std::uint64_t processed_records = 0;  ///< at the sender: its receiver is done with them; Dealer: replied

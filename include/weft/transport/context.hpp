@@ -12,8 +12,9 @@ struct ContextOptions {
   void check() const;      ///< throws Error{invalid_argument}
 };
 
-/// Shared by all loops of a process that talk over inproc. Any thread. Its one thread counts the connections
-/// that bound sockets accept. Must outlive the sockets made from it.
+/// Shared by all loops of a process that talk over inproc. Any thread. Raises the process's soft limit
+/// of descriptors to the hard one. Its one thread counts the connections that bound sockets accept, and turns
+/// some away when no descriptor is left for them. Must outlive the sockets made from it.
 class Context {
  public:
   explicit Context(ContextOptions options = {});

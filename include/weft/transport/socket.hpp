@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -44,10 +45,26 @@ enum class ConnectionNews {
   unresolved,  ///< the host name is unknown, or cannot be looked up now
 };
 
+/// One connection of a bound socket, told from all others that this machine ever had.
+struct ConnectionId {
+  int fd = -1;  ///< -1: none, or one over inproc
+  std::uint64_t inode = 0;
+  friend bool operator==(const ConnectionId&, const ConnectionId&) = default;
+};
+
+/// What hinders a bound socket from taking connections, and what it did about it.
+struct AcceptAlarm {
+  bool exhausted = false;         ///< the process has no descriptor left for them: new ones are turned away
+  std::string endpoint;           ///< where that was found last
+  std::uint64_t limit = 0;        ///< descriptors that the process may have, as of then
+  std::uint64_t turned_away = 0;  ///< ended for want of descriptors
+  std::uint64_t crowded_out = 0;  ///< strangers ended because there were too many of them
+};
+
 /// Owned and used by one thread (the loop's): the first that sends or receives, checked in debug builds. All
 /// calls return at once, but for binding to a host name, which is looked up. ZMTP NULL security with a ZAP
 /// domain, ROUTER_MANDATORY, HANDSHAKE_IVL 3 s, a try to connect 2 s, the next one 100 to 500 ms later, no
-/// ZMTP heartbeats, IPv6 for endpoints with an IPv6 address only, XPUB_VERBOSE off, TCP_NODELAY (ZeroMQ's
+/// ZMTP heartbeats, IPv6 for endpoints with an IPv6 address only, XPUB_VERBOSE on, TCP_NODELAY (ZeroMQ's
 /// default).
 class Socket {
  public:
@@ -83,10 +100,28 @@ class Socket {
   /// The next piece of news, in its order; nullopt: none is there.
   std::optional<ConnectionNews> next_news();
 
+  /// Before bind() on tcp or ipc. `strangers`: whoever connects is one until know() has been called with a
+  /// message of its; at most a quarter of the process's descriptors, 8 to 1024, are left to them, and the
+  /// longest-standing one makes room. Else nobody is a stranger. `on_news` is called by a thread of the
+  /// context's, until close(), when there is a stranger after oldest_stranger() said that there is none, and
+  /// when accept_alarm() has changed; it must return at once.
+  void watch_accepts(bool strangers, std::function<void()> on_news);
+  /// The owner knows who sent this message, which was received from this socket. Before its frames are moved
+  /// away. The connection that it came by.
+  ConnectionId know(Message& message);
+  /// Ends that connection, if it is still there: libzmq closes it as if its peer had.
+  void end(const ConnectionId& connection);
+  /// When the stranger connected that stands longest; nullopt: there is none.
+  std::optional<TimePoint> oldest_stranger();
+  /// Ends the connections of strangers that came before that time; how many. They count as rejected.
+  std::size_t end_strangers(TimePoint came_before);
+  [[nodiscard]] AcceptAlarm accept_alarm() const;
+
   [[nodiscard]] bool readable();
   [[nodiscard]] bool writable();
-  /// Connections to a bound socket that broke off before their handshake was done (random bytes, port scans).
-  /// Counted as they end, by the context's thread; 0 when closed.
+  /// Connections to a bound socket that broke off before their handshake was done (random bytes, port scans),
+  /// or that were ended here (strangers, no descriptor left). Counted as they end, by the context's thread; 0
+  /// when closed.
   [[nodiscard]] std::uint64_t rejected_connections() const;
   [[nodiscard]] std::uint64_t accepted_connections() const;
   [[nodiscard]] bool open() const { return impl_ != nullptr; }
