@@ -12,6 +12,16 @@ namespace {
 
 constexpr int kSendHighWater = 200'000;
 constexpr std::uint64_t kReceiveReserve = 1000;
+// Then the IPv6 address is looked for, which the name may have.
+constexpr std::string_view kNoIpv4 = "its host name has no IPv4 address";
+
+transport::Socket dealer_to(Loop& loop, const std::string& endpoint, const transport::SocketOptions& options,
+                            bool ipv6) {
+  transport::Socket socket(loop.context(), transport::SocketType::dealer, options);
+  if (!endpoint.starts_with("inproc:")) socket.tell_connections();
+  socket.connect(endpoint, ipv6);
+  return socket;
+}
 
 }  // namespace
 
@@ -38,10 +48,7 @@ void Hub::connect(const std::string& endpoint) {
 }
 
 transport::Socket Hub::dial(const std::string& endpoint) {
-  transport::Socket socket(loop_.context(), transport::SocketType::dealer, socket_options());
-  if (!endpoint.starts_with("inproc:")) socket.tell_connections();
-  socket.connect(endpoint);
-  return socket;
+  return dealer_to(loop_, endpoint, socket_options(), false);
 }
 
 void Hub::use(Peer& peer, transport::Socket socket) {
@@ -59,7 +66,8 @@ void Hub::use(Peer& peer, transport::Socket socket) {
 void Hub::reconnect(Peer& peer, bool ended) {
   if (!peer.socket || !peer.socket->open() || peer.watch == 0) return;
   try {
-    transport::Socket socket = dial(peer.endpoint);
+    const bool ipv6 = peer.socket->connects_by_ipv6() || peer.trouble == kNoIpv4;
+    transport::Socket socket = dealer_to(loop_, peer.endpoint, socket_options(), ipv6);
     loop_.unwatch(peer.watch);
     ended || client_.keeps_streams() ? peer.socket->close_at_once() : peer.socket->close();
     use(peer, std::move(socket));
@@ -119,6 +127,11 @@ void Hub::on_news(Peer& peer, transport::ConnectionNews news) {
     case News::unanswered:
       return tell_trouble(peer, "its host does not answer", wire::Code::timed_out);
     case News::unresolved:
+      if (!peer.socket->connects_by_ipv6() && !peer.up()) {
+        peer.trouble = kNoIpv4;
+        reconnect(peer, true);
+        return say_hello(peer);  // the one before went with its socket
+      }
       return tell_trouble(peer, "its host name is unknown", wire::Code::not_found);
   }
 }

@@ -264,17 +264,22 @@ std::string Socket::bind(const std::string& endpoint) {
   }
 }
 
-void Socket::connect(const std::string& endpoint) {
+void Socket::connect(const std::string& endpoint, bool ipv6) {
   assert(impl_ && "the socket is closed");
   impl_->news_eaten();
   const auto parsed = read_endpoint(endpoint, EndpointUse::connect);
+  impl_->by_ipv6 = parsed.is_ipv6() || (ipv6 && parsed.is_tcp() && !parsed.is_ipv4());
   try {
-    // Read by what this call makes, which keeps it. With it libzmq would look up names as IPv6 alone.
-    impl_->socket.set(zmq::sockopt::ipv6, parsed.is_ipv6());
+    // Read by what this call makes, which keeps it. A name that has an IPv6 address is then met by that one.
+    impl_->socket.set(zmq::sockopt::ipv6, impl_->by_ipv6);
     impl_->socket.connect(endpoint);
   } catch (const zmq::error_t& error) {
     throw endpoint_failure("connect to", endpoint, error.num());
   }
+}
+
+bool Socket::connects_by_ipv6() const {
+  return impl_ && impl_->by_ipv6;
 }
 
 void Socket::disconnect(const std::string& endpoint) {

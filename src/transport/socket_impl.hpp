@@ -51,6 +51,7 @@ struct Socket::Impl {
   std::function<void()> on_accept_news;
   std::unique_ptr<Socket> news;  // connected to a monitor of what connect() does
   ConnectionStory story;
+  bool by_ipv6 = false;  // the last connect()
   std::vector<std::unique_ptr<IpcListener>> listeners;
   std::function<void()> on_close;  // set, as the next two, by the Loop that watches the socket
   Poller* poller = nullptr;

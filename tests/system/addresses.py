@@ -41,5 +41,33 @@ def an_ipv6_host_of_a_file_takes_a_publisher_with_its_data():
     _run("hosts", "pattern: pub-sub, transport: tcp", 'hosts: {source: "[::1]:%d"}\n' % _free_port())
 
 
+def _where_only_six_is_a_host(script):
+    """A shell script's output where one host name has an IPv6 address and no other."""
+    hosts = file("hosts", "fd00:77::1 only-six\n127.0.0.1 localhost\n")
+    begin = "ip link set lo up; ip -6 addr add fd00:77::1/128 dev lo nodad; mount --bind '%s' /etc/hosts; " % hosts
+    inside = ["unshare", "--mount", "--net", "sh", "-ec"]
+    if subprocess.run(inside + [begin], capture_output=True).returncode != 0:
+        skip("namespaces of the network and of mounts, or IPv6 addresses, are not to be had here")
+    environment = dict(ENVIRONMENT, PATH=BIN + ":" + ENVIRONMENT["PATH"])
+    result = finish(subprocess.Popen(inside + [begin + script], text=True, cwd=WORK, env=environment,
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    equal((result.code, result.out), (0, '"a"\n"b"\n"c"\n'), "lines (%s)" % result.err)
+    check("unknown" not in result.err, "a known name is called unknown: " + result.err)
+
+
+def a_host_name_that_has_no_ipv4_address_is_met_by_ipv6():
+    _where_only_six_is_a_host("""
+        weft-sink --bind "in=tcp://[fd00:77::1]:5960" --with count=3 &
+        printf 'a\\nb\\nc\\n' | weft-source --with input=- --connect out=tcp://only-six:5960
+        wait""")
+
+
+def a_publisher_of_such_a_name_is_followed_with_its_data():
+    _where_only_six_is_a_host("""
+        printf 'a\\nb\\nc\\n' | weft-source --block out=pub --bind "out=tcp://[::]:5960" --with input=- &
+        weft-sink --block in=sub --connect in=tcp://only-six:5960 --with count=3
+        wait""")
+
+
 if __name__ == "__main__":
     main(cases_of(globals()))

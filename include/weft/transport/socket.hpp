@@ -64,7 +64,7 @@ struct AcceptAlarm {
 /// Owned and used by one thread (the loop's): the first that sends or receives, checked in debug builds. All
 /// calls return at once, but for binding to a host name, which is looked up. ZMTP NULL security with a ZAP
 /// domain, ROUTER_MANDATORY, HANDSHAKE_IVL 3 s, a try to connect 2 s, the next one 100 to 500 ms later, no
-/// ZMTP heartbeats, IPv6 for endpoints with an IPv6 address only, XPUB_VERBOSE on, TCP_NODELAY (ZeroMQ's
+/// ZMTP heartbeats, IPv6 only where an endpoint or connect() says so, XPUB_VERBOSE on, TCP_NODELAY (ZeroMQ's
 /// default).
 class Socket {
  public:
@@ -77,8 +77,11 @@ class Socket {
   /// "<path>.lock" first, refuses a path that another live process holds, and takes over what a dead one
   /// left; both files go with the socket. Throws Error{address_in_use, bad_endpoint, io}.
   std::string bind(const std::string& endpoint);
-  /// Throws Error{bad_endpoint}. That nobody listens yet is no error: ZeroMQ keeps trying.
-  void connect(const std::string& endpoint);
+  /// Throws Error{bad_endpoint}. That nobody listens yet is no error: ZeroMQ keeps trying. A host name is met
+  /// by its IPv4 address; with `ipv6` by its IPv6 address, or by the IPv4 address where it has none.
+  void connect(const std::string& endpoint, bool ipv6 = false);
+  /// The last connect() uses IPv6.
+  [[nodiscard]] bool connects_by_ipv6() const;
   /// Without an effect when it is not connected there.
   void disconnect(const std::string& endpoint);
   void subscribe(Bytes prefix);
