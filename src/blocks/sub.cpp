@@ -163,7 +163,9 @@ void SubBase::close() {
   impl.inbox.clear();
   for (auto& [id, source] : impl.sources) {
     impl.drop_socket(source);
-    if (source.timer != 0) impl.hub.loop().cancel(source.timer);
+    for (const Loop::TimerId timer : {source.timer, source.look_timer}) {
+      if (timer != 0) impl.hub.loop().cancel(timer);
+    }
   }
   impl.sources.clear();
 }

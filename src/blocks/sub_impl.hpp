@@ -13,6 +13,7 @@
 #include <weft/blocks/sub.hpp>
 #include <weft/protocol/confirmation.hpp>
 #include <weft/protocol/replay_reader.hpp>
+#include <weft/protocol/side_channel.hpp>
 
 #include "blocks/hub.hpp"
 #include "blocks/inbox.hpp"
@@ -37,6 +38,10 @@ struct Source {
   protocol::Confirmation confirmation;  // that our subscriptions are active there
   bool finished = false;                // its BYE came behind its last data
   TimePoint last_data{};
+  protocol::SideChannel channel;                   // the connection of the data, beside the session
+  bool pinged = false;                             // the publisher says PING there
+  bool doubted = false;                            // one was replaced by which no PING had come
+  Loop::TimerId look_timer = 0;                    // at the channel
   std::unordered_map<std::string, SubLane> lanes;  // best effort
 
   using Reader = protocol::ReplayReader<InboxItem>;
@@ -73,7 +78,11 @@ struct SubBase::Impl final : blocks::HubClient {
   void on_up(blocks::Peer& peer) override;
   void on_down(blocks::Peer& peer, PeerEvent::What what) override;
   std::string new_own_topic();
+  bool open_data(blocks::Peer& peer, blocks::Source& source);
   void subscribe_anew(blocks::Source& source);
+  void plan_look(std::uint64_t id, blocks::Source& source);
+  void look(std::uint64_t id);
+  void replace(blocks::Peer& peer, blocks::Source& source);
   void await_last_data(std::uint64_t id);
   void finish(std::uint64_t id, blocks::Source& source);
   void drop_socket(blocks::Source& source);

@@ -43,23 +43,83 @@ void SubBase::Impl::on_up(Peer& peer) {
   source.finished = false;
   source.joins = 0;
   source.lanes.clear();
+  source.pinged = source.doubted = false;
   if (reliable() && !goes_on) follow(peer.id, source);
+  if (open_data(peer, source)) resume(peer.id, source);
+}
+
+// A socket of its own for the data, subscribed to everything that is wanted.
+bool SubBase::Impl::open_data(Peer& peer, Source& source) {
   source.own_topic = new_own_topic();
   source.earlier_topics.clear();
   transport::Socket socket(
       hub.loop().context(), transport::SocketType::sub,
       {.receive_high_water = kJoinHighWater, .max_frame_bytes = options.max_frame_bytes});
   try {
-    socket.connect(endpoint);
+    socket.connect(source.endpoint, peer.socket && peer.socket->connects_by_ipv6());
   } catch (const Error& error) {  // the publisher named nonsense
     hub.nack(peer, wire::Code::bad_request, error.what());
-    return;
+    return false;
   }
   for (const std::string& prefix : prefixes) socket.subscribe(as_bytes(prefix));
   socket.subscribe(as_bytes(blocks::kTopicAll));
   socket.subscribe(as_bytes(source.own_topic));  // last: when it is active, so are the others
   source.socket.emplace(std::move(socket));
+  source.channel.begin(hub.loop().now());
   watch(peer.id, source);
+  plan_look(peer.id, source);
+  return true;
+}
+
+void SubBase::Impl::plan_look(std::uint64_t id, Source& source) {
+  const Peer* peer = hub.find(id);
+  if (!peer || source.look_timer != 0) return;
+  const TimePoint when = source.channel.next_look(hub.loop().now(), peer->session.suspected_after());
+  source.look_timer = hub.loop().at(when, [this, id] { look(id); });
+}
+
+// The network may lose everything of one connection and tell nobody, while the session beside it lives: it
+// would be waited for data that never comes.
+void SubBase::Impl::look(std::uint64_t id) {
+  const auto found = sources.find(id);
+  if (found == sources.end() || hub.closed()) return;
+  Source& source = found->second;
+  source.look_timer = 0;
+  Peer* peer = hub.find(id);
+  if (!peer || source.finished) return;
+  if (!source.socket) return replace(*peer, source);
+  const TimePoint now = hub.loop().now();
+  // Unread data is no silence. A publisher that never says PING there may have nothing to say: doubted once.
+  const bool unread = source.watch == 0 || source.socket->readable();
+  if (unread || !peer->up()) source.channel.begin(now);
+  const bool expected = source.pinged || !source.doubted || !source.confirmation.confirmed();
+  const protocol::Session& session = peer->session;
+  if (peer->up() && expected && source.channel.dead(now, session.last_heard(), session.suspected_after())) {
+    return replace(*peer, source);
+  }
+  plan_look(id, source);
+}
+
+void SubBase::Impl::replace(Peer& peer, Source& source) {
+  if (source.socket) {
+    options.log.warn(
+        format("{}: nothing comes by the data connection to {}, while its session lives: it "
+               "gets a new one",
+               hub.stream(), peer.name()));
+    ++hub.counts().reconnects;
+    source.socket->close_at_once();  // nothing gets through it, so nothing is waited for
+  }
+  drop_socket(source);
+  source.doubted = !source.pinged;
+  source.confirmation.lapse();
+  // The lanes stay: what the old connection took with it shows as a gap, or is fetched.
+  try {
+    if (!open_data(peer, source)) return;
+  } catch (const Error& error) {  // out of descriptors, say: tried again with the next look
+    options.log.warn(format("{}: no new connection to {}: {}", hub.stream(), peer.name(), error.what()));
+    plan_look(peer.id, source);
+  }
+  source.channel.replaced(hub.loop().now());
   resume(peer.id, source);
 }
 
@@ -73,8 +133,7 @@ void SubBase::Impl::subscribe_anew(Source& source) {
 }
 
 std::string SubBase::Impl::new_own_topic() {
-  return std::string(blocks::kTopicSub) +
-         format("{}.{}/{}.{}", options.node.substr(0, 100), options.name.substr(0, 30), hub.epoch(), ++joins);
+  return format("{}{}", blocks::own_topics(options.node, options.name, hub.epoch()), ++joins);
 }
 
 void SubBase::Impl::on_down(Peer& peer, PeerEvent::What what) {
@@ -125,7 +184,9 @@ void SubBase::Impl::forget(std::map<std::uint64_t, Source>::iterator at) {
   if (at->second.reader && !hand_over_rest(id)) return;
   const auto still = sources.find(id);
   if (still == sources.end()) return;
-  if (still->second.timer != 0) hub.loop().cancel(still->second.timer);
+  for (const Loop::TimerId timer : {still->second.timer, still->second.look_timer}) {
+    if (timer != 0) hub.loop().cancel(timer);
+  }
   sources.erase(still);
 }
 

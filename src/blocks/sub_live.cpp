@@ -18,6 +18,7 @@ constexpr int kLivePerTurn = 256;
 
 void SubBase::Impl::watch(std::uint64_t id, Source& source) {
   if (source.watch != 0 || !source.socket || full()) return;
+  source.channel.begin(hub.loop().now());
   source.watch = hub.loop().watch(*source.socket, [this, id] { read(id); });
 }
 void SubBase::Impl::watch_all() {
@@ -43,6 +44,7 @@ void SubBase::Impl::read(std::uint64_t id) {
     }
     if (!source.socket->receive(message)) return;
     source.last_data = hub.loop().now();
+    source.channel.heard(source.last_data);
     handle(id, source);
     if (alive.expired() || hub.closed()) return;
   }
@@ -150,6 +152,7 @@ void SubBase::Impl::control(std::uint64_t id, Source& source, std::string_view t
   if (header.kind == wire::Kind::bye) {
     source.reader ? leave(id, source, header) : finish(id, source);
   } else if (header.kind == wire::Kind::ping) {
+    source.pinged = true;
     compare(id, source, header);
   } else {
     hub.reject(wire::Rejection::bad_kind, nullptr);

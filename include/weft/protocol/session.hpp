@@ -76,6 +76,8 @@ class Session {
 
   [[nodiscard]] PeerState state() const { return state_; }
   [[nodiscard]] TimePoint last_heard() const { return last_heard_; }
+  /// Silence after which a peer that is up is suspected: three heartbeats of the slower end.
+  [[nodiscard]] Duration suspected_after() const { return suspect_after_; }
   /// When on_tick wants to be called, at the latest.
   [[nodiscard]] TimePoint next_tick() const;
 
