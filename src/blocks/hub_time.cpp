@@ -166,6 +166,11 @@ void Hub::apply(Peer& peer, const protocol::Session::Action& action) {
     plan_tick(peer, peer.session.next_tick());  // to say it again
   }
   if (action.ping) ping(peer);
+  // It may be that only its way here is dead: told at once, it takes another one, and need not find out by
+  // the silence that follows.
+  if (action.became_suspect && peer.inbound && !peer.finished && client_.keeps_streams()) {
+    nack(peer, wire::Code::retry, "nothing was heard of you for three heartbeats: say HELLO");
+  }
   // Who has said BYE may be silent.
   if (action.became_suspect && !peer.finished) {
     emit(peer, PeerEvent::What::suspect, action.cut ? wire::Code::dead : wire::Code::none, peer.trouble);

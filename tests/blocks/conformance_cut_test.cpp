@@ -281,3 +281,20 @@ TEST_CASE("sessions: an asker that was taken for dead is told which replies are 
   REQUIRE(both([&] { return before.times == 1; }));
   CHECK(before.text == "as before");
 }
+
+TEST_CASE(
+    "sessions: who is suspected of silence is asked for a new HELLO, in case only its way here is dead") {
+  Loop loop;
+  PortOptions options{.name = "in", .bind = {"tcp://127.0.0.1:*"}, .heartbeat = 20ms, .dead_after = 10s};
+  options.delivery = Delivery::at_least_once;
+  Pull<> pull(loop, options);
+  Stranger peer(loop, pull.endpoints()[0], "push/0");
+  peer.hello("push", Delivery::at_least_once);
+  REQUIRE(peer.wait(wire::Kind::hello));
+
+  REQUIRE(peer.wait(wire::Kind::nack));
+  CHECK(peer.header().options.code_v == wire::Code::retry);
+  peer.hello("push", Delivery::at_least_once);
+  CHECK(peer.wait(wire::Kind::hello));
+  CHECK(eventually(loop, [&] { return pull.peers_up() == 1; }));
+}
