@@ -3,13 +3,23 @@
 
 #include <string>
 
-#include <netinet/in.h>
+#include <sys/socket.h>
 
 namespace weft::fault_proxy {
 
-/// An IPv4 address, or "*", and a port, or "*"; "tcp://" can be left out. Throws Error{bad_endpoint};
-/// `wildcard` says whether "*" is allowed.
-sockaddr_in parse_endpoint(const std::string& text, bool wildcard);
-std::string endpoint_text(const sockaddr_in& address);
+/// Where a socket is bound or connects to: of IPv4 or IPv6.
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof(sockaddr_storage);
+
+  [[nodiscard]] int family() const { return storage.ss_family; }
+  sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
+  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+/// An IPv4 address, an IPv6 address in brackets, or "*" (of IPv4), and a port, or "*"; "tcp://" can be left
+/// out. Throws Error{bad_endpoint}; `wildcard` says whether "*" is allowed.
+Address parse_endpoint(const std::string& text, bool wildcard);
+std::string endpoint_text(const Address& address);
 
 }  // namespace weft::fault_proxy

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -50,16 +51,14 @@ void no_delay(int fd) {
 Proxy::Proxy(const ProxyOptions& options)
     : faults_(options.faults), seed_(options.seed), engine_(mixed(options.seed)) {
   set_target(options.target);
-  sockaddr_in address = parse_endpoint(options.listen, true);
+  Address address = parse_endpoint(options.listen, true);
   epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
-  listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  listener_ = ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (epoll_ < 0 || listener_ < 0) fail("cannot make a socket");
   const int on = 1;
   ::setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  socklen_t size = sizeof address;
-  if (::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::listen(listener_, kAcceptBacklog) != 0 ||
-      ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+  if (::bind(listener_, address.get(), address.size) != 0 || ::listen(listener_, kAcceptBacklog) != 0 ||
+      ::getsockname(listener_, address.get(), &address.size) != 0) {
     fail("cannot listen at " + options.listen);
   }
   endpoint_ = endpoint_text(address);
@@ -163,7 +162,7 @@ void Proxy::accept_all() {
 }
 
 void Proxy::add_connection(int client) {
-  const int server = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const int server = ::socket(target_.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (server < 0) {
     ::close(client);
     return;
@@ -176,8 +175,7 @@ void Proxy::add_connection(int client) {
   no_delay(client);
   no_delay(server);
   // Its outcome is read from the socket once that can be written, unless it fails at once.
-  if (::connect(server, reinterpret_cast<const sockaddr*>(&target_), sizeof target_) != 0 &&
-      errno != EINPROGRESS) {
+  if (::connect(server, target_.get(), target_.size) != 0 && errno != EINPROGRESS) {
     ++counts_.refused;
     return reset(*connection, false);
   }

@@ -10,18 +10,17 @@
 #include <random>
 #include <string>
 
-#include <netinet/in.h>
-
 #include <weft/core/time.hpp>
 #include <weft/core/value.hpp>
 
+#include "endpoint.hpp"
 #include "faults.hpp"
 #include "pipe.hpp"
 
 namespace weft::fault_proxy {
 
 struct ProxyOptions {
-  std::string listen = "tcp://127.0.0.1:*";  ///< IPv4 address and port; "*": all interfaces, a free port
+  std::string listen = "tcp://127.0.0.1:*";  ///< address and port; "*": all interfaces, a free port
   std::string target;                        ///< "tcp://127.0.0.1:5555"
   std::uint64_t seed = 1;                    ///< of all decisions
   Faults faults = {};
@@ -101,7 +100,7 @@ class Proxy {
   Counts counts_;
   std::uint64_t seed_;
   std::mt19937_64 engine_;  // of the times of blackholes
-  sockaddr_in target_{};
+  Address target_;
   std::string endpoint_;
   int epoll_ = -1;
   int listener_ = -1;

@@ -40,6 +40,7 @@ struct Source {
   TimePoint last_data{};
   protocol::SideChannel channel;                   // the connection of the data, beside the session
   bool pinged = false;                             // the publisher says PING there
+  bool doubted = false;                            // one was replaced by which no PING had come
   Loop::TimerId look_timer = 0;                    // at the channel
   std::unordered_map<std::string, SubLane> lanes;  // best effort
 

@@ -53,7 +53,7 @@ void SubBase::Impl::on_up(Peer& peer) {
   source.finished = false;
   source.joins = 0;
   source.lanes.clear();
-  source.pinged = false;
+  source.pinged = source.doubted = false;
   if (reliable() && !goes_on) follow(peer.id, source);
   if (open_data(peer, source)) resume(peer.id, source);
 }
@@ -99,10 +99,10 @@ void SubBase::Impl::look(std::uint64_t id) {
   if (!peer || source.finished) return;
   if (!source.socket) return replace(*peer, source);
   const TimePoint now = hub.loop().now();
-  // Unread data is no silence; and a publisher that does not say PING there may have nothing to say.
+  // Unread data is no silence. A publisher that never says PING there may have nothing to say: doubted once.
   const bool unread = source.watch == 0 || source.socket->readable();
   if (unread || !peer->up()) source.channel.begin(now);
-  const bool expected = source.pinged || !source.confirmation.confirmed();
+  const bool expected = source.pinged || !source.doubted || !source.confirmation.confirmed();
   const protocol::Session& session = peer->session;
   if (peer->up() && expected && source.channel.dead(now, session.last_heard(), session.suspected_after())) {
     return replace(*peer, source);
@@ -120,6 +120,7 @@ void SubBase::Impl::replace(Peer& peer, Source& source) {
     source.socket->close_at_once();  // nothing gets through it, so nothing is waited for
   }
   drop_socket(source);
+  source.doubted = !source.pinged;
   source.confirmation.lapse();
   // The lanes stay: what the old connection took with it shows as a gap, or is fetched.
   try {

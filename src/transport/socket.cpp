@@ -374,7 +374,8 @@ void Socket::watch_accepts(bool strangers, std::function<void()> on_news) {
 
 ConnectionId Socket::know(Message& message) {
   if (!impl_ || !impl_->monitored || message.empty()) return {};
-  const int fd = zmq_msg_get(static_cast<zmq_msg_t*>(message[0].raw()), ZMQ_SRCFD);
+  // Not the first one, where there are several: the frame of a routing id may come without.
+  const int fd = zmq_msg_get(static_cast<zmq_msg_t*>(message[message.size() - 1].raw()), ZMQ_SRCFD);
   return fd < 0 ? ConnectionId{} : impl_->monitored->accepted.know(fd);
 }
 

@@ -60,23 +60,23 @@ struct Line {
   std::unique_ptr<Peer> client;
   std::unique_ptr<Peer> server;
 
-  explicit Line(Faults faults = {}) {
-    listener = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    sockaddr_in address = parse_endpoint("tcp://127.0.0.1:*", true);
-    socklen_t size = sizeof address;
-    REQUIRE(::bind(listener, reinterpret_cast<sockaddr*>(&address), size) == 0);
+  explicit Line(Faults faults = {}, const std::string& at = "tcp://127.0.0.1:*") {
+    Address address = parse_endpoint(at, true);
+    listener = ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK, 0);
+    REQUIRE(::bind(listener, address.get(), address.size) == 0);
     REQUIRE(::listen(listener, 8) == 0);
-    ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
-    proxy = std::make_unique<Proxy>(ProxyOptions{.target = endpoint_text(address), .faults = faults});
+    ::getsockname(listener, address.get(), &address.size);
+    proxy = std::make_unique<Proxy>(
+        ProxyOptions{.listen = at, .target = endpoint_text(address), .faults = faults});
   }
   ~Line() { ::close(listener); }
   Line(const Line&) = delete;
   Line& operator=(const Line&) = delete;
 
   void connect() {
-    const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-    const sockaddr_in address = parse_endpoint(proxy->endpoint(), false);
-    REQUIRE(::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    const Address address = parse_endpoint(proxy->endpoint(), false);
+    const int fd = ::socket(address.family(), SOCK_STREAM, 0);
+    REQUIRE(::connect(fd, address.get(), address.size) == 0);
     client = std::make_unique<Peer>(fd);
   }
   void open() {
@@ -121,6 +121,20 @@ TEST_CASE("bytes pass in both directions, and the end of each") {
   CHECK(line.turn_until([&] { return line.proxy->connections() == 0; }));
   CHECK(line.proxy->counts().connections == 1);
   CHECK(line.proxy->counts().resets == 0);
+}
+
+TEST_CASE("it listens at and passes on to IPv6 addresses as well") {
+  const int probe = ::socket(AF_INET6, SOCK_STREAM, 0);
+  const Address loopback = parse_endpoint("tcp://[::1]:*", true);
+  const bool there = probe >= 0 && ::bind(probe, loopback.get(), loopback.size) == 0;
+  ::close(probe);
+  if (!there) return;  // a machine without IPv6
+  Line line({}, "tcp://[::1]:*");
+  CHECK(line.proxy->endpoint().starts_with("tcp://[::1]:"));
+  line.open();
+
+  line.client->send("six");
+  CHECK(line.turn_until([&] { return line.server->text == "six"; }));
 }
 
 TEST_CASE("a chunk that is hit resets both ends") {
@@ -244,10 +258,12 @@ TEST_CASE("commands are lines of JSON, and bad ones are answered") {
 }
 
 TEST_CASE("endpoints that are none are refused with an example") {
-  for (const char* bad : {"", "tcp://", "here", "tcp://1.2.3.4", "tcp://1.2.3:5", "tcp://1.2.3.4:99999",
-                          "tcp://1.2.3.4:x", "tcp://1.2.3.4:*", "tcp://*:1"}) {
+  for (const char* bad :
+       {"", "tcp://", "here", "tcp://1.2.3.4", "tcp://1.2.3:5", "tcp://1.2.3.4:99999", "tcp://1.2.3.4:x",
+        "tcp://1.2.3.4:*", "tcp://*:1", "tcp://::1:5", "tcp://[::1:5", "tcp://[1.2.3.4]:5", "tcp://[]:5"}) {
     CAPTURE(bad);
     CHECK_THROWS_AS(parse_endpoint(bad, false), Error);
   }
   CHECK(endpoint_text(parse_endpoint("127.0.0.1:80", false)) == "tcp://127.0.0.1:80");
+  CHECK(endpoint_text(parse_endpoint("[::1]:80", false)) == "tcp://[::1]:80");
 }

@@ -77,8 +77,8 @@ class Socket {
   /// "<path>.lock" first, refuses a path that another live process holds, and takes over what a dead one
   /// left; both files go with the socket. Throws Error{address_in_use, bad_endpoint, io}.
   std::string bind(const std::string& endpoint);
-  /// Throws Error{bad_endpoint}. That nobody listens yet is no error: ZeroMQ keeps trying. A host name is met by
-  /// its IPv4 address; with `ipv6` by its IPv6 address, or by the IPv4 address where it has none.
+  /// Throws Error{bad_endpoint}. That nobody listens yet is no error: ZeroMQ keeps trying. A host name is met
+  /// by its IPv4 address; with `ipv6` by its IPv6 address, or by the IPv4 address where it has none.
   void connect(const std::string& endpoint, bool ipv6 = false);
   /// The last connect() uses IPv6.
   [[nodiscard]] bool connects_by_ipv6() const;
