@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t kFull = 4UL << 20;       // bytes that wait: its node is not read any more
 constexpr std::size_t kMostLines = 8UL << 20;  // what is read all the same finds no room beyond this
 constexpr std::size_t kLine = 64;              // what a line costs beside its text
-constexpr const char* kStill = "the disk stood still";
+constexpr const char* kStoodStill = "the disk stood still";
 
 }  // namespace
 
@@ -37,7 +37,7 @@ struct NodeLog::Lines {
   Lines(const std::string& path, topology::LogBounds bounds) : file(path, bounds) {}
 
   void put(const Line& line) {
-    if (line.missing != 0) file.miss(line.missing, kStill);
+    if (line.missing != 0) file.miss(line.missing, kStoodStill);
     (void)file.write(line.text);
   }
 
@@ -61,7 +61,7 @@ struct NodeLog::Lines {
       lost = {file.lost(), file.why()};
     }
     if (last == 0) return;
-    file.miss(last, kStill);
+    file.miss(last, kStoodStill);
     file.tell();
     const std::lock_guard lock(mutex);
     lost = {file.lost(), file.why()};
@@ -112,7 +112,7 @@ void NodeLog::give_up() {
 NodeLog::Lost NodeLog::lost() const {
   const std::lock_guard lock(lines_->mutex);
   if (lines_->dropped == 0) return lines_->lost;
-  return {lines_->lost.lines + lines_->dropped, kStill};
+  return {lines_->lost.lines + lines_->dropped, kStoodStill};
 }
 
 }  // namespace weft::launch
