@@ -82,7 +82,7 @@ void print_summary(const launch::RunReport& report) {
     if (result.get("note").is_string())
       std::printf("\n%s: %s\n", node.c_str(), result.get("note").as_string().c_str());
   }
-  const char* const ended = report.ok ? "is done" : report.interrupted.empty() ? "FAILED" : "was INTERRUPTED";
+  const char* const ended = report.ok ? "is done" : report.signal == 0 ? "FAILED" : "was INTERRUPTED";
   std::printf("\n%s %s after %.2f s; its logs are in %s/logs\n", report.run.c_str(), ended, report.seconds,
               report.directory.c_str());
   std::fflush(stdout);
