@@ -155,6 +155,8 @@ void Launcher::Impl::on_second() {
 
 void Launcher::Impl::check_hang(Managed& node, TimePoint now) {
   if (node.life != Managed::Life::alive || node.heard == TimePoint{} || node.hung) return;
+  // It has ended: its last word is awaited, or what it has left behind.
+  if (!node.process || node.process->has_ended()) return;
   const Duration silent = now - node.heard;
   const Duration bound = node.plan->hang_after;
   if (!node.hangs && silent > std::min(kSilent, bound == Duration::zero() ? kSilent : bound)) {
