@@ -307,6 +307,23 @@ TEST_CASE("what a node leaves behind in its process group dies with it") {
   loop.cancel(tick);
 }
 
+TEST_CASE("what has left the group of a node that is told to end is told as well") {
+  Watched run;
+  // What it has started in a session of its own does not hear of the signal to its group.
+  const auto plan = scripts("lifetime: service, args: [-c, '" + kWait + "']",
+                            "lifetime: service, args: [-c, \"trap 'exit 0' TERM; setsid sh -c 'echo away; "
+                            "exec sleep 600' & wait\"]");
+  LaunchOptions options = run.options();
+  options.on_line = [](const topology::NodeId&, bool, std::string_view line) {
+    if (line == "away") REQUIRE(kill(getpid(), SIGTERM) == 0);
+  };
+
+  const RunReport report = launch_and_wait(plan, std::move(options));
+
+  CHECK(report.reason.empty());
+  CHECK(node_of(report, "sink/0").exit_code == 0);
+}
+
 TEST_CASE("a signal drains the run, a second one kills it at once") {
   Watched run;
   const auto plan = scripts("lifetime: service, " + kStubborn, "lifetime: service, " + kStubborn);
