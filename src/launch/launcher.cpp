@@ -464,6 +464,7 @@ void Launcher::Impl::kill_all() {
     node->killed = true;
     node->process->kill_group();
   }
+  if (strays) strays->signal(SIGKILL);
 }
 
 void Launcher::Impl::fail(std::string why) {
