@@ -23,6 +23,7 @@
 #include <weft/core/time.hpp>
 #include <weft/core/value.hpp>
 #include <weft/launch/report.hpp>
+#include <weft/launch/run_directory.hpp>
 #include <weft/topology/plan.hpp>
 #include <weft/transport/loop.hpp>
 
@@ -63,7 +64,7 @@ struct LaunchOptions {
   /// hold records of others. False: at once, and they count as failed.
   bool wait_for_restarts = false;
   /// Directories of earlier runs that are kept; older ones that are over are removed at the start.
-  unsigned keep_runs = 50;
+  unsigned keep_runs = kKeptRuns;
   /// SIGINT, SIGTERM and SIGHUP (unless it is ignored) drain the run, a second SIGINT or SIGTERM kills it.
   /// They stay blocked in the calling thread while run() runs.
   bool handle_signals = true;

@@ -19,6 +19,9 @@
 
 namespace weft::launch {
 
+/// Finished runs that are kept unless somebody says another number.
+inline constexpr unsigned kKeptRuns = 50;
+
 struct RunInfo {
   std::string id;
   std::string directory;
@@ -36,7 +39,7 @@ class RunDirectory {
   /// that takes one: it must be absolute, short, and not such that others could rename what is there. Throws
   /// Error{io} with the path, and Error{invalid_argument} when the path is too long for sockets and no short
   /// folder takes them.
-  RunDirectory(const std::string& base, const std::string& id, std::size_t keep = 20,
+  RunDirectory(const std::string& base, const std::string& id, std::size_t keep = kKeptRuns,
                std::vector<std::string> short_folders = {"/tmp"});
   ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;
