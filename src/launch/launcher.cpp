@@ -206,7 +206,7 @@ void Launcher::Impl::start(Managed& node) {
   node.last_error.clear();
   node.started = Clock::now();
   node.heard = {};
-  node.hangs = node.hung = node.left_killed = false;
+  node.hangs = node.hung = false;
   const std::string spec =
       format("{}/nodes/{}-{}.json", directory->path(), plan_of.id.name, plan_of.id.replica);
   Command command{.path = node.program.path, .arguments = {}, .environment = options.environment};

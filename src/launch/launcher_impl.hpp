@@ -68,8 +68,7 @@ struct Managed {
   bool hangs = false;     // it has said nothing for long
   bool hung = false;      // and was killed for it
   unsigned hangs_in_all = 0;
-  bool left_killed = false;  // something that it had started was
-  std::uint64_t told = 0;    // version of the last answer to its watch
+  std::uint64_t told = 0;  // version of the last answer to its watch
   std::optional<Responder<Raw>> watcher;
   std::map<std::string, std::map<std::string, std::string>> extra;  // port -> endpoint -> guest
   std::map<std::string, std::set<std::string>> taps;                // port -> guests that look at it

@@ -124,7 +124,6 @@ void Launcher::Impl::on_left(Managed& node, std::size_t count) {
   if (node.timer != 0) return;  // its grace is running
   at(node.timer, Clock::now() + node.plan->grace, [this, &node] {
     if (!node.process) return;
-    node.left_killed = true;
     event(format("what {} had started did not end within {} of SIGTERM: killing it", node.plan->id.text(),
                  format_duration(node.plan->grace)));
     node.process->kill_group();
