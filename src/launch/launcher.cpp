@@ -12,6 +12,7 @@
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
+#include <weft/core/signals.hpp>
 #include <weft/core/text.hpp>
 #include <weft/core/units.hpp>
 
@@ -28,17 +29,6 @@ constexpr Duration kStartMargin = std::chrono::seconds(2);  // that nodes have o
 // Of a program that describes itself: a wrong option or spec, so starting again will not help. Others mean
 // anything.
 constexpr int kUsageExit = 2;
-
-sigset_t stop_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  // A blocked signal is kept even where it is ignored: `nohup` means that this one shall have no effect.
-  struct sigaction now {};
-  if (sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);
-  return set;
-}
 
 /// a += b, member by member.
 void add_counts(Value& sum, const Value& counts) {
