@@ -27,6 +27,17 @@ LineWriter::LineWriter(std::string path, bool append) : path_(std::move(path)) {
     fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), kMode);
   }
   if (fd_ < 0) fail("open");
+  if (append) end_torn_line();
+}
+
+// Whoever wrote before may have been killed amid a line, or had no room for the rest of it.
+void LineWriter::end_torn_line() {
+  struct stat status {};
+  if (::fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size == 0) return;
+  const int fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  char last = '\n';
+  if (fd >= 0 && ::pread(fd, &last, 1, status.st_size - 1) == 1 && last != '\n') buffer_ = '\n';
+  if (fd >= 0) ::close(fd);
 }
 
 LineWriter::~LineWriter() {
@@ -75,6 +86,7 @@ void LineWriter::cut(std::uint64_t bytes) {
   }
   if (::ftruncate(fd_, static_cast<off_t>(bytes)) != 0) fail("cut");
   if (::lseek(fd_, 0, SEEK_END) < 0) fail("seek in");
+  buffer_.clear();  // what was committed ends with a whole line
 }
 
 std::uint64_t LineWriter::sync() {

@@ -9,7 +9,7 @@ namespace weft::sink {
 /// Errors of the system throw Error{io} with the path and the system's reason.
 class LineWriter {
  public:
-  /// "-": standard output. A file is made anew, or continued with `append`.
+  /// "-": standard output. A file is made anew, or continued with `append`, on a line of its own.
   LineWriter(std::string path, bool append);
   ~LineWriter();
   LineWriter(const LineWriter&) = delete;
@@ -25,6 +25,7 @@ class LineWriter {
   void close();
 
  private:
+  void end_torn_line();
   [[noreturn]] void fail(const char* what) const;
   std::string path_;
   int fd_ = -1;

@@ -123,13 +123,16 @@ Sink::~Sink() {
   if (news_ != 0) journal_->unsubscribe(news_);
 }
 
-// Runs behind the last record of a batch, before its acknowledgement is committed.
+// Runs behind the last record of a batch, before its acknowledgement: what could not be written is not
+// acknowledged, and comes again.
 void Sink::commit() {
   try {
-    if (out_) committed_bytes_ = out_->sync();
+    if (out_ && journal_) committed_bytes_ = out_->sync();
+    if (out_) out_->flush();
   } catch (const Error& e) {
     fail(e.what());
   }
+  if (!journal_) return;
   wire::Buffer state;
   wire::Pack pack(state);
   pack.array(2);
@@ -173,7 +176,6 @@ void Sink::take(const wire::RecordView& record, const Meta& meta, program::Answe
     } catch (const Error& e) {
       answer.fail(wire::Code::failed, e.what());
       fail(e.what());
-      return;
     }
   }
   if (out_) write(record, meta);
@@ -254,16 +256,16 @@ void Sink::finish() {
     out_.reset();
   } catch (const Error& e) {
     fail(e.what());
-    return;
   }
   node_.finish(result());
 }
 
+// It leaves the handler and ends the node: the batch at hand is neither acknowledged nor committed.
 void Sink::fail(const std::string& sentence) {
   out_.reset();
   finished_ = true;
   node_.set_result(result());
-  node_.fail(sentence);
+  throw Error(Errc::io, sentence);
 }
 
 Value Sink::result() const {

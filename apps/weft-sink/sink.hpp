@@ -40,7 +40,7 @@ class Sink {
   void count_peer(const Meta& meta);
   void flush();
   void finish();
-  void fail(const std::string& sentence);
+  [[noreturn]] void fail(const std::string& sentence);
   [[nodiscard]] Value result() const;
 
   Node& node_;

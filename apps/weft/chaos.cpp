@@ -194,6 +194,7 @@ int run_verb(const Chaos& chaos) {
   };
   options.on_progress = [&](const Value& state) { screen.progress(state); };
   options.on_warning = [&](std::string_view sentence) { screen.note(format("weft: {}", sentence)); };
+  options.own_child = [&](pid_t child) { return network.owns(child); };
   breaker.attach(options);
   launch::Launcher launcher(loop, plan, std::move(options));
   breaker.use(launcher);

@@ -100,6 +100,8 @@ class BrokenNetwork::Proxy {
   /// What it printed last.
   [[nodiscard]] const std::string& last() const { return last_; }
 
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
   std::string endpoint;
 
  private:
@@ -177,6 +179,10 @@ std::string BrokenNetwork::address(const std::string& link, const std::string& e
     proxy = std::move(fresh);
   }
   return proxy->endpoint;
+}
+
+bool BrokenNetwork::owns(pid_t child) const {
+  return std::ranges::any_of(proxies_, [&](const auto& one) { return one.second->pid() == child; });
 }
 
 void BrokenNetwork::heal() {

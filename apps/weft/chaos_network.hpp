@@ -28,6 +28,8 @@ class BrokenNetwork {
   /// Where peers find what is bound at `endpoint`: a proxy before it, which is started when it is new. Throws
   /// Error{io}.
   std::string address(const std::string& link, const std::string& endpoint);
+  /// True: a proxy is this child of the present process.
+  [[nodiscard]] bool owns(pid_t child) const;
   /// From now on nothing is broken any more.
   void heal();
   /// Ends the proxies, and counts what they did.

@@ -15,7 +15,7 @@ namespace {
 
 /// It ended early and in order, with nothing else to be said against it.
 bool was_cut_short(const Value& state) {
-  if (!state.get("interrupted").is_string() || !state.get("nodes").is_list()) return false;
+  if (!state.get("signal").is_int() || !state.get("nodes").is_list()) return false;
   for (const Value& node : state.get("nodes").as_list()) {
     if (node.get("state") != Value("stopped")) return false;
   }

@@ -34,7 +34,7 @@ Nodes count_nodes(const Value& state) {
 std::string state_of(const launch::RunInfo& run) {
   if (run.live) return run.state.get("state").is_string() ? run.state.get("state").as_string() : "starting";
   const Value& ok = run.state.get("ok");
-  if (ok.is_bool() && !ok.as_bool() && run.state.get("interrupted").is_string()) return "interrupted";
+  if (ok.is_bool() && !ok.as_bool() && run.state.get("signal").is_int()) return "interrupted";
   if (ok.is_bool()) return ok.as_bool() ? "done" : "failed";
   return run.state.get("state") == Value("over") ? "over" : "died";
 }

@@ -14,6 +14,7 @@
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
+#include <weft/core/signals.hpp>
 #include <weft/core/units.hpp>
 #include <weft/launch/launcher.hpp>
 #include <weft/topology/topology.hpp>
@@ -82,7 +83,7 @@ void print_summary(const launch::RunReport& report) {
     if (result.get("note").is_string())
       std::printf("\n%s: %s\n", node.c_str(), result.get("note").as_string().c_str());
   }
-  const char* const ended = report.ok ? "is done" : report.interrupted.empty() ? "FAILED" : "was INTERRUPTED";
+  const char* const ended = report.ok ? "is done" : report.signal == 0 ? "FAILED" : "was INTERRUPTED";
   std::printf("\n%s %s after %.2f s; its logs are in %s/logs\n", report.run.c_str(), ended, report.seconds,
               report.directory.c_str());
   std::fflush(stdout);
@@ -161,13 +162,6 @@ int run_plan(const Up& up, const topology::Plan& plan, Catalog& catalog, int ann
   return launch::exit_code(report);
 }
 
-sigset_t stop_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, number);
-  return set;
-}
-
 // The run that is starting, as who waits for it sees it.
 struct Starting {
   pid_t child = 0;
@@ -185,7 +179,8 @@ std::string wait_until_ready(Starting& start) {
     signalfd_siginfo info{};
     if (polls[1].revents != 0 && ::read(start.signals, &info, sizeof info) > 0) {
       start.cancelled = true;
-      ::kill(start.child, SIGTERM);  // the second one ends it at once
+      // The second one ends it at once, but SIGHUP, which a terminal may say twice, is never the second one.
+      ::kill(start.child, info.ssi_signo == SIGHUP ? SIGHUP : SIGTERM);
     }
     if (polls[0].revents == 0) continue;
     std::array<char, 256> bytes;

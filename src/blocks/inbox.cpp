@@ -57,7 +57,7 @@ bool Inbox::take_next() {
 }
 
 void Inbox::deliver(std::size_t most) {
-  if (!handler || delivering_) return;
+  if (!handler || delivering_ || (strict && broken_)) return;
   delivering_ = true;
   cleared_ = false;
   struct Reset {
@@ -69,14 +69,16 @@ void Inbox::deliver(std::size_t most) {
   } reset{*this};
   while (!paused_ && !cleared_ && most-- != 0 && open_next()) {
     records_.stop = paused_;
+    broken_ = true;
     handler(records_);
+    broken_ = false;
   }
   // The next batch, which would end this one, may be long in coming.
   if (!paused_ && !cleared_ && records_.rest.empty()) end_current();
 }
 
 bool Inbox::take_one(const Handler& take) {
-  if (delivering_) return false;
+  if (delivering_ || (strict && broken_)) return false;
   cleared_ = false;
   while (open_next()) {
     records_.stop = false;
@@ -87,13 +89,15 @@ bool Inbox::take_one(const Handler& take) {
 }
 
 void Inbox::finish() {
-  if (!delivering_ && records_.rest.empty()) end_current();
+  if (!delivering_ && !broken_ && records_.rest.empty()) end_current();
 }
 
 void Inbox::end_current() {
   if (!current_) return;
   const std::unique_ptr<InboxItem> done = std::move(current_);
+  broken_ = true;
   if (on_done) on_done(*done);
+  broken_ = false;
 }
 
 void Inbox::pause(bool paused) {

@@ -48,6 +48,9 @@ class Inbox {
 
   Inbox();
 
+  /// Behind a record or a batch's end that threw nothing is handed out any more: it would be acknowledged
+  /// with what failed.
+  bool strict = false;
   /// Called with the records of each batch, again when it has stopped before their end.
   Handler handler;
   /// Called before the first record of a batch is handed out.
@@ -66,7 +69,8 @@ class Inbox {
   /// Hands records to `take` until it stops them, which it does behind the one that it takes. False: none is
   /// left. What the last record views stays valid until the next call.
   bool take_one(const Handler& take);
-  /// Reports a batch as done whose last record was handed out; not while a handler runs.
+  /// Reports a batch as done whose last record was handed out; not while a handler runs, nor after one has
+  /// thrown, which has not handled its record.
   void finish();
   void pause(bool paused);
   /// Inside a handler: its record is not taken. Pauses; the record is handed out again afterwards.
@@ -94,6 +98,7 @@ class Inbox {
   bool paused_ = false;
   bool delivering_ = false;
   bool cleared_ = false;  // while delivering
+  bool broken_ = false;   // handler or on_done has not returned, or has thrown
 };
 
 /// The tensor frames of a message, from frame `first` on, as views that keep their frames alive.

@@ -62,6 +62,7 @@ struct PullBase::Impl final : blocks::HubClient {
             *this) {
     inbox.on_done = [this](InboxItem& item) { done(item); };
     if (options.delivery != Delivery::best_effort) {
+      inbox.strict = true;
       reliable = std::make_unique<blocks::ReliablePull>(hub, inbox, [this] { hand_out(); });
       inbox.on_begin = [this](const InboxItem& item) { reliable->begin(item); };
     }
@@ -440,7 +441,12 @@ bool PullBase::drained() const {
 void PullBase::close() {
   Impl& impl = *impl_;
   if (impl.hub.closed()) return;
-  impl.inbox.finish();  // its sender should know that the last record was taken
+  try {
+    impl.inbox.finish();  // its sender should know that the last record was taken
+  } catch (const std::exception& error) {
+    impl.options.log.error(format("{}: the end of its last batch failed, which comes again: {}",
+                                  impl.hub.stream(), error.what()));
+  }
   impl.hub.close();
   if (impl.reliable) impl.reliable->close();
   impl.inbox.clear();

@@ -12,6 +12,7 @@
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
+#include <weft/core/signals.hpp>
 #include <weft/core/text.hpp>
 #include <weft/core/units.hpp>
 
@@ -28,17 +29,6 @@ constexpr Duration kStartMargin = std::chrono::seconds(2);  // that nodes have o
 // Of a program that describes itself: a wrong option or spec, so starting again will not help. Others mean
 // anything.
 constexpr int kUsageExit = 2;
-
-sigset_t stop_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  // A blocked signal is kept even where it is ignored: `nohup` means that this one shall have no effect.
-  struct sigaction now {};
-  if (sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);
-  return set;
-}
 
 /// a += b, member by member.
 void add_counts(Value& sum, const Value& counts) {
@@ -207,7 +197,7 @@ void Launcher::Impl::start(Managed& node) {
   node.last_error.clear();
   node.started = Clock::now();
   node.heard = {};
-  node.hangs = node.hung = node.left_killed = false;
+  node.hangs = node.hung = false;
   const std::string spec =
       format("{}/nodes/{}-{}.json", directory->path(), plan_of.id.name, plan_of.id.replica);
   Command command{.path = node.program.path, .arguments = {}, .environment = options.environment};
@@ -466,6 +456,7 @@ void Launcher::Impl::kill_all() {
     node->killed = true;
     node->process->kill_group();
   }
+  if (strays) strays->signal(SIGKILL);
 }
 
 void Launcher::Impl::fail(std::string why) {

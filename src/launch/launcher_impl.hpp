@@ -68,8 +68,7 @@ struct Managed {
   bool hangs = false;     // it has said nothing for long
   bool hung = false;      // and was killed for it
   unsigned hangs_in_all = 0;
-  bool left_killed = false;  // something that it had started was
-  std::uint64_t told = 0;    // version of the last answer to its watch
+  std::uint64_t told = 0;  // version of the last answer to its watch
   std::optional<Responder<Raw>> watcher;
   std::map<std::string, std::map<std::string, std::string>> extra;  // port -> endpoint -> guest
   std::map<std::string, std::set<std::string>> taps;                // port -> guests that look at it
@@ -139,6 +138,7 @@ struct Launcher::Impl {
   Loop::WatchId children_watch = 0;
   Loop::TimerId reap_timer = 0;
   std::set<pid_t> earlier_children;  // of this process, from before the run
+  bool others_start = false;         // one of them lives: what appears below may be its
   std::unique_ptr<Guard> guard;
   std::unique_ptr<Remains> strays;  // at the end: what no node can be named for
   TimePoint last_second{};
@@ -191,6 +191,7 @@ struct Launcher::Impl {
   void on_left(Managed& node, std::size_t count);
   void warn(const std::string& sentence) const;
   bool end_strays();
+  [[nodiscard]] bool is_others(pid_t child) const;
   void on_second();
   void check_hang(Managed& node, TimePoint now);
   /// Calls `fn` at `when`, with `timer` 0; where this process was late itself, after it has heard what was

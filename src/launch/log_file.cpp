@@ -51,18 +51,24 @@ void LogFile::look_again() {
   (void)open();
 }
 
-// The present file becomes the first of those before it, and the last of them goes.
-void LogFile::turn_over() {
+// The present file becomes the first of those before it, and the last of them goes. False: it cannot, and has
+// no room for more.
+bool LogFile::turn_over() {
   if (bounds_.keep == 0) {
     if (::ftruncate(fd_, 0) == 0) size_ = 0;
-    return;
+    return true;
   }
-  for (unsigned number = bounds_.keep; number > 1; --number) {
-    (void)::rename(format("{}.{}", path_, number - 1).c_str(), format("{}.{}", path_, number).c_str());
+  std::string to = format("{}.{}", path_, bounds_.keep);
+  for (unsigned number = bounds_.keep; number > 0; --number) {
+    const std::string from = number > 1 ? format("{}.{}", path_, number - 1) : path_;
+    if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) {
+      why_ = std::generic_category().message(errno);
+      return false;
+    }
+    to = from;
   }
-  if (::rename(path_.c_str(), (path_ + ".1").c_str()) != 0) return;
   close();
-  (void)open();
+  return open();
 }
 
 bool LogFile::put(std::string_view text) {
@@ -104,7 +110,7 @@ bool LogFile::append(std::string lines) {
   if (untold_ != 0) text += format("weft: {} lines are missing here: {}\n", untold_, why_);
   text += lines;
   if (fd_ < 0) (void)open();
-  if (fd_ >= 0 && size_ != 0 && size_ + text.size() > bounds_.max_bytes) turn_over();
+  if (fd_ >= 0 && size_ != 0 && size_ + text.size() > bounds_.max_bytes && !turn_over()) return false;
   if (fd_ >= 0 && put(text)) {
     untold_ = 0;
     return true;

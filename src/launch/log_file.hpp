@@ -35,7 +35,7 @@ class LogFile {
  private:
   bool open();
   void close();
-  void turn_over();
+  bool turn_over();
   bool append(std::string text);
   bool put(std::string_view text);
 

@@ -170,7 +170,7 @@ Process::~Process() {
 
 void Process::terminate() {
   told_ = true;
-  signal_group(SIGTERM);
+  if (!left_) signal_group(SIGTERM);  // what is left was told when it ended, and a second time means at once
 }
 
 void Process::signal_group(int number) {
@@ -254,8 +254,8 @@ void Process::ended() {
       loop_, [this](const ProcessInfo& process) { return belongs(process); }, [this] { finish(); });
   if (!left->look()) return finish();
   left_ = std::move(left);
-  // Those of the group have had theirs, if it was told to end.
-  if (!told_) left_->signal(SIGTERM);
+  // Those of the group have had theirs, if it was told to end; what has left it hears now of that.
+  left_->signal(SIGTERM, told_ ? pid_ : 0);
   if (handlers_.on_left) handlers_.on_left(left_->size());
 }
 

@@ -69,6 +69,8 @@ class Process {
   /// SIGKILL to the whole group, and to what is left of it.
   void kill_group() { signal_group(SIGKILL); }
   void signal_group(int number);
+  /// True: only what it has started still lives.
+  [[nodiscard]] bool has_ended() const { return left_ != nullptr; }
   /// True: it belongs to this process, which reaps it.
   [[nodiscard]] bool owns(pid_t process) const {
     return process == pid_ || (left_ && left_->contains(process));

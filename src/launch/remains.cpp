@@ -1,7 +1,6 @@
 #include "launch/remains.hpp"
 
 #include <csignal>
-#include <set>
 
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -33,32 +32,34 @@ Remains::~Remains() {
 
 bool Remains::look() {
   const auto all = list_processes();
-  std::set<pid_t> ours;
+  std::map<pid_t, ProcessInfo> ours;
   for (const ProcessInfo& one : all) {
-    if (!one.zombie && find_(one)) ours.insert(one.id);
+    if (!one.zombie && find_(one)) ours.emplace(one.id, one);
   }
-  for (const pid_t root : std::set(ours)) {
+  for (const auto& [root, found] : std::map(ours)) {
     for (const ProcessInfo& one : descendants(all, root)) {
-      if (!one.zombie) ours.insert(one.id);
+      if (!one.zombie) ours.emplace(one.id, one);
     }
   }
-  for (const pid_t process : ours) {
-    if (!left_.contains(process)) add(process);
+  for (const auto& [process, found] : ours) {
+    if (!left_.contains(process)) add(found);
   }
   return !left_.empty();
 }
 
-void Remains::add(pid_t process) {
-  const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, process, 0));
+void Remains::add(const ProcessInfo& process) {
+  const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, process.id, 0));
   if (pidfd < 0) return;  // it has ended meanwhile
   if (last_signal_ != 0) send(pidfd, last_signal_);
-  const auto watch = loop_.watch_fd(pidfd, [this, process] { ended(process); });
-  left_.emplace(process, One{pidfd, watch});
+  const auto watch = loop_.watch_fd(pidfd, [this, id = process.id] { ended(id); });
+  left_.emplace(process.id, One{pidfd, process.group, watch});
 }
 
-void Remains::signal(int number) {
+void Remains::signal(int number, pid_t but) {
   last_signal_ = number;
-  for (const auto& [process, one] : left_) send(one.pidfd, number);
+  for (const auto& [process, one] : left_) {
+    if (but == 0 || one.group != but) send(one.pidfd, number);
+  }
   if (number == SIGKILL && limit_ == 0) {
     limit_ = loop_.at(Clock::now() + kKilled, [this] {
       limit_ = 0;

@@ -24,17 +24,18 @@ class Remains {
 
   /// False: there is nothing, and on_gone is not called.
   bool look();
-  /// To each of them, and to those that are found later.
-  void signal(int number);
+  /// To each of them, and to those that are found later; of those that there are now not to the group `but`.
+  void signal(int number, pid_t but = 0);
   [[nodiscard]] std::size_t size() const { return left_.size(); }
   [[nodiscard]] bool contains(pid_t process) const { return left_.contains(process); }
 
  private:
   struct One {
     int pidfd = -1;
+    pid_t group = 0;
     Loop::WatchId watch = 0;
   };
-  void add(pid_t process);
+  void add(const ProcessInfo& process);
   void ended(pid_t process);
   void give_up();
 

@@ -15,6 +15,7 @@ Value to_value(const RunReport& report) {
   out["seconds"] = std::round(report.seconds * 1000) / 1000;
   if (!report.reason.empty()) out["reason"] = report.reason;
   if (!report.interrupted.empty()) out["interrupted"] = report.interrupted;
+  if (report.signal != 0) out["signal"] = report.signal;
   Value& nodes = out["nodes"] = Value::list();
   for (const NodeReport& node : report.nodes) {
     Value v;

@@ -37,23 +37,40 @@ constexpr std::size_t kLongestSocket =
     47;  // of the names below their folder that Weft makes; a node shortens its own to fit
 constexpr std::string_view kShortFolder = "weft-";  // and six characters
 constexpr const char* kSocketsLink = "sockets";
+// Behind the process id in a run's lock. What has no such lock is no run, and is let be.
+constexpr std::string_view kMark = "\nweft run\n";
 
 std::string why() {
   return std::generic_category().message(errno);
 }
 
-/// The launcher's process id when somebody holds the lock, else 0.
-int holder(const fs::path& lock) {
-  const int fd = open(lock.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
-  int pid = 0;
-  if (flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    char text[32] = {};
-    if (read(fd, text, sizeof text - 1) > 0) pid = std::atoi(text);
-    if (pid <= 0) pid = 1;  // held, and not readable: live, but nobody to signal
+/// A folder, no link to one, of this user.
+bool is_ours(const std::string& path, struct stat& found) {
+  return lstat(path.c_str(), &found) == 0 && S_ISDIR(found.st_mode) && found.st_uid == getuid();
+}
+
+struct Lock {
+  bool is_runs = false;  ///< the folder was made by a launcher of this user
+  int holder = 0;        ///< its process id while it lives
+};
+
+/// Nothing that somebody else has put there is followed, waited for or believed.
+Lock look_at_lock(const fs::path& directory) {
+  Lock lock;
+  struct stat found {};
+  if (!is_ours(directory.string(), found)) return lock;
+  const int fd = open((directory / "lock").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (fd < 0) return lock;
+  char bytes[64] = {};
+  const bool read_all = fstat(fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_uid == getuid() &&
+                        read(fd, bytes, sizeof bytes - 1) > 0;
+  const std::string_view text = bytes;
+  lock.is_runs = read_all && text.substr(std::min(text.find('\n'), text.size())) == kMark;
+  if (lock.is_runs && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    lock.holder = std::max(std::atoi(bytes), 1);  // 1: live, but nobody to signal
   }
   ::close(fd);
-  return pid;
+  return lock;
 }
 
 std::string absolute_path(const fs::path& path) {
@@ -66,12 +83,19 @@ std::string absolute_path(const fs::path& path) {
                      path.string(), error.message()));
 }
 
-/// For its owner alone, and for its owner also where the umask would not have it. One that is there already
-/// will do.
+/// For its owner alone, and for its owner also where the umask would not have it.
+void make_new_folder(const std::string& path, std::error_code& error) {
+  if (mkdir(path.c_str(), 0700) != 0 || chmod(path.c_str(), 0700) != 0)
+    error = std::error_code(errno, std::generic_category());
+}
+
+/// One that is there already will do, if it is this user's and nobody else can write to it.
 void make_folder(const std::string& path, std::error_code& error) {
-  const bool made = mkdir(path.c_str(), 0700) == 0;
-  if (!made && errno == EEXIST) return;
-  if (!made || chmod(path.c_str(), 0700) != 0) error = std::error_code(errno, std::generic_category());
+  make_new_folder(path, error);
+  struct stat found {};
+  if (error != std::errc::file_exists) return;
+  const bool good = is_ours(path, found) && (found.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+  error = good ? std::error_code() : std::make_error_code(std::errc::permission_denied);
 }
 
 /// The parents of the base, which are nobody's in particular.
@@ -169,10 +193,9 @@ void RunDirectory::make() {
   std::error_code error;
   make_base(base_, error);
   // The folder of a run that there is already is another one's, unless this one has had it.
-  if (!error && lock_ < 0 && fs::exists(path_, error)) error = std::make_error_code(std::errc::file_exists);
-  for (const char* part : {"", "/logs", "/nodes"}) {
-    if (error) break;
-    make_folder(path_ + part, error);
+  if (!error) lock_ < 0 ? make_new_folder(path_, error) : make_folder(path_, error);
+  for (const char* part : {"/logs", "/nodes"}) {
+    if (!error) make_folder(path_ + part, error);
   }
   if (error) {
     throw Error(Errc::io,
@@ -182,9 +205,9 @@ void RunDirectory::make() {
   make_sockets();
   // Locked and written before anybody can see it: a reader never finds it half made.
   const std::string made = path_ + "/lock.new";
-  const std::string pid = std::to_string(getpid()) + "\n";
+  const std::string pid = format("{}{}", getpid(), kMark);
   if (lock_ >= 0) ::close(lock_);
-  lock_ = open(made.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  lock_ = open(made.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
   const bool good = lock_ >= 0 && fchmod(lock_, 0600) == 0 && flock(lock_, LOCK_EX | LOCK_NB) == 0 &&
                     ::write(lock_, pid.data(), pid.size()) == static_cast<ssize_t>(pid.size()) &&
                     rename(made.c_str(), (path_ + "/lock").c_str()) == 0;
@@ -284,12 +307,13 @@ std::vector<RunInfo> list_runs(const std::string& base) {
   }
   for (const fs::directory_iterator end; !error && at != end; at.increment(error)) {
     std::error_code gone;
-    if (!at->is_directory(gone) || !fs::exists(at->path() / "lock", gone)) continue;
+    const Lock lock = look_at_lock(at->path());
+    if (!lock.is_runs) continue;
     RunInfo run{.id = at->path().filename().string(),
                 .directory = at->path().string(),
                 .sockets = sockets_of(at->path().string()),
                 .state = {}};
-    run.pid = holder(at->path() / "lock");
+    run.pid = lock.holder;
     run.live = run.pid != 0;
     std::ifstream file(at->path() / "state.json", std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -328,7 +352,7 @@ bool stop_run(const RunInfo& run, Deadline deadline) {
   if (pidfd < 0) return true;  // it ended in the meantime
   // The descriptor pins the process; if the lock is still held, it is the launcher and no one who has its
   // number now.
-  bool ended = holder(fs::path(run.directory) / "lock") != run.pid;
+  bool ended = look_at_lock(run.directory).holder != run.pid;
   if (!ended && syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, nullptr, 0) == 0) {
     pollfd wait{pidfd, POLLIN, 0};
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline.left(Clock::now())).count();

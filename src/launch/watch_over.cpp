@@ -27,12 +27,15 @@ constexpr Duration kHear = std::chrono::seconds(2);         // what was said mea
 
 }  // namespace
 
-/// From here on what loses its parent below this process is a child of it.
+/// From here on what loses its parent below this process is a child of it, unless that may be what others
+/// than the nodes have started.
 void Launcher::Impl::adopt() {
-  prctl(PR_SET_CHILD_SUBREAPER, 1);
   for (const ProcessInfo& one : list_processes()) {
-    if (one.parent == getpid()) earlier_children.insert(one.id);
+    if (one.parent != getpid()) continue;
+    earlier_children.insert(one.id);
+    others_start = others_start || !one.zombie;
   }
+  if (!others_start) prctl(PR_SET_CHILD_SUBREAPER, 1);
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
@@ -51,11 +54,16 @@ void Launcher::Impl::adopt() {
   });
 }
 
+/// A child that no node has anything to do with.
+bool Launcher::Impl::is_others(pid_t child) const {
+  return earlier_children.contains(child) || (guard && guard->pid() == child) ||
+         (options.own_child && options.own_child(child));
+}
+
 /// Those who were adopted and have ended. Nodes, and what is waited for, are reaped by who waits.
 void Launcher::Impl::reap() {
   for (const ProcessInfo& one : list_processes()) {
-    if (one.parent != getpid() || !one.zombie || earlier_children.contains(one.id)) continue;
-    if (guard && guard->pid() == one.id) continue;
+    if (one.parent != getpid() || !one.zombie || is_others(one.id)) continue;
     if (strays && strays->contains(one.id)) continue;
     const bool owned = std::ranges::any_of(
         nodes, [&](const auto& node) { return node->process && node->process->owns(one.id); });
@@ -67,9 +75,8 @@ void Launcher::Impl::reap() {
 /// run is over when it has ended.
 bool Launcher::Impl::end_strays() {
   if (strays) return strays->size() != 0;
-  const auto ours = [this](const ProcessInfo& one) {
-    return one.parent == getpid() && !earlier_children.contains(one.id) && !(guard && guard->pid() == one.id);
-  };
+  if (others_start) return false;
+  const auto ours = [this](const ProcessInfo& one) { return one.parent == getpid() && !is_others(one.id); };
   strays = std::make_unique<Remains>(loop, ours, [this] { loop.post([this] { check_over(); }); });
   if (!strays->look()) return false;
   event(format("{} processes that the nodes have started are left", strays->size()));
@@ -117,7 +124,6 @@ void Launcher::Impl::on_left(Managed& node, std::size_t count) {
   if (node.timer != 0) return;  // its grace is running
   at(node.timer, Clock::now() + node.plan->grace, [this, &node] {
     if (!node.process) return;
-    node.left_killed = true;
     event(format("what {} had started did not end within {} of SIGTERM: killing it", node.plan->id.text(),
                  format_duration(node.plan->grace)));
     node.process->kill_group();
@@ -155,6 +161,8 @@ void Launcher::Impl::on_second() {
 
 void Launcher::Impl::check_hang(Managed& node, TimePoint now) {
   if (node.life != Managed::Life::alive || node.heard == TimePoint{} || node.hung) return;
+  // It has ended: its last word is awaited, or what it has left behind.
+  if (!node.process || node.process->has_ended()) return;
   const Duration silent = now - node.heard;
   const Duration bound = node.plan->hang_after;
   if (!node.hangs && silent > std::min(kSilent, bound == Duration::zero() ? kSilent : bound)) {

@@ -14,6 +14,7 @@
 #include <weft/core/error.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/json.hpp>
+#include <weft/core/signals.hpp>
 #include <weft/core/text.hpp>
 #include <weft/core/units.hpp>
 #include <weft/node/control.hpp>
@@ -27,17 +28,6 @@ namespace {
 constexpr Duration kLaunchersTurn = std::chrono::seconds(2);
 /// What a sender that has ended had sent is read by then.
 constexpr Duration kReadUp = std::chrono::milliseconds(250);
-
-sigset_t stop_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  // A blocked signal is kept even where it is ignored: `nohup` means that this one shall have no effect.
-  struct sigaction now {};
-  if (sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);
-  return set;
-}
 
 }  // namespace
 

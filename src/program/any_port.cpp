@@ -145,7 +145,7 @@ bool InPort::settle(const Receipt& receipt, Verdict verdict) {
 }
 
 Journal* InPort::on_commit(std::function<void()> prepare) {
-  if (!pull_ || !journal_) return nullptr;
+  if (!pull_ || delivery_ == Delivery::best_effort) return nullptr;
   pull_->on_batch_end(std::move(prepare));
   return journal_.get();
 }

@@ -238,3 +238,45 @@ WEFT_CONFORMS("acknowledged: peek shows the oldest records and where they are, a
   REQUIRE(stuck.push.settle(soon()));
   CHECK(stuck.push.stats().processed_records == taken);
 }
+
+WEFT_CONFORMS("acknowledged: what a handler, or the end of its batch, throws at comes again") {
+  for (const auto delivery : {Delivery::at_least_once, Delivery::exactly_once}) {
+    for (const bool behind : {false, true}) {
+      CAPTURE(behind);
+      Loop loop;
+      const Place here(place.kind());
+      PortOptions out{.name = "out", .node = "push/0", .bind = here.endpoints(), .delivery = delivery};
+      Push<> push(loop, acknowledged(out));
+      const auto disk = std::make_shared<journal::testing::MemoryDisk>();
+      std::vector<std::string> texts;
+      for (const bool throws : {true, false}) {
+        PortOptions in{.name = "in", .node = "pull/0", .connect = push.endpoints(), .delivery = delivery};
+        if (delivery == Delivery::exactly_once) in.journal = open_journal(disk);
+        Pull<> pull(loop, acknowledged(in));
+        const auto end = [&] {
+          if (throws && texts.back() == "9") throw Error(Errc::io, "no room");
+        };
+        pull.on_record([&](const RawRecord& r, const Meta&) {
+          texts.emplace_back(r.text());
+          if (!behind) end();
+        });
+        pull.on_batch_end([&] {
+          if (behind) end();
+        });
+        if (throws) {
+          send_numbers(push, 10);
+          CHECK_THROWS_WITH((void)loop.run_until([] { return false; }, soon()), "no room");
+          // A node that fails runs its loop once more, for its last report.
+          send_numbers(push, 12, 10);
+          (void)loop.run_until([] { return false; }, Deadline::after(20ms));
+          CHECK(texts.size() == 10);
+        } else {
+          REQUIRE(push.settle(soon()));
+        }
+      }
+      CHECK(counted(texts)["9"] == 2);
+      CHECK(counted(texts)["11"] == 1);
+      CHECK(push.stats().processed_records == 12);
+    }
+  }
+}

@@ -147,6 +147,19 @@ TEST_CASE("a node that ends without its last report has not said what it did") {
         "source/0 ended once without a last report: its counts are as of the one before");
 }
 
+TEST_CASE("a node whose last report is awaited does not hang") {
+  Watched run;
+  auto plan = pair("lifetime: finite, with: {do: leave}", "lifetime: service");
+  // Shorter than a file may say: of the second that its last report is awaited, most is silence.
+  plan.nodes[0].hang_after = 50ms;
+
+  const RunReport report = launch_and_wait(plan, run.options());
+
+  CHECK_FALSE(report.ok);
+  const bool slow = contains(report.reason, "hung");  // a loaded machine may take longer to start it
+  CHECK((slow || contains(report.reason, "its last report never came")));
+}
+
 TEST_CASE("the last report of a node that took its launcher for gone is in its pipe") {
   Watched run;
   const auto plan = pair("lifetime: finite, with: {do: leave-word}", "lifetime: service");

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "launch/support.hpp"
@@ -26,6 +27,30 @@ topology::Plan scripts(const std::string& first, const std::string& second) {
 const std::string kWait = "tail -f /dev/null & wait $!";
 // Ignores SIGTERM, and says when it does.
 const std::string kStubborn = "args: [-c, \"trap '' TERM; echo deaf now; tail -f /dev/null & wait; wait\"]";
+
+// A child of the test's own process that waits for its end.
+class OwnChild {
+ public:
+  OwnChild() = default;
+  ~OwnChild() {
+    if (id_ <= 0) return;
+    kill(id_, SIGKILL);
+    waitpid(id_, nullptr, 0);
+  }
+  OwnChild(const OwnChild&) = delete;
+  OwnChild& operator=(const OwnChild&) = delete;
+
+  void start() {
+    id_ = fork();
+    if (id_ != 0) return;
+    for (;;) pause();
+  }
+  [[nodiscard]] pid_t id() const { return id_; }
+  [[nodiscard]] bool lives() const { return id_ > 0 && waitpid(id_, nullptr, WNOHANG) == 0; }
+
+ private:
+  pid_t id_ = -1;
+};
 
 }  // namespace
 
@@ -307,6 +332,23 @@ TEST_CASE("what a node leaves behind in its process group dies with it") {
   loop.cancel(tick);
 }
 
+TEST_CASE("what has left the group of a node that is told to end is told as well") {
+  Watched run;
+  // What it has started in a session of its own does not hear of the signal to its group.
+  const auto plan = scripts("lifetime: service, args: [-c, '" + kWait + "']",
+                            "lifetime: service, args: [-c, \"trap 'exit 0' TERM; setsid sh -c 'echo away; "
+                            "exec sleep 600' & wait\"]");
+  LaunchOptions options = run.options();
+  options.on_line = [](const topology::NodeId&, bool, std::string_view line) {
+    if (line == "away") REQUIRE(kill(getpid(), SIGTERM) == 0);
+  };
+
+  const RunReport report = launch_and_wait(plan, std::move(options));
+
+  CHECK(report.reason.empty());
+  CHECK(node_of(report, "sink/0").exit_code == 0);
+}
+
 TEST_CASE("a signal drains the run, a second one kills it at once") {
   Watched run;
   const auto plan = scripts("lifetime: service, " + kStubborn, "lifetime: service, " + kStubborn);
@@ -325,6 +367,66 @@ TEST_CASE("a signal drains the run, a second one kills it at once") {
   CHECK_FALSE(report.ok);
   CHECK(report.reason == "stopped at once by a second SIGINT");
   CHECK(node_of(report, "source/0").signal == SIGKILL);
+}
+
+TEST_CASE("a second signal kills what the nodes have left behind, and no child of the caller's own") {
+  Watched run;
+  // Out of the group, the session and the environment of its node, and deaf.
+  const std::string away =
+      "setsid env -i /bin/sh -c \\\"trap '' TERM; echo deaf; while :; do sleep 600; done\\\" & wait";
+  const auto plan = scripts("lifetime: service, grace: 5m, args: [-c, \"" + away + "\"]",
+                            "lifetime: service, args: [-c, '" + kWait + "']");
+  LaunchOptions options = run.options();
+  OwnChild mine;
+  options.own_child = [&](pid_t child) { return child == mine.id(); };
+  options.on_ready = [&] { mine.start(); };
+  options.on_line = [](const topology::NodeId&, bool, std::string_view line) {
+    if (line == "deaf") REQUIRE(kill(getpid(), SIGTERM) == 0);
+  };
+  options.on_event = [](std::string_view sentence) {
+    if (sentence.ends_with("that the nodes have started are left")) REQUIRE(kill(getpid(), SIGINT) == 0);
+  };
+
+  const RunReport report = launch_and_wait(plan, std::move(options));
+
+  CHECK(report.reason == "stopped at once by a second SIGINT");
+  CHECK(report.seconds < 200);  // not after the grace of 5 minutes
+  CHECK(mine.lives());
+}
+
+TEST_CASE("what an earlier child of the launcher's process leaves behind is not ended with the run") {
+  Watched run;
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  // It ends in the midst of the run, and what it has started tells its number and goes on.
+  const pid_t parent = fork();
+  if (parent == 0) {
+    const pid_t orphan = fork();
+    if (orphan == 0) {
+      setsid();
+      pause();
+      _exit(0);
+    }
+    (void)!write(ends[1], &orphan, sizeof orphan);
+    pause();
+    _exit(0);
+  }
+  pid_t orphan = 0;
+  REQUIRE(read(ends[0], &orphan, sizeof orphan) == sizeof orphan);
+  LaunchOptions options = run.options();
+  options.on_ready = [&] {
+    kill(parent, SIGKILL);
+    waitpid(parent, nullptr, 0);
+  };
+  const auto plan =
+      scripts("lifetime: finite, args: [-c, 'exit 0']", "lifetime: service, args: [-c, '" + kWait + "']");
+
+  const RunReport report = launch_and_wait(plan, std::move(options));
+
+  CHECK(report.ok);
+  CHECK(kill(orphan, 0) == 0);
+  kill(orphan, SIGKILL);
+  for (const int fd : ends) close(fd);
 }
 
 TEST_CASE("a script that does not catch SIGTERM ends as it was told to") {

@@ -37,6 +37,22 @@ TEST_CASE("a log that is full becomes the one before it, and the oldest goes") {
   CHECK(!std::filesystem::exists(path + ".3"));
 }
 
+TEST_CASE("a log that cannot be turned over is not written beyond its bound") {
+  const Base base;
+  const std::string path = base.path() + "/a.log";
+  std::filesystem::create_directories(path + ".1/full");  // which no file replaces
+  LogFile log(path, {.max_bytes = 8, .keep = 1});
+  CHECK(log.write("aaaaaa"));
+  CHECK(!log.write("bbbbbb"));
+  CHECK(log.lost() == 1);
+  CHECK(log.why() == "Is a directory");
+  CHECK(read_text(path) == "aaaaaa\n");
+  std::filesystem::remove_all(path + ".1");
+  CHECK(log.write("cccccc"));
+  CHECK(read_text(path) == "weft: 1 lines are missing here: Is a directory\ncccccc\n");
+  CHECK(read_text(path + ".1") == "aaaaaa\n");
+}
+
 TEST_CASE("a log that is cut goes on behind its new end") {
   const Base base;
   const std::string path = base.path() + "/a.log";

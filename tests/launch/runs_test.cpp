@@ -127,6 +127,56 @@ TEST_CASE("a folder that others can write to does not hold runs") {
                        Error);
 }
 
+TEST_CASE("folders that no launcher of this user has made are no runs, and are let be") {
+  Base base;
+  const auto make = [&](const std::string& name) {
+    fs::create_directories(base.path() + "/" + name);
+    return base.path() + "/" + name + "/lock";
+  };
+  std::ofstream(make("project")) << "1\n";
+  REQUIRE(mkfifo(make("pipe").c_str(), 0600) == 0);
+  { const launch::RunDirectory over(base.path(), "over", 5); }
+  fs::create_symlink(base.path() + "/over/lock", make("link"));
+  fs::create_directory_symlink(base.path() + "/over", base.path() + "/other");
+  const bool root = getuid() == 0;
+  if (root) {
+    const std::string lock = make("theirs");
+    fs::copy_file(base.path() + "/over/lock", lock);
+    REQUIRE(chown(fs::path(lock).parent_path().c_str(), 1, 1) == 0);
+  }
+
+  const launch::RunDirectory run(base.path(), "run", 0);
+
+  CHECK(launch::list_runs(base.path()).size() == 1);
+  for (const char* name : {"project", "pipe", "link"}) CHECK(fs::exists(base.path() + "/" + name));
+  CHECK(fs::exists(base.path() + "/theirs") == root);
+  CHECK_FALSE(fs::exists(base.path() + "/over"));
+}
+
+TEST_CASE("a run's folder that somebody else has put there is not used") {
+  Base base;
+  fs::create_directory(base.path() + "/taken");
+  CHECK_THROWS_WITH_AS(launch::RunDirectory(base.path(), "taken"), doctest::Contains("File exists"), Error);
+  const std::string id(60, 'r');  // its sockets are elsewhere, and looked at by themselves
+  launch::RunDirectory run(base.path(), id);
+  const auto replace = [&](mode_t mode) {
+    fs::remove_all(run.path());
+    REQUIRE(mkdir(run.path().c_str(), 0700) == 0);
+    REQUIRE(chmod(run.path().c_str(), mode) == 0);
+  };
+  replace(0777);
+  CHECK_THROWS_WITH_AS(run.make_again(), doctest::Contains("Permission denied"), Error);
+  if (getuid() == 0) {
+    replace(0700);
+    REQUIRE(chown(run.path().c_str(), 1, 1) == 0);
+    CHECK_THROWS_WITH_AS(run.make_again(), doctest::Contains("Permission denied"), Error);
+  }
+  replace(0700);
+  run.make_again();
+  CHECK(run.there());
+  CHECK(launch::find_run(base.path(), id).live);
+}
+
 TEST_CASE("a run directory that is too long for sockets has them in a short one of this user alone") {
   Base base;
   const std::string id(60, 'x');
@@ -172,7 +222,7 @@ TEST_CASE("the sockets that a killed launcher has left go with the next run, if 
     std::ofstream(folder + "/control") << "x";
     REQUIRE(chmod(folder.c_str(), mode) == 0);
     fs::create_directories(base.path() + "/" + id);
-    std::ofstream(base.path() + "/" + id + "/lock") << "1\n";
+    std::ofstream(base.path() + "/" + id + "/lock") << "1\nweft run\n";
     fs::create_directory_symlink(folder, base.path() + "/" + id + "/sockets");
     return folder;
   };

@@ -57,6 +57,19 @@ def a_run_that_is_taken_down_early_is_not_ok():
     equal(states, ["interrupted"], "its state in ps")
 
 
+def a_run_that_broke_a_promise_is_not_down_well():
+    for delivery, count, why in (("best-effort", "rejected_records", "were rejected by doubler.in"),
+                                 ("at-least-once", "untaken", "are dead letters and nobody takes them")):
+        run = weft("up", _typed("count: 100000, generator: {kind: counter}", delivery), "--detach").out.strip()
+        directory = os.path.join(ENVIRONMENT["WEFT_RUN_DIR"], run)
+        wait_for(lambda: state(directory)["links"][0][count], "a record that nobody takes")
+        down = weft("down", run)
+        equal(down.code, 1, "exit code of down, %s (%s)" % (delivery, down.out))
+        contains(down.err, why, "what it says")
+        states = [one["state"] for one in weft("ps", "--all", "--json").json()["runs"] if one["run"] == run]
+        equal(states, ["failed"], "its state in ps")
+
+
 def records_that_nobody_can_take_fail_a_run():
     for delivery, why in (("best-effort", "10 of 10 records were rejected by doubler.in"),
                           ("at-least-once", "10 of 10 records are dead letters and nobody takes them")):

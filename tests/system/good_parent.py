@@ -210,6 +210,37 @@ limits: {start: 60s}
     equal(live_runs(), [], "live runs")
 
 
+def _pending(pid):
+    """Signals that a process has not heard of yet."""
+    found = dict(line.split(":", 1) for line in _read("/proc/%d/status" % pid).splitlines())
+    return any(int(found.get(key, "0"), 16) for key in ("SigPnd", "ShdPnd"))
+
+
+def a_start_whose_terminal_hangs_up_twice_ends_in_order():
+    patient = _script("patient", ("cd %s\ntrap 'echo told > patient.told' TERM\necho $$ > patient.pid\n"
+                                  "while [ ! -e patient.go ]; do sleep 0.05; done\necho done > patient.done\n") % WORK)
+    text = """weft: 1
+name: patient
+nodes:
+  a: {run: %s, lifetime: service, grace: 60s}
+  b: {run: weft-sink}
+links:
+  - {from: a.out, to: b.in, pattern: push-pull}
+limits: {start: 60s}
+""" % patient
+    running = start("weft", "up", file("patient.yaml", text), "--detach", start_new_session=True)
+    launcher = int(_read("/proc/%d/stat" % _pid_in(WORK + "/patient.pid")).rpartition(")")[2].split()[1])
+    for _ in range(2):
+        running.send_signal(signal.SIGHUP)
+        wait_for(lambda: _read(WORK + "/patient.told"), "that the node is told to end")
+        for pid in (running.pid, launcher):
+            wait_for(lambda: not _pending(pid), "that the signal is heard")
+    file("patient.go", "")
+    ended = finish(running)
+    contains(ended.err, "cancelled", "what it says")
+    equal(_read(WORK + "/patient.done"), "done\n", "what the node did last")
+
+
 def a_detached_run_holds_no_file_of_its_shell():
     lock = file("lock", "")
     with open(lock) as opened:

@@ -1,6 +1,8 @@
 """Journals on disks with less room than what goes through them: dead room is reclaimed, also when the disk is full."""
 
+import json
 import shutil
+import subprocess
 import sys
 import threading
 
@@ -71,6 +73,35 @@ def a_disk_that_somebody_else_fills_and_frees_loses_nothing():
         check(report["ok"], "the run: %s" % result.err)
         sink = report["result"]["sink/0"]
         equal((sink["distinct"], sink["missing"]), (4_000, 0), "records, and those that are missing")
+
+
+def an_output_without_room_is_not_acknowledged():
+    count, wide = 20_000, 60
+    for delivery in ("at-least-once", "exactly-once"):
+        with SmallDisk(MIB) as disk:
+            output, journal = os.path.join(disk.path, "out"), os.path.join(WORK, "output-" + delivery)
+            to = ", to: %s/k" % journal if delivery == "exactly-once" else ""
+            path = file("output.yaml", """
+weft: 1
+name: output
+nodes:
+  source: {run: weft-source, with: {count: %d, resume: true, generator: {kind: counter, size: %dB}}}
+  sink: {run: weft-sink, with: {append: true, output: %s}}
+links:
+  - {from: source.out, to: sink.in, pattern: push-pull, delivery: %s, journal: {from: %s/s%s}}
+""" % (count, wide, output, delivery, journal, to))
+            failed = up(path)
+            check(not failed["ok"] and "No space left" in failed["reason"], "the first run: %s" % failed["reason"])
+            check(failed["code"] != 0, "its exit code")
+            # As if somebody had made room, with what is there already.
+            subprocess.run(["mount", "-o", "remount,size=64M", disk.path], check=True, timeout=PATIENCE)
+            report = up(path)
+            check(report["ok"], "the second run: %s" % report["log"])
+            with open(output) as lines:
+                numbers = [json.loads(line)["n"] for line in lines if line.endswith("}\n")]
+            equal(len(set(numbers)), count, "records in the output, %s" % delivery)
+            if to:
+                equal(len(numbers), count, "lines in the output")
 
 
 def damaged_files_are_listed_and_removed():

@@ -65,7 +65,9 @@ class PullBase : public Block {
   void close() override;
   void tap(Tap tap) override;
 
-  /// Called after the last record of each batch: a good place to flush what the handler collected.
+  /// Called after the last record of each batch: a good place to flush what the handler collected. With
+  /// acknowledged deliveries it runs before the batch is acknowledged; one that throws, as a handler that
+  /// does, leaves the batch unacknowledged, and with a journal uncommitted; nothing more is handed out then.
   void on_batch_end(std::function<void()> handler);
   /// Stops and resumes taking records: what a handler does whose own output is full. Senders run out of
   /// credit.

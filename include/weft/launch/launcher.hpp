@@ -17,10 +17,13 @@
 #include <utility>
 #include <vector>
 
+#include <sys/types.h>
+
 #include <weft/core/log.hpp>
 #include <weft/core/time.hpp>
 #include <weft/core/value.hpp>
 #include <weft/launch/report.hpp>
+#include <weft/launch/run_directory.hpp>
 #include <weft/topology/plan.hpp>
 #include <weft/transport/loop.hpp>
 
@@ -61,14 +64,18 @@ struct LaunchOptions {
   /// hold records of others. False: at once, and they count as failed.
   bool wait_for_restarts = false;
   /// Directories of earlier runs that are kept; older ones that are over are removed at the start.
-  unsigned keep_runs = 50;
+  unsigned keep_runs = kKeptRuns;
   /// SIGINT, SIGTERM and SIGHUP (unless it is ignored) drain the run, a second SIGINT or SIGTERM kills it.
   /// They stay blocked in the calling thread while run() runs.
   bool handle_signals = true;
   /// run() makes this process the parent of whatever loses its own below it (PR_SET_CHILD_SUBREAPER), ends
-  /// what nodes have left behind, and reaps it. False: for a process that has children of its own, of which
-  /// it hears by SIGCHLD.
+  /// what nodes have left behind, and reaps it. Where this process has living children before, it does
+  /// neither: what those leave behind could not be told from what nodes do. False: for a process that has
+  /// children of its own, of which it hears by SIGCHLD.
   bool adopts = true;
+  /// True for a child that the caller has started during the run, which starts no others: it is let be, and
+  /// the caller waits for it. On the loop's thread.
+  std::function<bool(pid_t child)> own_child = {};
 
   // All called on the loop's thread; they must not block.
   /// One line of output of a node, without its newline, at most 16 KiB.

@@ -86,9 +86,9 @@ struct RunReport {
   Value result = Value::map();  ///< "worker/0" -> what it reported as its outcome
 };
 
-/// {run, topology, directory, ok, ready, seconds, reason, interrupted, nodes: [{name, state, exit_code,
-/// signal, restarts, cpu_seconds, peak_memory, reason, lost_log_lines, hangs, last_lines}], links: [{id,
-/// from, to, pattern, delivery, accepted, resumed, sent, received, dropped, lost, missed, duplicates,
+/// {run, topology, directory, ok, ready, seconds, reason, interrupted, signal, nodes: [{name, state,
+/// exit_code, signal, restarts, cpu_seconds, peak_memory, reason, lost_log_lines, hangs, last_lines}], links:
+/// [{id, from, to, pattern, delivery, accepted, resumed, sent, received, dropped, lost, missed, duplicates,
 /// rejected, rejected_records, failed, timed_out, processed, redelivered, retransmitted, expired,
 /// dead_lettered, untaken, retained, reconnects, left, shared, exact, inexact}], result: {node: ...}}
 Value to_value(const RunReport& report);

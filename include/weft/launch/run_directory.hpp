@@ -1,12 +1,13 @@
 // Run directories: what is known of the runs of this user, on disk, for the verbs that look at them.
 //
-//   <base>/<run id>/lock          held with flock by the launcher as long as it lives; holds its process id
-//                   state.json    what RunReport says, with endpoints and process ids; replaced at every
-//                   change control       the launcher's socket logs/<node>-<replica>.log
-//                   nodes/<node>-<replica>.json   the spec files
-//                   s/            sockets of nodes
-//                   sockets       where the path is too long for sockets: a link to the short folder that has
-//                                 `control` and `s/` instead, as long as the run lives
+// In <base>/<run id>/:
+// - lock: held with flock by the launcher as long as it lives; holds its process id and the words "weft run".
+//   A folder without them, or of another user, is no run.
+// - state.json: what RunReport says, with endpoints and process ids; replaced at every change.
+// - control: the launcher's socket. s/: sockets of nodes.
+// - sockets: where the path is too long for sockets, a link to the short folder that has `control` and `s/`
+//   instead, as long as the run lives.
+// - logs/<node>-<replica>.log, nodes/<node>-<replica>.json: the logs, and the spec files.
 #pragma once
 
 #include <optional>
@@ -17,6 +18,9 @@
 #include <weft/core/value.hpp>
 
 namespace weft::launch {
+
+/// Finished runs that are kept unless somebody says another number.
+inline constexpr unsigned kKeptRuns = 50;
 
 struct RunInfo {
   std::string id;
@@ -35,7 +39,7 @@ class RunDirectory {
   /// that takes one: it must be absolute, short, and not such that others could rename what is there. Throws
   /// Error{io} with the path, and Error{invalid_argument} when the path is too long for sockets and no short
   /// folder takes them.
-  RunDirectory(const std::string& base, const std::string& id, std::size_t keep = 20,
+  RunDirectory(const std::string& base, const std::string& id, std::size_t keep = kKeptRuns,
                std::vector<std::string> short_folders = {"/tmp"});
   ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;

@@ -58,8 +58,9 @@ class InPort {
   /// of this has an effect.
   [[nodiscard]] Receipt defer();
   bool settle(const Receipt& receipt, Verdict verdict = {});
-  /// Push-pull with a journal: `prepare` runs behind the last record of each batch. What it changes in the
-  /// journal becomes durable with the batch's acknowledgement, or not at all. Null: there is no journal.
+  /// Push-pull with a promise: `prepare` runs behind the last record of each batch, before its
+  /// acknowledgement; if it throws there is none. What it changes in the journal becomes durable with the
+  /// acknowledgement, or not at all. Null: there is no journal.
   Journal* on_commit(std::function<void()> prepare);
   [[nodiscard]] Block& block() { return *block_; }
 
