@@ -126,7 +126,7 @@ void Child::start(const std::vector<std::string>& words) {
 }
 
 void Child::retire() {
-  for (Loop::TimerId* timer : {&after_exit_, &told_closed_}) {
+  for (Loop::TimerId* timer : {&after_exit_, &told_closed_, &told_room_}) {
     if (*timer != 0) loop_.cancel(std::exchange(*timer, 0));
   }
   for (Stream* stream : {&in_, &out_, &errors_, &exit_, &writable_, &step_, &stone_}) close(*stream);
@@ -221,13 +221,26 @@ void Child::want_write(bool wanted) {
 void Child::on_input_event() {
   epoll_event event{};
   if (::epoll_wait(writable_.fd, &event, 1, 0) <= 0) return;
-  if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) return lose_pipe();
-  if (!input_.empty() || unread_.empty()) return flush();
+  const bool lost = (event.events & (EPOLLERR | EPOLLHUP)) != 0;
+  if (!lost && (!input_.empty() || unread_.empty())) return flush();
+  count_read();
+  if (lost) return lose_pipe();
+  if (in_.fd < 0 || unread_.size() > 1) return;
+  slots(1);  // so that it says when the last one is read
+  want_write(!input_.empty() || !unread_.empty());
+}
+
+// What its reader has left there, also when that is gone.
+std::size_t Child::bytes_in_pipe() const {
   int left = 0;
-  if (::ioctl(in_.fd, FIONREAD, &left) != 0) return;
+  return ::ioctl(in_.fd, FIONREAD, &left) == 0 && left > 0 ? static_cast<std::size_t>(left) : 0;
+}
+
+void Child::count_read() {
+  if (in_.fd < 0 || !input_.empty() || unread_.empty()) return;
   std::size_t read = 0;
   for (const Written& one : unread_) read += one.bytes;
-  read -= std::min(read, static_cast<std::size_t>(left));
+  read -= std::min(read, bytes_in_pipe());
   const std::size_t before = unread_.size();
   for (; !unread_.empty() && unread_.front().bytes <= read; unread_.pop_front())
     read -= unread_.front().bytes;
@@ -235,13 +248,11 @@ void Child::on_input_event() {
   if (unread_.size() != before && events_.on_taken) {
     events_.on_taken(static_cast<std::size_t>(std::ranges::count_if(unread_, &Written::portion)));
   }
-  if (in_.fd < 0 || unread_.size() > 1) return;
-  slots(1);  // so that it says when the last one is read
-  want_write(!input_.empty() || !unread_.empty());
 }
 
 // It reads no more. Told later: whoever writes a line does not expect it.
 void Child::lose_pipe() {
+  left_unread_ = !input_.empty() || (in_.fd >= 0 && bytes_in_pipe() != 0);
   close_pipe();
   if (told_closed_ != 0) return;
   told_closed_ = loop_.at(Clock::now(), [this] {
@@ -269,10 +280,17 @@ void Child::flush() {
   if (input_.empty() && closing_) return close_pipe();
   const bool written = input_.empty();
   want_write(!written || !unread_.empty());
-  if (full_ && input_.size() - input_at_ < kMostQueued / 2) {
-    full_ = false;
-    if (events_.on_room) events_.on_room();
-  }
+  if (full_ && input_.size() - input_at_ < kMostQueued / 2) tell_room();
+}
+
+// Later, too: who is told writes the next line, and is perhaps about to note this one.
+void Child::tell_room() {
+  full_ = false;
+  if (told_room_ != 0) return;
+  told_room_ = loop_.at(Clock::now(), [this] {
+    told_room_ = 0;
+    if (events_.on_room && !full_) events_.on_room();
+  });
 }
 
 void Child::watch_output() {
@@ -284,7 +302,10 @@ void Child::pause(bool paused) {
   paused_ = paused;
   if (paused) return unwatch(out_);
   give_lines();
-  if (!paused_) watch_output();
+  if (!paused_) {
+    watch_output();
+    await_streams();
+  }
   end_when_done();
 }
 
@@ -365,18 +386,25 @@ void Child::reap() {
   status_ = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
   exited_ = true;
   close(exit_);
+  count_read();
   close_pipe();
+  await_streams();
+  end_when_done();
+}
+
+// Output that is paused is not read, nor ended; its time begins again when it goes on.
+void Child::await_streams() {
+  if (!exited_ || told_ || after_exit_ != 0) return;
   after_exit_ = loop_.at(Clock::now() + kAfterExit, [this] {
     after_exit_ = 0;
     if (!paused_ && out_.fd >= 0) end_output();
     close(errors_);
     end_when_done();
   });
-  end_when_done();
 }
 
 void Child::end_when_done() {
-  if (!exited_ || told_ || out_.fd >= 0 || errors_.fd >= 0 || !out_.text.empty()) return;
+  if (!exited_ || told_ || paused_ || out_.fd >= 0 || errors_.fd >= 0 || !out_.text.empty()) return;
   told_ = true;
   end_group();
   if (events_.on_exit) events_.on_exit(status_);
