@@ -105,7 +105,7 @@ void Exec::make_command() {
                           last_words_ = std::string(line);
                           node_.log().info(line);
                         },
-                    .on_room = [this] { counts() ? feed() : in_->pause(false); },
+                    .on_room = [this] { on_input_room(); },
                     .on_taken = [this](std::size_t left) { on_taken(left); },
                     .on_closed = [this] { on_input_closed(); },
                     .on_broken = [this](const std::string& how) { fail("the command: " + how); },
@@ -187,18 +187,22 @@ void Exec::answer_with(const Value& value) {
   waiting_.pop_front();
 }
 
+void Exec::on_reply(const program::OutPort::Result& result) {
+  std::string line;
+  if (result.ok) {
+    line = program::record_to_json(*result.record);
+  } else {
+    Value error = Value::map();
+    error["error"] = result.text;
+    line = to_json(error);
+  }
+  if (child_->write_line(line)) return;
+  if (++dropped_ == 1) node_.log().warn("a reply has come for the command, which reads no more: dropped");
+}
+
 bool Exec::send_record() {
-  const auto status = out_->send_packed(record_.view(), {}, [this](const program::OutPort::Result& result) {
-    std::string line;
-    if (result.ok) {
-      line = program::record_to_json(*result.record);
-    } else {
-      Value error = Value::map();
-      error["error"] = result.text;
-      line = to_json(error);
-    }
-    (void)child_->write_line(line);
-  });
+  const auto status = out_->send_packed(record_.view(), {},
+                                        [this](const program::OutPort::Result& result) { on_reply(result); });
   if (status == SendStatus::would_block) return false;
   if (status == SendStatus::dropped || status == SendStatus::no_peer) {
     ++dropped_;
@@ -206,6 +210,11 @@ bool Exec::send_record() {
     fail(format("line {} of the command cannot be sent: {}", lines_out_, to_string(status)));
   }
   return true;
+}
+
+void Exec::on_input_room() {
+  if (counts()) return feed();
+  if (in_) in_->pause(false);
 }
 
 void Exec::on_room() {
@@ -218,10 +227,18 @@ void Exec::on_room() {
   feed();
 }
 
+// Replies are input as well. What the command wrote before it came back for more may be a request.
+bool Exec::replies_are_due() {
+  if (!out_ || out_->pattern() != topology::Pattern::dealer_router) return false;
+  child_->read_now();
+  return held_ || !out_->settled();
+}
+
 // When all input has come, the command gets to know; its exit ends the drain.
 void Exec::on_turn() {
   if (!draining_) return;
-  if (child_->input_open() && (!in_ || in_->block().drained())) child_->close_input();
+  const bool has_come = !in_ || in_->block().drained();
+  if (has_come && child_->input_open() && !replies_are_due()) child_->close_input();
   node_.set_result(result());
 }
 

@@ -48,7 +48,10 @@ class Exec {
   void answer_with(const Value& value);
   /// False: there is no room now.
   bool send_record();
+  void on_reply(const program::OutPort::Result& result);
+  bool replies_are_due();
   void on_room();
+  void on_input_room();
   void on_turn();
   void on_exit(int status);
   void fail(const std::string& sentence);
