@@ -53,6 +53,7 @@ class Child {
   void close_input();
   /// Stops and resumes reading its standard output: it will wait.
   void pause(bool paused);
+  [[nodiscard]] bool paused() const { return paused_; }
   /// Reads what it has written so far, as far as it is not paused.
   void read_now();
   /// Whether a process of the command waits for its standard input, so that it has done all that it was

@@ -153,7 +153,7 @@ void Exec::on_line(std::string_view line) {
   if (!out_) return node_.log().info(line);
   record_.clear();
   program::pack_value(*value, record_);
-  if (!send_record()) {
+  if (send_record() == Sent::later) {
     held_ = true;
     child_->pause(true);
   }
@@ -200,16 +200,17 @@ void Exec::on_reply(const program::OutPort::Result& result) {
   if (++dropped_ == 1) node_.log().warn("a reply has come for the command, which reads no more: dropped");
 }
 
-bool Exec::send_record() {
+Exec::Sent Exec::send_record() {
   const auto status = out_->send_packed(record_.view(), {},
                                         [this](const program::OutPort::Result& result) { on_reply(result); });
-  if (status == SendStatus::would_block) return false;
+  if (status == SendStatus::would_block) return Sent::later;
   if (status == SendStatus::dropped || status == SendStatus::no_peer) {
     ++dropped_;
   } else if (status != SendStatus::ok) {
     fail(format("line {} of the command cannot be sent: {}", lines_out_, to_string(status)));
+    return Sent::never;
   }
-  return true;
+  return Sent::yes;
 }
 
 void Exec::on_input_room() {
@@ -219,7 +220,7 @@ void Exec::on_input_room() {
 
 void Exec::on_room() {
   if (acknowledge_ == Acknowledge::one_answer) return room_in_hand();
-  if (held_ && !send_record()) return;
+  if (failed_ || (held_ && send_record() != Sent::yes)) return;
   held_ = false;
   if (std::exchange(answer_held_, false)) ++done_;
   child_->pause(false);
@@ -250,11 +251,12 @@ void Exec::on_exit(int status) {
   const bool as_told = ended_as_told(status);
   if (promised_ && !failed_ && on_promised_exit(as_told, why)) return;
   exited_ = true;
+  end_ = why;
   if (restart_timer_ != 0) node_.loop().cancel(std::exchange(restart_timer_, 0));
   for (program::Answer& answer : waiting_)
     answer.fail(wire::Code::failed, format("the command {}", ending(status)));
   waiting_.clear();
-  drop_hand();
+  promised_ ? give_back() : drop_hand();
   if (failed_) return;
   node_.set_result(result());
   if (as_told) {
