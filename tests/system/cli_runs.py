@@ -130,6 +130,23 @@ def a_queue_that_is_none_is_said():
     equal(weft("queue", "ls").code, 3, "exit code without a run")
 
 
+def output_that_cannot_be_written_is_exit_code_1():
+    text = COUNTING.replace("rate: 100", "count: 10")
+    short = file("short.yaml", text)
+
+    def code(*arguments):
+        with open("/dev/full", "w") as full:
+            return subprocess.run([program("weft")] + list(arguments), cwd=WORK, env=ENVIRONMENT, stdout=full,
+                                  stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=PATIENCE).returncode
+
+    for arguments in (("up", short, "-q", "--json"), ("chaos", short, "--json"), ("check", short), ("graph", short),
+                      ("ps", "--all"), ("--help",)):
+        equal(code(*arguments), 1, "exit code of %s" % arguments[0])
+    with Detached(_counting()):
+        for arguments in (("recv", "source.out", "--count", "1"), ("tap", "sink.in", "--count", "1"), ("queue", "ls")):
+            equal(code(*arguments), 1, "exit code of %s" % arguments[0])
+
+
 def what_is_not_there_is_exit_code_3():
     equal(weft("down").code, 3, "down without a run")
     with Detached(_counting()):
