@@ -66,6 +66,7 @@ class Exec {
   void look_whether_it_waits();
   void release();
   void settle(std::size_t count, const Verdict& verdict = {});
+  void take_again();
   void on_input_closed();
   [[nodiscard]] bool reads_no_more() const;
   void turn_away();

@@ -137,6 +137,10 @@ void Exec::release() {
 void Exec::settle(std::size_t count, const Verdict& verdict) {
   if (failed_) return;
   hand_.settle(count, verdict);
+  take_again();
+}
+
+void Exec::take_again() {
   if (in_paused_ && hand_.bytes() < kMostInHand / 2) {
     in_paused_ = false;
     in_->pause(false);
@@ -193,6 +197,7 @@ void Exec::drop_hand() {
   done_ = 0;
   hand_.take_back();
   hand_.return_rest({});
+  if (in_) take_again();
 }
 
 // ---- until the run begins ----
