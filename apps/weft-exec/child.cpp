@@ -129,7 +129,7 @@ void Child::start(const std::vector<std::string>& words) {
 }
 
 void Child::retire() {
-  for (Loop::TimerId* timer : {&after_exit_, &told_closed_, &look_again_}) {
+  for (Loop::TimerId* timer : {&after_exit_, &told_closed_, &look_again_, &told_room_}) {
     if (*timer != 0) loop_.cancel(std::exchange(*timer, 0));
   }
   for (Stream* stream : {&in_, &out_, &errors_, &exit_, &writable_, &step_, &stone_}) close(*stream);
@@ -227,13 +227,25 @@ void Child::want_write(bool wanted) {
 void Child::on_input_event() {
   epoll_event event{};
   if (::epoll_wait(writable_.fd, &event, 1, 0) <= 0) return;
-  if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) return lose_pipe();
-  if (!input_.empty() || unread_.empty()) return flush();
+  const bool lost = (event.events & (EPOLLERR | EPOLLHUP)) != 0;
+  if (!lost && (!input_.empty() || unread_.empty())) return flush();
+  count_read();
+  if (lost) return lose_pipe();
+  if (in_.fd < 0 || !input_.empty()) return;
+  unread_.empty() ? want_write(false) : await_reading();
+}
+
+// What its reader has left there, also when that is gone.
+std::size_t Child::bytes_in_pipe() const {
   int left = 0;
-  if (::ioctl(in_.fd, FIONREAD, &left) != 0) return;
+  return ::ioctl(in_.fd, FIONREAD, &left) == 0 && left > 0 ? static_cast<std::size_t>(left) : 0;
+}
+
+void Child::count_read() {
+  if (in_.fd < 0 || !input_.empty() || unread_.empty()) return;
   std::size_t read = 0;
   for (const Written& one : unread_) read += one.bytes;
-  read -= std::min(read, static_cast<std::size_t>(left));
+  read -= std::min(read, bytes_in_pipe());
   const std::size_t before = unread_.size();
   for (; !unread_.empty() && unread_.front().bytes <= read; unread_.pop_front())
     read -= unread_.front().bytes;
@@ -241,8 +253,6 @@ void Child::on_input_event() {
   if (unread_.size() != before && events_.on_taken) {
     events_.on_taken(static_cast<std::size_t>(std::ranges::count_if(unread_, &Written::portion)));
   }
-  if (in_.fd < 0 || !input_.empty()) return;
-  unread_.empty() ? want_write(false) : await_reading();
 }
 
 // A pipe with a free page says so all the time, and nothing more when the next one is read: it is made as
@@ -253,12 +263,10 @@ void Child::await_reading() {
   }
   want_write(true);
   epoll_event event{};
-  int left = 0;
   if (::epoll_wait(writable_.fd, &event, 1, 0) <= 0 || (event.events & (EPOLLERR | EPOLLHUP)) != 0) return;
-  if (::ioctl(in_.fd, FIONREAD, &left) != 0) return;
   std::size_t written = 0;
   for (const Written& one : unread_) written += one.bytes;
-  if (written >= static_cast<std::size_t>(left) + unread_.front().bytes) return;  // and that is told next
+  if (written >= bytes_in_pipe() + unread_.front().bytes) return;  // and that is told next
   want_write(false);
   if (look_again_ != 0) return;
   look_again_ = loop_.at(Clock::now() + kLookAgain, [this] {
@@ -271,6 +279,7 @@ void Child::await_reading() {
 
 // It reads no more. Told later: whoever writes a line does not expect it.
 void Child::lose_pipe() {
+  left_unread_ = !input_.empty() || (in_.fd >= 0 && bytes_in_pipe() != 0);
   close_pipe();
   if (told_closed_ != 0) return;
   told_closed_ = loop_.at(Clock::now(), [this] {
@@ -298,10 +307,17 @@ void Child::flush() {
   if (input_.empty() && closing_) return close_pipe();
   const bool written = input_.empty();
   want_write(!written || !unread_.empty());
-  if (full_ && input_.size() - input_at_ < kMostQueued / 2) {
-    full_ = false;
-    if (events_.on_room) events_.on_room();
-  }
+  if (full_ && input_.size() - input_at_ < kMostQueued / 2) tell_room();
+}
+
+// Later, too: who is told writes the next line, and is perhaps about to note this one.
+void Child::tell_room() {
+  full_ = false;
+  if (told_room_ != 0) return;
+  told_room_ = loop_.at(Clock::now(), [this] {
+    told_room_ = 0;
+    if (events_.on_room && !full_) events_.on_room();
+  });
 }
 
 void Child::watch_output() {
@@ -313,7 +329,10 @@ void Child::pause(bool paused) {
   paused_ = paused;
   if (paused) return unwatch(out_);
   give_lines();
-  if (!paused_) watch_output();
+  if (!paused_) {
+    watch_output();
+    await_streams();
+  }
   end_when_done();
 }
 
@@ -394,18 +413,25 @@ void Child::reap() {
   status_ = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
   exited_ = true;
   close(exit_);
+  count_read();
   close_pipe();
+  await_streams();
+  end_when_done();
+}
+
+// Output that is paused is not read, nor ended; its time begins again when it goes on.
+void Child::await_streams() {
+  if (!exited_ || told_ || after_exit_ != 0) return;
   after_exit_ = loop_.at(Clock::now() + kAfterExit, [this] {
     after_exit_ = 0;
     if (!paused_ && out_.fd >= 0) end_output();
     close(errors_);
     end_when_done();
   });
-  end_when_done();
 }
 
 void Child::end_when_done() {
-  if (!exited_ || told_ || out_.fd >= 0 || errors_.fd >= 0 || !out_.text.empty()) return;
+  if (!exited_ || told_ || paused_ || out_.fd >= 0 || errors_.fd >= 0 || !out_.text.empty()) return;
   told_ = true;
   end_group();
   if (events_.on_exit) events_.on_exit(status_);

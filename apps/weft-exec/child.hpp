@@ -22,7 +22,7 @@ class Child {
   struct Events {
     std::function<void(std::string_view)> on_line;        ///< of standard output, without the line's end
     std::function<void(std::string_view)> on_error_line;  ///< of standard error, cut to 4 KiB
-    std::function<void()> on_room;                        ///< write() may go on
+    std::function<void()> on_room;                        ///< there is room again; never inside a call
     /// tells_taken(): it has read a portion to its end; so many are left.
     std::function<void(std::size_t)> on_taken;
     std::function<void()> on_closed;                        ///< it reads no more, and lives
@@ -54,11 +54,14 @@ class Child {
   void close_input();
   /// Stops and resumes reading its standard output: it will wait.
   void pause(bool paused);
+  [[nodiscard]] bool paused() const { return paused_; }
   /// Reads what it has written so far, as far as it is not paused.
   void read_now();
   /// Whether a process of the command waits for its standard input, so that it has done all that it was
   /// given: of the command itself and the one that was seen to wait before; `all`: of any in its group.
   [[nodiscard]] PipeWait waits_for_input(bool all);
+  /// It has closed its standard input before all that was written had been read.
+  [[nodiscard]] bool left_unread() const { return left_unread_; }
   /// Ends it, and nothing of it is heard any more. While the loop lives.
   void retire();
   void signal(int number) const;
@@ -82,6 +85,9 @@ class Child {
   void slots(int wanted);
   void await_reading();
   void on_input_event();
+  [[nodiscard]] std::size_t bytes_in_pipe() const;
+  void count_read();
+  void tell_room();
   void lose_pipe();
   void close_pipe();
   void want_write(bool wanted);
@@ -91,6 +97,7 @@ class Child {
   void give_lines();
   void end_output();
   void reap();
+  void await_streams();
   void end_when_done();
   void close(Stream& stream);
   void watch_output();
@@ -119,6 +126,8 @@ class Child {
   Loop::TimerId after_exit_ = 0;
   Loop::TimerId told_closed_ = 0;
   Loop::TimerId look_again_ = 0;
+  Loop::TimerId told_room_ = 0;
+  bool left_unread_ = false;
   bool exited_ = false;
   bool told_ = false;
   int status_ = 0;

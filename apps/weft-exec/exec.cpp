@@ -105,7 +105,7 @@ void Exec::make_command() {
                           last_words_ = std::string(line);
                           node_.log().info(line);
                         },
-                    .on_room = [this] { counts() ? feed() : in_->pause(false); },
+                    .on_room = [this] { on_input_room(); },
                     .on_taken = [this](std::size_t left) { on_taken(left); },
                     .on_closed = [this] { on_input_closed(); },
                     .on_broken = [this](const std::string& how) { fail("the command: " + how); },
@@ -153,7 +153,7 @@ void Exec::on_line(std::string_view line) {
   if (!out_) return node_.log().info(line);
   record_.clear();
   program::pack_value(*value, record_);
-  if (!send_record()) {
+  if (send_record() == Sent::later) {
     held_ = true;
     child_->pause(true);
   }
@@ -187,30 +187,40 @@ void Exec::answer_with(const Value& value) {
   waiting_.pop_front();
 }
 
-bool Exec::send_record() {
-  const auto status = out_->send_packed(record_.view(), {}, [this](const program::OutPort::Result& result) {
-    std::string line;
-    if (result.ok) {
-      line = program::record_to_json(*result.record);
-    } else {
-      Value error = Value::map();
-      error["error"] = result.text;
-      line = to_json(error);
-    }
-    (void)child_->write_line(line);
-  });
-  if (status == SendStatus::would_block) return false;
+void Exec::on_reply(const program::OutPort::Result& result) {
+  std::string line;
+  if (result.ok) {
+    line = program::record_to_json(*result.record);
+  } else {
+    Value error = Value::map();
+    error["error"] = result.text;
+    line = to_json(error);
+  }
+  if (child_->write_line(line)) return;
+  if (++dropped_ == 1) node_.log().warn("a reply has come for the command, which reads no more: dropped");
+}
+
+Exec::Sent Exec::send_record() {
+  const auto status = out_->send_packed(record_.view(), {},
+                                        [this](const program::OutPort::Result& result) { on_reply(result); });
+  if (status == SendStatus::would_block) return Sent::later;
   if (status == SendStatus::dropped || status == SendStatus::no_peer) {
     ++dropped_;
   } else if (status != SendStatus::ok) {
     fail(format("line {} of the command cannot be sent: {}", lines_out_, to_string(status)));
+    return Sent::never;
   }
-  return true;
+  return Sent::yes;
+}
+
+void Exec::on_input_room() {
+  if (counts()) return feed();
+  if (in_) in_->pause(false);
 }
 
 void Exec::on_room() {
   if (acknowledge_ == Acknowledge::one_answer) return room_in_hand();
-  if (held_ && !send_record()) return;
+  if (failed_ || (held_ && send_record() != Sent::yes)) return;
   held_ = false;
   if (std::exchange(answer_held_, false)) ++done_;
   child_->pause(false);
@@ -218,10 +228,18 @@ void Exec::on_room() {
   feed();
 }
 
+// Replies are input as well. What the command wrote before it came back for more may be a request.
+bool Exec::replies_are_due() {
+  if (!out_ || out_->pattern() != topology::Pattern::dealer_router) return false;
+  child_->read_now();
+  return held_ || !out_->settled();
+}
+
 // When all input has come, the command gets to know; its exit ends the drain.
 void Exec::on_turn() {
   if (!draining_) return;
-  if (child_->input_open() && (!in_ || in_->block().drained())) child_->close_input();
+  const bool has_come = !in_ || in_->block().drained();
+  if (has_come && child_->input_open() && !replies_are_due()) child_->close_input();
   node_.set_result(result());
 }
 
@@ -233,11 +251,12 @@ void Exec::on_exit(int status) {
   const bool as_told = ended_as_told(status);
   if (promised_ && !failed_ && on_promised_exit(as_told, why)) return;
   exited_ = true;
+  end_ = why;
   if (restart_timer_ != 0) node_.loop().cancel(std::exchange(restart_timer_, 0));
   for (program::Answer& answer : waiting_)
     answer.fail(wire::Code::failed, format("the command {}", ending(status)));
   waiting_.clear();
-  drop_hand();
+  promised_ ? give_back() : drop_hand();
   if (failed_) return;
   node_.set_result(result());
   if (as_told) {

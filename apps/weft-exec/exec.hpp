@@ -38,6 +38,7 @@ class Exec {
 
  private:
   enum class Acknowledge { nothing, taken, answer, one_answer };
+  enum class Sent { yes, later, never };  // later: there is no room now; never: the node has failed
 
   // exec.cpp
   void open_ports(const program::Options& options);
@@ -46,9 +47,11 @@ class Exec {
   void on_line(std::string_view line);
   void on_bad_line(std::string_view line, const std::string& why);
   void answer_with(const Value& value);
-  /// False: there is no room now.
-  bool send_record();
+  Sent send_record();
+  void on_reply(const program::OutPort::Result& result);
+  bool replies_are_due();
   void on_room();
+  void on_input_room();
   void on_turn();
   void on_exit(int status);
   void fail(const std::string& sentence);
@@ -62,7 +65,13 @@ class Exec {
   void on_taken(std::size_t left);
   void look_whether_it_waits();
   void release();
+  void settle(std::size_t count, const Verdict& verdict = {});
+  void take_again();
   void on_input_closed();
+  [[nodiscard]] bool reads_no_more() const;
+  void turn_away();
+  void await_end();
+  void give_back();
   void drop_hand();
   void look_whether_it_is_there();
   void start_early();
@@ -119,11 +128,13 @@ class Exec {
   // one_answer: the record at hand, which the handler has postponed.
   bool one_given_ = false;
   std::optional<Verdict> one_outcome_;
-  std::string one_line_, one_answer_;
+  std::string one_answer_;
   // Commands that crashed, in a row without a record that was done.
   unsigned failures_ = 0;
   std::uint64_t command_restarts_ = 0;
   Loop::TimerId restart_timer_ = 0;
+  Loop::TimerId closed_timer_ = 0;
+  std::string end_ = "the command reads no more";  // why it gets nothing
 
   bool there_ = false;  // it waits for its first line, or was waited for long enough
   TimePoint there_by_ = TimePoint::max();

@@ -26,8 +26,8 @@ constexpr Duration kToCome = std::chrono::seconds(2);
 
 void Exec::take(const wire::RecordView& record, program::Answer answer) {
   if (acknowledge_ == Acknowledge::one_answer) return take_one(program::record_to_json(record));
-  const bool closed = exited_ || (child_->running() && !child_->input_open());
-  if (closed && promised_) return in_->judge(Verdict::requeue(Duration::zero(), "the command reads no more"));
+  const bool closed = reads_no_more();
+  if (closed && promised_) return turn_away();
   if (!closed && answer.wanted() && waiting_.size() >= kMostWaiting)
     return answer.fail(wire::Code::full, "too many requests wait for the command");
   if (closed || (!counts() && !child_->write_line(program::record_to_json(record)))) {
@@ -63,7 +63,7 @@ void Exec::feed() {
 
 // False: there is none, or it cannot have it now.
 bool Exec::give(std::size_t most) {
-  if (!child_->running() || !child_->input_open()) return false;
+  if (failed_ || !child_->running() || !child_->input_open()) return false;
   const bool taken = acknowledge_ == Acknowledge::taken;
   const std::size_t alone = taken ? Child::kWholePipe : kAhead;
   const std::size_t bytes = pace_.unread() == 0 ? alone : Child::kPortion;
@@ -127,26 +127,78 @@ void Exec::release() {
   if (!counts() || acknowledge_ == Acknowledge::one_answer) return;
   if (promised_ && acknowledge_ == Acknowledge::taken) {
     if (done_ != 0) child_->read_now();
-    if (held_) return;
+    if (child_->paused()) return;  // there may be more of it
   }
   if (done_ != 0) failures_ = 0;
-  hand_.settle(std::exchange(done_, 0));
+  settle(std::exchange(done_, 0));
+}
+
+// The first of those given have this outcome. Once the node has failed nothing has one: its senders will see
+// it die with all that it held.
+void Exec::settle(std::size_t count, const Verdict& verdict) {
+  if (failed_) return;
+  hand_.settle(count, verdict);
+  take_again();
+}
+
+void Exec::take_again() {
   if (in_paused_ && hand_.bytes() < kMostInHand / 2) {
     in_paused_ = false;
     in_->pause(false);
   }
 }
 
+// ---- a command that reads no more ----
+
+bool Exec::reads_no_more() const {
+  return exited_ || failed_ || (child_->running() && !child_->input_open());
+}
+
 // It lives, and has closed its input. Under a promise its end says what becomes of the records.
 void Exec::on_input_closed() {
-  if (!promised_) drop_hand();
+  if (!promised_) return drop_hand();
+  if (hand_.size() > hand_.given() || child_->left_unread()) await_end();
+  if (acknowledge_ == Acknowledge::one_answer) room_in_hand();
+  if (draining_) give_back();
+}
+
+// The record at hand is one that the command will never get. It goes back to its sender, but not before that
+// knows that this node takes no more: it would come straight back, at the cost of an attempt each time.
+void Exec::turn_away() {
+  if (draining_ && !failed_) return in_->judge(Verdict::requeue(Duration::zero(), end_));
+  in_->postpone();
+  if (!exited_) await_end();
+}
+
+// A command that is about to end does so soon. Another one must not keep what it never reads from those who
+// would.
+void Exec::await_end() {
+  if (closed_timer_ != 0) return;
+  closed_timer_ = node_.loop().at(Clock::now() + kLong, [this] {
+    closed_timer_ = 0;
+    if (exited_ || draining_) return;
+    fail(format("the command {} has closed its standard input and goes on, while there are records for it",
+                named()));
+  });
+}
+
+// What it has not got, and never will, goes back to its senders, who know that this node takes no more.
+void Exec::give_back() {
+  if (!promised_ || !draining_ || failed_ || !reads_no_more()) return;
+  hand_.take_back(exited_ ? hand_.given() : pace_.unread());
+  pace_.reset();
+  hand_.return_rest(Verdict::requeue(Duration::zero(), end_));
+  in_paused_ = false;
+  in_->pause(false);
 }
 
 void Exec::drop_hand() {
   dropped_ += hand_.size() - hand_.given();
   pace_.reset();
   done_ = 0;
-  hand_.return_all({});
+  hand_.take_back();
+  hand_.return_rest({});
+  if (in_) take_again();
 }
 
 // ---- until the run begins ----
@@ -169,6 +221,8 @@ void Exec::start_early() {
 void Exec::on_start() {
   if (!started_) return start_command();
   child_->pause(false);
+  release();
+  feed();
 }
 
 }  // namespace weft::exec

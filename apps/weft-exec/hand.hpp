@@ -2,6 +2,7 @@
 // which one it had in its hands when it ended. Nothing here knows of processes.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -42,12 +43,16 @@ class Hand {
       settle_(record.receipt, verdict);
     }
   }
-  /// The command is gone: what it was given has to be given again.
-  void take_back() { given_ = 0; }
-  /// All of them go back to their senders.
-  void return_all(const std::string& why) {
-    given_ = records_.size();
-    settle(given_, Verdict::requeue(Duration::zero(), why));
+  /// The last `count` of those given have to be given again: the command did not get them.
+  void take_back(std::size_t count = SIZE_MAX) { given_ -= std::min(count, given_); }
+  /// Those that it has not been given have this outcome.
+  void return_rest(const Verdict& verdict) {
+    while (records_.size() > given_) {
+      const Record record = std::move(records_.back());
+      records_.pop_back();
+      bytes_ -= record.line.size();
+      settle_(record.receipt, verdict);
+    }
   }
 
  private:

@@ -34,7 +34,11 @@ void Exec::on_answer(std::string_view line) {
   const auto error = error_of(line);
   const bool sends = !line.empty() && !error && out_;
   std::string why;
-  if (sends && !try_parse_json(line, &why)) return on_bad_line(line, why);
+  if (sends && !try_parse_json(line, &why)) {
+    on_bad_line(line, why);
+    if (!failed_) on_answer({});  // an answer without a record, or the next line would answer for this one
+    return;
+  }
   if (!line.empty()) ++lines_out_;
   if (acknowledge_ == Acknowledge::one_answer) {
     if (!one_given_ || one_outcome_) {
@@ -51,16 +55,18 @@ void Exec::on_answer(std::string_view line) {
     return;
   }
   if (error) {
-    hand_.settle(1, Verdict::requeue(Duration::zero(), *error));
+    settle(1, Verdict::requeue(Duration::zero(), *error));
     return feed();
   }
   if (sends) {
     record_.clear();
     program::pack_value(*try_parse_json(line), record_);
-    if (!send_record()) {
+    const Sent sent = send_record();
+    if (sent == Sent::later) {
       held_ = answer_held_ = true;
-      return child_->pause(true);
+      child_->pause(true);
     }
+    if (sent != Sent::yes) return;
   }
   ++done_;
   release();
@@ -70,11 +76,12 @@ void Exec::on_answer(std::string_view line) {
 // ---- exactly once: one record after the other, each within the commit of its batch ----
 
 void Exec::take_one(const std::string& line) {
+  if (failed_) return turn_away();
   if (one_outcome_) {
     if (!one_answer_.empty()) {
       record_.clear();
       program::pack_value(*try_parse_json(one_answer_), record_);
-      if (!send_record()) return in_->postpone();  // on_room() comes back here
+      if (send_record() != Sent::yes) return in_->postpone();  // on_room() comes back here
       one_answer_.clear();
     }
     in_->judge(*one_outcome_);
@@ -82,7 +89,7 @@ void Exec::take_one(const std::string& line) {
     one_given_ = false;
     return;
   }
-  if (exited_) return in_->judge(Verdict::requeue(Duration::zero(), "the command reads no more"));
+  if (exited_ || (!one_given_ && reads_no_more())) return turn_away();
   if (!one_given_ && child_->running() && child_->write_line(line)) {
     one_given_ = true;
     ++lines_in_;
@@ -97,30 +104,31 @@ void Exec::room_in_hand() {
 // ---- crashes ----
 
 bool Exec::on_promised_exit(bool as_told, const std::string& why) {
-  if (wait_timer_ != 0) node_.loop().cancel(std::exchange(wait_timer_, 0));
+  for (Loop::TimerId* timer : {&wait_timer_, &closed_timer_}) {
+    if (*timer != 0) node_.loop().cancel(std::exchange(*timer, 0));
+  }
+  if (done_ != 0) failures_ = 0;
+  settle(std::exchange(done_, 0));  // its last output has just been sent
+  const bool taken = acknowledge_ == Acknowledge::taken;
+  const std::size_t unread = std::min(hand_.given(), pace_.unread());
   if (as_told) {
-    // What it had read it has done; the rest goes back.
-    hand_.settle(hand_.given() - (pace_.unread() != 0 && hand_.given() != 0 ? 1 : 0));
-    hand_.return_all(why);
+    // Who ends of itself, and in order, has done what it has read. After a SIGTERM nobody knows what became
+    // of the line in work, and an answer is never given by an end.
+    if (taken && status_ == 0 && !told_term_) settle(hand_.given() - unread);
+    hand_.take_back();
     pace_.reset();
-    if (one_given_ && !one_outcome_) {
-      one_outcome_ = Verdict::requeue(Duration::zero(), why);
-      room_in_hand();
-    }
     return false;
   }
   const bool stranger = status_ == 128 + SIGTERM && !told_term_;
   if (!stranger) {
-    hand_.settle(1, Verdict::requeue(Duration::zero(), why));
+    if (!taken || hand_.given() > unread) settle(1, Verdict::requeue(Duration::zero(), why));
     if (one_given_ && !one_outcome_) {
       one_outcome_ = Verdict::requeue(Duration::zero(), why);
       one_answer_.clear();
     }
   }
   hand_.take_back();
-  done_ = 0;
   pace_.reset();
-  answer_held_ = held_ = false;
   const bool may = node_.plan().restart != topology::Restart::never && !told_term_;
   if (!may || failures_ >= node_.plan().max_restarts) return false;
   start_again(why);
@@ -139,10 +147,10 @@ void Exec::start_again(const std::string& why) {
     child_->retire();
     make_command();
     start_command();
-    if (acknowledge_ == Acknowledge::one_answer) {
-      if (!one_outcome_) one_given_ = false;
-      in_->pause(false);
-    }
+    if (acknowledge_ == Acknowledge::one_answer && !one_outcome_) one_given_ = false;
+    // What came when the one before had closed its input, and had not ended yet, waits as well.
+    in_paused_ = false;
+    in_->pause(false);
   });
 }
 

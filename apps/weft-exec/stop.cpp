@@ -12,10 +12,14 @@ namespace weft::exec {
 // input.
 void Exec::begin_to_stop() {
   draining_ = true;
-  if (exited_) hand_.return_all("the command has ended");
+  // Behind the word to its senders that this node takes no more.
+  if (promised_) node_.loop().post([this] { give_back(); });
   if (!started_ || exited_) return;
   if (!in_) return tell_to_end();
-  if (!held_) child_->pause(false);  // the run has not begun
+  if (!held_) {  // the run has not begun
+    child_->pause(false);
+    release();
+  }
   stop_timer_ = node_.loop().at(Clock::now() + node_.drain_limit() / 2, [this] {
     stop_timer_ = 0;
     tell_to_end();
@@ -24,8 +28,13 @@ void Exec::begin_to_stop() {
 
 void Exec::tell_to_end() {
   if (exited_) return;
-  if (in_) node_.log().warn(format("the command {} has not ended: SIGTERM", named()));
   told_term_ = true;
+  if (restart_timer_ != 0) {  // it has ended already, and another one would have no time
+    node_.loop().cancel(std::exchange(restart_timer_, 0));
+    exited_ = true;
+    return give_back();
+  }
+  if (in_) node_.log().warn(format("the command {} has not ended: SIGTERM", named()));
   child_->close_input();
   child_->signal(SIGTERM);
   stop_timer_ = node_.loop().at(Clock::now() + node_.drain_limit() / 4, [this] {

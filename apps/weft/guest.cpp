@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <memory>
 
 #include <pthread.h>
 #include <sys/signalfd.h>
@@ -17,6 +18,8 @@ namespace weft::cli {
 namespace {
 
 constexpr Duration kGoodbye = std::chrono::seconds(1);
+// What was done in the very turn of the signal takes it for no end of the next wait.
+constexpr Duration kStopAgain = std::chrono::milliseconds(50);
 
 std::string own_name() {
   return format("guest-{}/0", ::getpid());
@@ -24,29 +27,37 @@ std::string own_name() {
 
 }  // namespace
 
-Guest::Guest(Loop& loop, const Target& target, Deadline deadline)
+Guest::Guest(Loop& loop, const Target& target, Deadline deadline, Signals signals)
     : loop_(loop),
       target_(target),
       control_(loop, {.name = std::string(control::kPort),
                       .node = own_name(),
                       .scope = std::string(control::kScope),
-                      .connect = {"ipc://" + target.run.sockets + "/control"}}) {
+                      .connect = {"ipc://" + target.run.sockets + "/control"}}),
+      ending_(signals) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   signals_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-  watch_ = loop_.watch_fd(signals_, [this] {
-    signalfd_siginfo info{};
-    while (::read(signals_, &info, sizeof info) > 0) stopped_ = true;
-  });
+  watch_ = loop_.watch_fd(signals_, [this] { on_signal(); });
   Value question = Value::map();
   question["op"] = "state";
   read_state(ask(question, deadline));
 }
 
+void Guest::on_signal() {
+  signalfd_siginfo info{};
+  while (::read(signals_, &info, sizeof info) > 0) signal_ = static_cast<int>(info.ssi_signo);
+  if (ending_ != Signals::end_waits) return;
+  loop_.stop();
+  if (again_ == 0) again_ = loop_.every(kStopAgain, [this] { loop_.stop(); });
+}
+
 Guest::~Guest() {
+  if (again_ != 0) loop_.cancel(again_);
+  ending_ = Signals::noted;
   try {
     const Deadline deadline = Deadline::after(kGoodbye);
     for (const GuestPeer& peer : peers_) {
@@ -128,32 +139,37 @@ void Guest::attach(const std::vector<std::string>& endpoints, Deadline deadline)
 }
 
 Value Guest::ask(const Value& question, Deadline deadline) {
+  // Shared: an answer that a signal cuts short comes when this call has ended.
+  struct Said {
+    bool done = false;
+    Value answer;
+    std::string failure;
+    std::optional<Errc> refused;
+  };
+  const auto said = std::make_shared<Said>();
   const wire::Buffer message = control::pack(question);
-  bool done = false;
-  Value answer;
-  std::string failure;
-  std::optional<Errc> refused;
-  control_.request_packed(message.view(), deadline, [&](Reply<RawRecord>& reply) {
-    done = true;
+  control_.request_packed(message.view(), deadline, [said](Reply<RawRecord>& reply) {
+    said->done = true;
     if (reply.ok()) {
-      answer = control::unpack(*reply.record).value_or(Value::map());
+      said->answer = control::unpack(*reply.record).value_or(Value::map());
     } else if (reply.outcome == Outcome::remote_error) {
       const bool misused = reply.code == wire::Code::failed || reply.code == wire::Code::bad_request;
-      refused = misused ? Errc::invalid_argument : Errc::not_found;
-      failure = reply.text;
+      said->refused = misused ? Errc::invalid_argument : Errc::not_found;
+      said->failure = reply.text;
     } else {
-      failure = reply.text.empty() ? std::string(to_string(reply.outcome)) : reply.text;
+      said->failure = reply.text.empty() ? std::string(to_string(reply.outcome)) : reply.text;
     }
   });
-  while (!done) {
-    if (!loop_.run_until([&] { return done; }, deadline)) break;
+  while (!said->done) {
+    if (!loop_.run_until([&] { return said->done; }, deadline)) break;
   }
-  if (refused) throw Error(*refused, failure);
-  if (!done || !failure.empty()) {
+  if (!said->done && ending_ == Signals::end_waits) check_signals();
+  if (said->refused) throw Error(*said->refused, said->failure);
+  if (!said->done || !said->failure.empty()) {
     throw Error(Errc::timed_out, format("the launcher of {} does not answer{}", target_.run.id,
-                                        failure.empty() ? "" : ": " + failure));
+                                        said->failure.empty() ? "" : ": " + said->failure));
   }
-  return answer;
+  return said->answer;
 }
 
 }  // namespace weft::cli

@@ -1,6 +1,8 @@
 // weft: runs topologies, and looks into them.
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <type_traits>
 #include <variant>
@@ -10,6 +12,7 @@
 #include <weft/topology/topology.hpp>
 
 #include "cli.hpp"
+#include "reader_watch.hpp"
 #include "verbs.hpp"
 
 namespace weft::cli {
@@ -45,11 +48,25 @@ int dispatch(const Command& command, int code) {
       command);
 }
 
+// What a verb has printed is its work: where it could not be written, that was not done. Who follows
+// something ends well when its reader has had enough.
+int with_output(const Command& command, int code) {
+  const bool follows = std::holds_alternative<Recv>(command) || std::holds_alternative<Tap>(command) ||
+                       std::holds_alternative<Logs>(command);
+  errno = 0;
+  const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  const int why = errno;
+  if (written || (follows && ReaderWatch().gone())) return code;
+  std::fprintf(stderr, "weft: standard output cannot be written%s%s\n", why != 0 ? ": " : "",
+               why != 0 ? std::strerror(why) : "");
+  return code == kOk ? kFailed : code;
+}
+
 int main_of(int argc, char** argv) {
   try {
     int code = kOk;
     const Command command = parse(argc, argv, code);
-    return dispatch(command, code);
+    return with_output(command, dispatch(command, code));
   } catch (const topology::InvalidTopology& e) {
     for (const topology::Problem& problem : e.problems())
       std::fprintf(stderr, "%s\n", problem.text().c_str());

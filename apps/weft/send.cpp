@@ -20,6 +20,8 @@ namespace {
 
 constexpr std::size_t kMostRequests = 256;  // on their way at once
 constexpr std::size_t kShown = 80;          // bytes of an offending line
+constexpr int kBySignal = 128;              // an exit code
+constexpr std::uint64_t kLookEvery = 64;    // records, where none of them has to wait
 
 /// The records to send, one after another: --text, or JSON lines.
 class Records {
@@ -29,8 +31,9 @@ class Records {
     if (send.texts.empty()) lines_.emplace("-");
   }
 
-  /// False: there are no more. Throws Error{invalid_argument, timed_out}.
+  /// False: there are no more. Throws Error{invalid_argument, timed_out}, Interrupted.
   bool next(wire::Buffer& out) {
+    if (given_ % kLookEvery == 0) look();
     if (send_.count != 0 && given_ >= send_.count) return false;
     out.clear();
     if (!lines_) {
@@ -69,13 +72,24 @@ class Records {
     }
   }
 
+  // Input that never ends, into a port that takes all of it, waits for nothing.
+  void look() {
+    (void)loop_.run_once(Deadline::at(TimePoint::min()));
+    guest_.check_signals();
+    if (deadline_.passed(Clock::now())) not_ended();
+  }
+
   void wait_for_input() {
     bool readable = false;
     const auto watch = loop_.watch_fd(lines_->fd(), [&] { readable = true; });
     (void)loop_.run_until([&] { return readable || guest_.stopped(); }, deadline_);
     loop_.unwatch(watch);
-    if (!readable)
-      throw Error(Errc::timed_out, "standard input did not end in time; --for sets how long it may take");
+    guest_.check_signals();
+    if (!readable) not_ended();
+  }
+
+  [[noreturn]] static void not_ended() {
+    throw Error(Errc::timed_out, "standard input did not end in time; --for sets how long it may take");
   }
 
   const Send& send_;
@@ -93,6 +107,7 @@ std::string names(const Guest& guest) {
 }
 
 [[noreturn]] void not_in_time(const Guest& guest, std::string_view what) {
+  guest.check_signals();
   throw Error(Errc::timed_out, format("{} {}; --for sets how long it may take", names(guest), what));
 }
 
@@ -136,14 +151,15 @@ int say_fates(const PortStats& stats, std::uint64_t sent, const Guest& guest, co
 }
 
 int by_push(Loop& loop, Guest& guest, Records& records, Deadline deadline) {
-  Push<Raw> push(loop, guest.options("send"));
+  // What its handlers see outlives the block: it calls them when it is closed, too.
   std::string why;  // the receiver's words
+  bool denied = false;
+  Push<Raw> push(loop, guest.options("send"));
   push.on_dead_letter([&why](const DeadLetter& letter) {
     why = letter.reason;
     return SendStatus::ok;
   });
   // A receiver that shuts this peer out says why, and takes nothing more.
-  bool denied = false;
   push.on_peer([&](const PeerEvent& event) {
     if (event.what != PeerEvent::What::refused) return;
     denied = true;
@@ -205,9 +221,6 @@ int by_pub(Loop& loop, Guest& guest, Records& records, const std::string& topic,
 }
 
 int by_requests(Loop& loop, Guest& guest, Records& records, Deadline deadline) {
-  Dealer<> dealer(loop, guest.options("send"));
-  meet(dealer, guest, deadline);
-  wire::Buffer record;
   std::uint64_t sent = 0, failed = 0;
   const auto on_reply = [&failed](Reply<RawRecord>& reply) {
     if (reply.ok()) {
@@ -218,12 +231,17 @@ int by_requests(Loop& loop, Guest& guest, Records& records, Deadline deadline) {
                    reply.text.empty() ? std::string(to_string(reply.outcome)).c_str() : reply.text.c_str());
     }
   };
+  Dealer<> dealer(loop, guest.options("send"));
+  meet(dealer, guest, deadline);
+  wire::Buffer record;
   while (records.next(record)) {
-    (void)loop.run_until([&] { return dealer.open_requests() < kMostRequests; }, deadline);
+    if (!loop.run_until([&] { return dealer.open_requests() < kMostRequests; }, deadline))
+      not_in_time(guest, "did not reply in time");
     dealer.request_packed(record.view(), deadline, on_reply);
     ++sent;
   }
-  (void)loop.run_until([&] { return dealer.open_requests() == 0; }, Deadline::at(deadline.point()));
+  (void)loop.run_until([&] { return dealer.open_requests() == 0; }, deadline);
+  guest.check_signals();
   dealer.begin_drain();
   (void)loop.run_until([&] { return dealer.drained(); }, deadline);
   std::fflush(stdout);
@@ -232,13 +250,11 @@ int by_requests(Loop& loop, Guest& guest, Records& records, Deadline deadline) {
   return failed == 0 ? kOk : kFailed;
 }
 
-}  // namespace
-
-int run_verb(const Send& send) {
+int send_to_target(const Send& send) {
   const Target target = find_target(send.words);
   const Deadline deadline = Deadline::after(send.for_);
   Loop loop;
-  Guest guest(loop, target, deadline);
+  Guest guest(loop, target, deadline, Guest::Signals::end_waits);
   if (guest.sends()) {
     throw Error(
         Errc::invalid_argument,
@@ -248,6 +264,17 @@ int run_verb(const Send& send) {
   if (guest.pattern() == "pub-sub") return by_pub(loop, guest, records, send.topic, deadline);
   if (guest.pattern() == "dealer-router") return by_requests(loop, guest, records, deadline);
   return by_push(loop, guest, records, deadline);
+}
+
+}  // namespace
+
+int run_verb(const Send& send) {
+  try {
+    return send_to_target(send);
+  } catch (const Interrupted& by) {
+    std::fprintf(stderr, "weft: interrupted before all was sent and answered for\n");
+    return kBySignal + by.signal;
+  }
 }
 
 }  // namespace weft::cli

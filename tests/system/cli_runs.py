@@ -70,6 +70,67 @@ links: [{from: asker.out, to: worker.in, pattern: dealer-router}]
         equal((result.code, result.out), (0, '{"b":1}\n'), "the reply (%s)" % result.err)
 
 
+ENDLESS = """weft: 1
+name: endless
+nodes:
+  source: {run: weft-source, with: {rate: 1}}
+  work: {run: weft-exec, with: {command: %s}}
+links: [{from: source.out, to: work.in, pattern: %s}]
+"""
+KINDS = ("push-pull", "pub-sub", "dealer-router")
+
+
+def _endless_input():
+    return subprocess.Popen(["yes", "1"], stdout=subprocess.PIPE)
+
+
+def send_with_endless_input_ends_when_its_time_is_over():
+    for kind in KINDS:
+        with Detached(file("endless.yaml", ENDLESS % ("cat", kind))):
+            feeds = _endless_input()
+            result = finish(start("weft", "send", "work.in", "--for", "1s", stdin=feeds.stdout))
+            feeds.kill()
+            feeds.wait()
+            equal(result.code, 3, "%s: exit code (%s)" % (kind, result.err))
+            contains(result.err, "--for sets how long it may take", "%s: what it says" % kind)
+
+
+def send_ends_when_it_is_interrupted():
+    came = WORK + "/came"
+    for kind in KINDS:
+        with Detached(file("endless.yaml", ENDLESS % ("tee -a " + came, kind))):
+            file("came", "")
+            feeds = _endless_input()
+            sends = start("weft", "send", "work.in", "--for", "1h", stdin=feeds.stdout)
+            wait_for(lambda: os.path.getsize(came) > 100, "%s: records that came" % kind)
+            interrupt(sends)
+            equal(finish(sends).code, 130, "%s: exit code" % kind)
+            feeds.kill()
+            feeds.wait()
+
+
+def send_does_not_wait_for_a_receiver_when_it_is_interrupted():
+    came = file("came", "")
+    command = "while read line; do case $line in *hello*) echo it > %s; sleep 600;; esac; done" % came
+    text = """weft: 1
+name: waits
+nodes:
+  source: {run: weft-source, grace: 1s, with: {rate: 1}}
+  work: {run: weft-exec, grace: 1s, with: {command: %s}}
+links: [{from: source.out, to: work.in, pattern: push-pull, delivery: at-least-once}]
+""" % json.dumps(command)
+    run = start("weft", "up", file("waits.yaml", text), "-q")
+    wait_for(lambda: [one for one in live_runs() if one["running"] == 2], "a live run")
+    sends = start("weft", "send", "work.in", "--text", "hello", "--for", "1h", stdin=subprocess.DEVNULL)
+    wait_for(lambda: os.path.getsize(came), "a record that came")
+    sends.send_signal(signal.SIGTERM)
+    result = finish(sends)
+    equal(result.code, 143, "exit code (%s)" % result.err)
+    contains(result.err, "interrupted", "what it says")
+    run.send_signal(signal.SIGTERM)
+    finish(run)
+
+
 def pub_sub_can_be_joined_from_both_sides():
     text = """weft: 1
 name: news
@@ -128,6 +189,23 @@ def a_queue_that_is_none_is_said():
         contains(result.err, "sending end", "why")
         equal(weft("queue", "peek", "absent.out").code, 3, "exit code for an unknown node")
     equal(weft("queue", "ls").code, 3, "exit code without a run")
+
+
+def output_that_cannot_be_written_is_exit_code_1():
+    text = COUNTING.replace("rate: 100", "count: 10")
+    short = file("short.yaml", text)
+
+    def code(*arguments):
+        with open("/dev/full", "w") as full:
+            return subprocess.run([program("weft")] + list(arguments), cwd=WORK, env=ENVIRONMENT, stdout=full,
+                                  stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=PATIENCE).returncode
+
+    for arguments in (("up", short, "-q", "--json"), ("chaos", short, "--json"), ("check", short), ("graph", short),
+                      ("ps", "--all"), ("--help",)):
+        equal(code(*arguments), 1, "exit code of %s" % arguments[0])
+    with Detached(_counting()):
+        for arguments in (("recv", "source.out", "--count", "1"), ("tap", "sink.in", "--count", "1"), ("queue", "ls")):
+            equal(code(*arguments), 1, "exit code of %s" % arguments[0])
 
 
 def what_is_not_there_is_exit_code_3():

@@ -78,10 +78,14 @@ def an_event_loop_is_seen_to_wait():
 
 
 def a_command_that_closes_its_input_holds_nobody_up():
-    text = FEED % (2000, 1, json.dumps({"command": "read line; echo $line; exec <&-; exec sleep 600"}), "best-effort")
-    report = up(file("closed.yaml", text.replace("{run: weft-exec", "{run: weft-exec, grace: 2s")), "-q")
-    equal(report["result"]["work/0"]["lines_out"], 1, "what it wrote: " + report["log"])
-    check(report["result"]["work/0"]["dropped"] > 1900, "what it did not take is dropped: %r" % report["result"])
+    # Large ones wait at their node until that holds no more.
+    for size, pause in (("8B", ""), ("1KiB", "sleep 1;")):
+        command = "read line; echo $line; %s exec <&-; exec sleep 600" % pause
+        text = FEED % (3000, 1, json.dumps({"command": command}), "best-effort")
+        text = text.replace("kind: counter", "kind: counter, size: " + size)
+        report = up(file("closed.yaml", text.replace("{run: weft-exec", "{run: weft-exec, grace: 2s")), "-q")
+        equal(report["result"]["work/0"]["lines_out"], 1, "what it wrote: " + report["log"])
+        check(report["result"]["work/0"]["dropped"] > 2900, "what it did not take is dropped: %r" % report["result"])
 
 
 if __name__ == "__main__":

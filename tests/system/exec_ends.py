@@ -1,0 +1,195 @@
+"""weft-exec under a promise: what is acknowledged when its command ends, refuses or stops reading, and what is not."""
+
+from weft_support import *
+
+FEED = """weft: 1
+name: ends
+nodes:
+  source: {run: weft-source, grace: %s, with: {count: %d, generator: {kind: counter, size: %s}}}
+  work: {run: weft-exec, grace: 2s, with: %s}
+  morgue: {run: weft-sink, with: {output: %s/morgue.jsonl}}
+links:
+  - {from: source.out, to: work.in, pattern: push-pull, delivery: at-least-once, max-attempts: %d, dead-letter: morgue.in}
+"""
+THROUGH = """weft: 1
+name: through
+nodes:
+  source: {run: weft-source, grace: 2s, with: {count: 1, generator: {kind: counter}}}
+  work: {run: weft-exec, grace: 2s, %swith: %s}
+  sink: {run: weft-sink, with: {output: %s/out.jsonl}}
+links:
+  - {from: source.out, to: work.in, pattern: push-pull, delivery: at-least-once}
+  - {from: work.out, to: sink.in, pattern: push-pull, delivery: at-least-once}
+"""
+
+
+def _feed(options, count=100, size="8B", attempts=0, grace="2s"):
+    text = FEED % (grace, count, size, json.dumps(options), WORK, attempts)
+    if attempts == 0:
+        text = text.replace(", max-attempts: 0, dead-letter: morgue.in", "")
+        text = text.replace("  morgue: {run: weft-sink, with: {output: %s/morgue.jsonl}}\n" % WORK, "")
+    return file("ends.yaml", text)
+
+
+def _letters():
+    with open(WORK + "/morgue.jsonl") as opened:
+        return [json.loads(line) for line in opened]
+
+
+def _output():
+    with open(WORK + "/out.jsonl") as opened:
+        return [json.loads(line)["n"] for line in opened]
+
+
+def _script(name, body):
+    return ["python3", "-u", file(name, "import json, os, sys\n" + body)]
+
+
+def an_end_in_order_acknowledges_what_was_answered_or_read():
+    for acknowledge in ("answer", "taken"):
+        report = up(_feed({"command": "head -n 1", "acknowledge": acknowledge}))
+        equal(link(report, "source.out")["processed"], 1, "%s: records that count as processed" % acknowledge)
+        equal(report["ok"], False, "%s: the run" % acknowledge)
+
+
+def a_line_in_work_goes_back_when_its_command_is_ended():
+    for end in ("", "trap 'exit 0' TERM; "):
+        works, done = file("works", ""), file("done", "")
+        command = end + "while read line; do echo $line > %s; sleep 60 & wait $!; echo $line >> %s; done" % (works, done)
+        running = start("weft", "up", _feed({"command": command}, grace="10s"), "--json")
+        wait_for(lambda: os.path.getsize(works), "a command that works")
+        run = state(os.path.join(ENVIRONMENT["WEFT_RUN_DIR"], live_runs()[0]["run"]))
+        os.kill(node(run, "work/0")["pid"], signal.SIGTERM)
+        report = finish(running).json()
+        equal(os.path.getsize(done), 0, "bytes of what the command has done")
+        equal(link(report, "source.out")["processed"], 0, "records that count as processed")
+
+
+def a_command_that_refuses_everything_takes_everything():
+    # It begins when nearly all has come that its node may hold, so that its senders are held up.
+    refuses = _script("refuses.py", "lines = [sys.stdin.readline() for n in range(900)]\n"
+                                    "while lines or (line := sys.stdin.readline()):\n"
+                                    "    print(json.dumps({'error': 'no'}))\n"
+                                    "    lines and lines.pop()\n")
+    report = up(_feed({"command": refuses, "acknowledge": "answer"}, count=3000, size="1KiB", attempts=1))
+    equal(len(_letters()), 3000, "dead letters: " + report["log"])
+
+
+def an_answer_that_cannot_be_sent_acknowledges_nothing():
+    deep = _script("deep.py", "for line in sys.stdin: print('[' * 40 + ']' * 40)\n")
+    # Where there are two receivers, each says at once what it has done.
+    text = THROUGH % ("replicas: 2, ", json.dumps({"command": deep, "acknowledge": "answer"}), WORK)
+    report = up(file("deep.yaml", text.replace("count: 1,", "count: 2,")))
+    contains(report["log"], "nested deeper", "the log")
+    equal(link(report, "source.out")["processed"], 0, "records that count as processed")
+
+
+def an_answer_that_cannot_be_sent_is_not_committed():
+    deep = _script("deep.py", "for line in sys.stdin: print('[' * 40 + ']' * 40)\n")
+    for command, ok in ((deep, False), ("cat", True)):
+        text = THROUGH % ("", json.dumps({"command": command, "acknowledge": "answer"}), WORK)
+        for end, other in (("js", "jw"), ("jw", "jk")):
+            text = text.replace("at-least-once}", "exactly-once, journal: {from: %s/%s, to: %s/%s}}"
+                                % (WORK, end, WORK, other), 1)
+        report = up(file("deep.yaml", text))
+        equal(report["ok"], ok, "the run: " + report["log"])
+    equal(_output(), [0, 0], "the records of both runs, which the second one could send")
+
+
+def a_bad_line_that_ends_the_run_acknowledges_nothing():
+    speaks = _script("speaks.py", "for line in sys.stdin: print('not json')\n")
+    text = THROUGH % ("replicas: 2, ", json.dumps({"command": speaks}), WORK)
+    report = up(file("bad.yaml", text.replace("count: 1,", "count: 2,")))
+    contains(report["log"], "is not JSON", "the log")
+    equal(link(report, "source.out")["processed"], 0, "records that count as processed")
+
+
+def a_bad_line_that_is_left_out_answers_its_record():
+    bad = _script("bad.py", "for line in sys.stdin:\n"
+                            "    n = json.loads(line)['n']\n"
+                            "    print('not json' if n == 1 else json.dumps({'error': 'no'}) if n == 3 else line.strip())\n")
+    text = THROUGH % ("", json.dumps({"command": bad, "acknowledge": "answer", "on-bad-line": "skip"}), WORK)
+    text = text.replace("nodes:", "nodes:\n  morgue: {run: weft-sink, with: {output: %s/morgue.jsonl}}" % WORK)
+    text = text.replace("count: 1,", "count: 5,").replace("once}", "once, max-attempts: 1, dead-letter: morgue.in}", 1)
+    report = up(file("bad.yaml", text))
+    equal([one["record"]["n"] for one in _letters()], [3], "dead letters: " + report["log"])
+    equal(_output(), [0, 2, 4], "what came through")
+
+
+def a_command_that_somebody_ended_makes_no_dead_letters():
+    for acknowledge in ("taken", "answer"):
+        pid = file("pid", "")
+        waits = _script("waits.py", "sys.stdin.readline()\n"
+                                    "with open(%r, 'w') as f: f.write('%%d\\n' %% os.getpid())\n"
+                                    "import signal; signal.pause()\n" % pid)
+        running = start("weft", "up", _feed({"command": waits, "acknowledge": acknowledge}, attempts=3), "--json")
+        os.kill(int(wait_for(lambda: open(pid).read().strip(), "a command that works")), signal.SIGTERM)
+        report = finish(running).json()
+        equal((report["ok"], _letters()), (False, []), "%s: the run and its dead letters" % acknowledge)
+        equal(link(report, "source.out")["processed"], 0, "%s: records that count as processed" % acknowledge)
+
+
+def a_command_that_closes_its_input_and_lives_fails_its_node():
+    for options in ({}, {"acknowledge": "answer"}):
+        report = up(_feed(dict(options, command="exec 0<&-; exec sleep 600"), attempts=2))
+        equal((report["ok"], _letters()), (False, []), "the run and its dead letters: " + report["log"])
+        contains(report["log"], "has closed its standard input", "the log")
+
+
+def a_command_that_only_asks_may_read_its_replies_late():
+    asks = _script("asks.py", "for n in range(3000): print(json.dumps({'n': n, 'text': 1024 * 'x'}))\n"
+                              "read = [json.loads(sys.stdin.readline())['n'] for n in range(3000)]\n"
+                              "print('replies:', len(set(read)), file=sys.stderr)\n")
+    text = """weft: 1
+name: asks
+nodes:
+  script: {run: weft-exec, lifetime: finite, with: {command: %s}}
+  answers: {run: weft-relay}
+links: [{from: script.out, to: answers.in, pattern: dealer-router}]
+""" % json.dumps(asks)
+    report = up(file("asks.yaml", text))
+    equal((report["code"], report["ok"]), (0, True), "the run: " + report["log"])
+    contains(report["log"], "replies: 3000", "what the script read")
+
+
+def replies_that_are_on_their_way_are_waited_for():
+    asks = _script("asks.py", "for line in sys.stdin:\n"
+                              "    one = json.loads(line)\n"
+                              "    print('reply' if 'ask' in one else 'record', file=sys.stderr)\n"
+                              "    if 'n' in one: print(json.dumps({'ask': one['n']}))\n")
+    slow = _script("slow.py", "import threading\n"
+                              "for line in sys.stdin: threading.Event().wait(0.5); print(line, end='')\n")
+    text = """weft: 1
+name: asks
+nodes:
+  source: {run: weft-source, with: {count: 1, generator: {kind: counter}}}
+  script: {run: weft-exec, with: {command: %s}}
+  answers: {run: weft-exec, with: {command: %s, acknowledge: answer}}
+links:
+  - {from: source.out, to: script.in, pattern: push-pull}
+  - {from: script.out, to: answers.in, pattern: dealer-router}
+""" % (json.dumps(asks), json.dumps(slow))
+    report = up(file("asks.yaml", text))
+    equal((report["code"], report["ok"]), (0, True), "the run: " + report["log"])
+    contains(report["log"], "reply", "what the script read")
+
+
+def a_reply_that_nobody_reads_is_counted():
+    asks = _script("asks.py", "os.close(0)\nprint(json.dumps({'n': 1}))\n"
+                              "import signal; signal.pause()\n")
+    text = """weft: 1
+name: asks
+nodes:
+  script: {run: weft-exec, with: {command: %s}}
+  answers: {run: weft-relay}
+links: [{from: script.out, to: answers.in, pattern: dealer-router}]
+""" % json.dumps(asks)
+    with Detached(file("asks.yaml", text)) as run:
+        def dropped():
+            found = state(run.directory)
+            return found and (node(found, "script/0").get("progress") or {}).get("dropped") == 1
+        wait_for(dropped, "a reply that counts as dropped")
+
+
+if __name__ == "__main__":
+    main(cases_of(globals()))
