@@ -53,7 +53,8 @@ bool DealerBase::Impl::keep(wire::BatchBuilder& batch, const wire::BatchBuilder:
   if (why == SendStatus::ok) return true;
   batch.roll_back(mark);
   if (why == SendStatus::too_large) {
-    refuse_large(done, hub.frame_for_all());
+    RawReply reply = too_large(hub.frame_for_all());
+    done(reply);
     return false;
   }
   RawReply reply;
@@ -64,12 +65,12 @@ bool DealerBase::Impl::keep(wire::BatchBuilder& batch, const wire::BatchBuilder:
   return false;
 }
 
-void DealerBase::Impl::refuse_large(const Done& done, std::uint64_t most) const {
+DealerBase::RawReply DealerBase::Impl::too_large(std::uint64_t most) {
   RawReply reply;
   reply.outcome = Outcome::no_room;
   reply.code = wire::Code::too_large;
   reply.text = format("the request does not fit a frame of {} bytes", most);
-  done(reply);
+  return reply;
 }
 
 void DealerBase::Impl::refuse(const Done& done, Outcome outcome, std::string text, const std::string& peer) {

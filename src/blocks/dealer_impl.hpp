@@ -92,7 +92,7 @@ struct DealerBase::Impl : blocks::HubClient {
   [[nodiscard]] std::uint64_t batch_bytes() const;
   /// Takes the request back that was added since `mark` when it cannot be sent, and says so. True: it can.
   bool keep(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark, const Done& done) const;
-  void refuse_large(const Done& done, std::uint64_t most) const;
+  [[nodiscard]] static RawReply too_large(std::uint64_t most);
   static void refuse(const Done& done, Outcome outcome, std::string text, const std::string& peer);
   void send_cancel(Peer& peer, std::uint64_t number);
   /// A request that was accepted has ended so: each goes through here, once, before who waits for it is told.

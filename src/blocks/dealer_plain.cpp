@@ -109,7 +109,7 @@ RequestId PlainDealer::add_unassigned(const Where& where, Deadline deadline, con
   const RequestId id = open(deadline, std::move(done));
   unassigned.push_back({single.take(), {id}, where.key, std::string(where.peer)});
   if (goes_anywhere(where.key, where.peer)) ++waiting_anywhere;
-  if (sharing) wake();
+  if (!woken && std::ranges::any_of(hub.peers(), [](const auto& p) { return p->usable(); })) wake();
   return id;
 }
 
@@ -140,21 +140,12 @@ void PlainDealer::pump() {
   }
   for (std::size_t i = 0; i < hub.peers().size(); ++i) say_bye_when_idle(*hub.peers()[i]);
   pumping = false;
-  if (!oversize.empty() && !refuse_oversize()) return;
-  check_drain();
-}
-
-// Requests that were taken before a router with a smaller bound came. False: the dealer was closed meanwhile.
-bool PlainDealer::refuse_oversize() {
-  const std::weak_ptr<bool> alive = hub.alive();
-  for (const auto& [requests, most] : std::exchange(oversize, {})) {
-    for (const std::uint64_t ticket : requests.tickets) {
-      const auto done = book.answer(ticket);
-      if (done) refuse_large(*done, most);
-      if (alive.expired() || hub.closed()) return false;
-    }
+  if (!oversize.empty()) {
+    const std::weak_ptr<bool> alive = hub.alive();
+    refuse_oversize();
+    if (alive.expired() || hub.closed()) return;
   }
-  return true;
+  check_drain();
 }
 
 void PlainDealer::assign() {

@@ -262,10 +262,7 @@ void RetryDealer::collect(const RetryBook::Send& send) {
 bool RetryDealer::refuse_oversize() {
   for (const auto& [id, most] : std::exchange(oversize, {})) {
     (void)book.cancel(id);
-    RawReply reply;
-    reply.outcome = Outcome::no_room;
-    reply.code = wire::Code::too_large;
-    reply.text = format("the request does not fit a frame of {} bytes", most);
+    RawReply reply = too_large(most);
     if (!finish(id, reply)) return false;
   }
   return true;
