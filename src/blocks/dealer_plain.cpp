@@ -193,6 +193,11 @@ bool PlainDealer::send_one(Peer& peer, Outlet& outlet) {
   Requests& requests = outlet.ready.front();
   const std::uint64_t bytes = requests.batch.bytes;
   const std::uint64_t count = requests.batch.count;
+  if (std::ranges::none_of(requests.tickets, [this](auto t) { return book.contains(t); })) {
+    queued_bytes -= bytes;
+    outlet.ready.pop_front();
+    return true;
+  }
   if (blocks::largest_frame(requests.batch.body.view(), requests.batch.tensors) > peer.max_frame) {
     queued_bytes -= bytes;
     oversize.emplace_back(std::move(requests), peer.max_frame);
@@ -217,9 +222,13 @@ bool PlainDealer::send_one(Peer& peer, Outlet& outlet) {
   hub.counts().sent_bytes += bytes;
   ++hub.counts().sent_batches;
   queued_bytes -= bytes;
-  outlet.unanswered += count;
   if (outlet.sent.empty()) outlet.first_sent = peer.out.last_sent() - count + 1;
-  for (const std::uint64_t ticket : requests.tickets) outlet.sent.push_back(ticket);
+  for (const std::uint64_t ticket : requests.tickets) {
+    const bool open = book.contains(ticket);  // or its end came while others of the batch waited
+    outlet.sent.push_back(open ? ticket : 0);
+    if (open) ++outlet.unanswered;
+  }
+  trim(outlet);
   if (outlet.open_tickets.capacity() == 0) {  // its memory is for the next ones
     outlet.open_tickets = std::move(requests.tickets);
     outlet.open_tickets.clear();

@@ -77,6 +77,44 @@ TEST_CASE("a request that its router's frames are too small for is counted") {
   }
 }
 
+TEST_CASE("a request that has ended before its batch left does not count as on its way") {
+  for (const bool cancelled : {false, true}) {
+    CAPTURE(cancelled);
+    Loop loop;
+    PortOptions at = answers(Delivery::best_effort, "server/0", {"tcp://127.0.0.1:*"});
+    at.window_bytes = 4096;
+    Router<> router(loop, at);
+    Dealer<> dealer(loop, asks(Delivery::best_effort, router.endpoints()));
+    REQUIRE(dealer.wait_for_peers(1, soon()));
+    Ended filler, brief, lasting;
+    const std::string large(4096, 'x');
+    dealer.request(as_bytes(large), soon(), filler.note());
+    REQUIRE(eventually(loop, [&] { return router.open_requests() == 1; }));
+    const RequestId id =
+        dealer.request(as_bytes("brief"), cancelled ? soon() : Deadline::after(20ms), brief.note());
+    dealer.request(as_bytes("lasting"), soon(), lasting.note());
+    if (cancelled) {
+      (void)loop.run_until([] { return false; }, Deadline::after(1ms));
+      dealer.cancel(id);
+    }
+    REQUIRE(eventually(loop, [&] { return brief.times == 1; }));
+    check_sum(dealer);
+
+    auto first = router.next(soon());  // frees its credit
+    REQUIRE(first);
+    REQUIRE(eventually(loop, [&] { return router.open_requests() == 3; }));
+
+    CHECK(dealer.stats().queued_records == 0);
+    CHECK(dealer.stats().outstanding_records == 2);
+    check_sum(dealer);
+    first->second.reply(as_bytes("a"));
+    for (int i = 0; i < 2; ++i) router.next(soon())->second.reply(as_bytes("b"));
+    REQUIRE(eventually(loop, [&] { return lasting.times == 1 && dealer.stats().late_replies == 1; }));
+    CHECK(lasting.outcome == Outcome::ok);
+    check_sum(dealer);
+  }
+}
+
 TEST_CASE("who is told of an end finds the counts of all that have ended with it") {
   Loop loop;
   Router<> router(loop, answers(Delivery::best_effort, "server/0", {"tcp://127.0.0.1:*"}));
