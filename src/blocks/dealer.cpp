@@ -123,9 +123,9 @@ void DealerBase::Impl::share() {
 
 std::uint32_t DealerBase::Impl::most_together(std::uint64_t peer, bool anywhere) {
   const Peer* to = hub.find(peer);
-  if (!to || !to->work.active() || (sharing && !anywhere)) return options.batch_records;
-  return static_cast<std::uint32_t>(
-      std::clamp<std::uint64_t>(to->work.piece(0, 0, 0), 1, options.batch_records));
+  if (!to || !to->work.active()) return options.batch_records;
+  const std::uint64_t most = sharing && !anywhere ? to->work.bound() / 2 : to->work.piece(0, 0, 0);
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(most, 1, options.batch_records));
 }
 
 std::string DealerBase::Impl::states(std::string_view node) const {

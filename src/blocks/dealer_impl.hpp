@@ -126,7 +126,12 @@ struct DealerBase::Impl : blocks::HubClient {
   [[nodiscard]] static std::uint64_t work_room(const Peer& peer, std::uint64_t open) {
     return peer.work.room(peer.out.outstanding_records() + open);
   }
-  /// Requests that may leave together; those that may go `anywhere` only as many as it has time for.
+  /// The same, as far as the bound goes that it has set itself: that holds for every request.
+  [[nodiscard]] static std::uint64_t bound_room(const Peer& peer, std::uint64_t open) {
+    return peer.work.bound_room(peer.out.outstanding_records() + open);
+  }
+  /// Requests that may leave together: half of its bound, and of those that may go `anywhere` only as many as
+  /// it has time for.
   [[nodiscard]] std::uint32_t most_together(std::uint64_t peer, bool anywhere);
   /// It has told how many of its requests were handed out.
   static void report(Peer& peer) {

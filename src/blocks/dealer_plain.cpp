@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <weft/blocks/raw.hpp>
@@ -189,6 +190,25 @@ void PlainDealer::give(Outlet& outlet, Requests requests, const Peer& peer) {
   }
 }
 
+// They were collected for a router that takes more at once.
+void PlainDealer::split(Outlet& outlet, std::uint32_t most) {
+  const Requests whole = std::move(outlet.ready.front());
+  outlet.ready.pop_front();
+  queued_bytes -= whole.batch.bytes;
+  wire::BatchReader reader(whole.batch.body.view());
+  wire::BatchBuilder part(hub.pool(), 4096);
+  std::vector<Requests> parts;
+  auto first = whole.tickets.begin();
+  for (auto at = first; at != whole.tickets.end();) {
+    add_forwarded(part, {reader.next(), whole.batch.tensors});
+    if (++at != whole.tickets.end() && part.count() < most) continue;
+    parts.push_back({part.take(), {std::exchange(first, at), at}, whole.key, whole.peer});
+    queued_bytes += parts.back().batch.bytes;
+  }
+  outlet.ready.insert(outlet.ready.begin(), std::make_move_iterator(parts.begin()),
+                      std::make_move_iterator(parts.end()));
+}
+
 bool PlainDealer::send_one(Peer& peer, Outlet& outlet) {
   Requests& requests = outlet.ready.front();
   const std::uint64_t bytes = requests.batch.bytes;
@@ -205,12 +225,16 @@ bool PlainDealer::send_one(Peer& peer, Outlet& outlet) {
     return true;
   }
   if (!peer.out.admits(bytes)) return false;
-  // Those that are for this router alone wait here for the bound that it has set itself.
-  if (!sharing && peer.work.active() && work_room(peer, 0) == 0) return false;
+  if (count > peer.work.bound()) {
+    split(outlet, most_together(peer.id, false));
+    return true;
+  }
+  if (count > bound_room(peer, 0)) return false;
   if (tap) tap(true, peer.node, requests.batch.body.view(), count);
   const TimePoint now = peer.work.active() ? Clock::now() : TimePoint();
-  // Where a request goes to one router and no other, its speed decides nothing.
-  const bool matters = !sharing || goes_anywhere(requests.key, requests.peer);
+  // Where a request goes to one router and no other, its speed decides nothing; its bound does.
+  const bool matters =
+      !sharing || peer.work.bound() != UINT64_MAX || goes_anywhere(requests.key, requests.peer);
   const bool asks = matters && peer.work.asks(peer.out.outstanding_records() + count, now);
   if (!hub.send_batch(peer, wire::Kind::request, peer.out.last_sent() + 1, requests.batch,
                       asks ? std::uint32_t{wire::kReport} : 0U)) {

@@ -102,6 +102,7 @@ struct PlainDealer final : DealerBase::Impl {
   void pump() override;
   void assign();
   void give(Outlet& outlet, Requests requests, const Peer& peer);
+  void split(Outlet& outlet, std::uint32_t most);
   bool send_one(Peer& peer, Outlet& outlet);
 
   // ---- replies ----

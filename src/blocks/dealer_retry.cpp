@@ -157,7 +157,8 @@ RetryBook::View RetryDealer::see(Id id) {
   Peer* peer = at == replicas.end() ? nullptr : hub.find(at->second.peer);
   if (!peer) return {};
   const wire::BatchBuilder& open = at->second.open;
-  return seen(*peer, peer->out.admits_beside(open.bytes(), 1), work_room(*peer, open.count()) != 0);
+  const bool bound = bound_room(*peer, open.count()) != 0;
+  return seen(*peer, bound && peer->out.admits_beside(open.bytes(), 1), work_room(*peer, open.count()) != 0);
 }
 
 void RetryDealer::on_up(Peer& peer) {
