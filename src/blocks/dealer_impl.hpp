@@ -1,7 +1,6 @@
 // What every Dealer is inside, whatever it promises: sessions, replies that come in, and the way to an end.
 #pragma once
 
-#include <exception>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,34 +10,11 @@
 #include <weft/blocks/dealer.hpp>
 
 #include "blocks/defaults.hpp"
+#include "blocks/guarded.hpp"
 #include "blocks/hub.hpp"
 #include "blocks/inbox.hpp"
 
 namespace weft {
-
-namespace blocks {
-
-/// Calls handlers one after the other, each of them, although one may throw; rethrow() then throws what the
-/// first of those threw.
-class CallAll {
- public:
-  template <class F>
-  void call(F&& handler) {
-    try {
-      handler();
-    } catch (...) {
-      if (!first_) first_ = std::current_exception();
-    }
-  }
-  void rethrow() {
-    if (first_) std::rethrow_exception(std::exchange(first_, nullptr));
-  }
-
- private:
-  std::exception_ptr first_;
-};
-
-}  // namespace blocks
 
 using blocks::Hub;
 using blocks::Peer;

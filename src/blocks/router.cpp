@@ -89,11 +89,14 @@ void RouterBase::close() {
 void RouterBase::set_handler(Handler handler) {
   Impl& impl = *impl_;
   impl.handler = std::move(handler);
-  while (impl.handler && !impl.waiting.empty()) {
+  const std::weak_ptr<bool> alive = impl.hub.alive();
+  blocks::CallAll all;
+  while (!alive.expired() && impl.handler && !impl.waiting.empty()) {
     Waiting next = std::move(impl.waiting.front());
     impl.waiting.pop_front();
-    (void)impl.hand_out(std::move(next), impl.handler);
+    all.call([&] { (void)impl.hand_out(std::move(next), impl.handler); });
   }
+  all.rethrow();
 }
 
 bool RouterBase::next_one(Deadline deadline, const Handler& take) {
