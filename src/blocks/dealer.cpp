@@ -142,7 +142,26 @@ std::string DealerBase::Impl::states(std::string_view node) const {
 void DealerBase::Impl::on_idle() {
   woken = false;
   if (pumping) return wake();
-  if (end_lost()) pump();
+  const std::weak_ptr<bool> alive = hub.alive();
+  blocks::CallAll all;
+  all.call([this] { (void)end_lost(); });
+  if (!alive.expired()) all.call([this] { pump(); });
+  all.rethrow();
+}
+
+void DealerBase::Impl::pump() {
+  if (hub.closed() || pumping) return;
+  const std::weak_ptr<bool> alive = hub.alive();
+  blocks::CallAll all;
+  {
+    const blocks::Busy busy(pumping, hub.alive());
+    send_all();
+  }
+  if (alive.expired()) return;
+  all.call([this] { taps.rethrow(); });
+  all.call([this] { refuse_oversize(); });
+  if (!alive.expired() && !hub.closed()) check_drain();
+  all.rethrow();
 }
 
 void DealerBase::Impl::check_drain() {
@@ -179,13 +198,13 @@ void DealerBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   hub.counts().received_records += count;
   hub.counts().received_bytes += bytes;
   ++hub.counts().received_batches;
-  if (tap) tap(false, name, hold->body.view(), count);
+  const std::weak_ptr<bool> alive = hub.alive();
+  blocks::CallAll all;
+  if (tap) all.call([&] { tap(false, name, hold->body.view(), count); });
   settle(peer, header.epoch, count, bytes);
   const std::uint64_t id = peer.id;
   const std::uint64_t first = header.seq;
-  const std::weak_ptr<bool> alive = hub.alive();
   wire::BatchReader reader(hold->body.view());
-  blocks::CallAll all;
   for (std::uint64_t i = 0; i < count; ++i) {
     // Whoever waits for it may keep the hold, and nothing else of it.
     reply.outcome = Outcome::ok;

@@ -33,6 +33,7 @@ struct DealerBase::Impl : blocks::HubClient {
   bool draining = false;
   bool said_bye = false;
   bool pumping = false;
+  blocks::CallAll taps;             // what one of them threw is thrown when all has left
   std::uint64_t lost_requests = 0;  // with their router
   bool sharing = false;             // there are, or were, several routers
 
@@ -57,7 +58,12 @@ struct DealerBase::Impl : blocks::HubClient {
   [[nodiscard]] virtual bool has_room(const RequestTo& to) = 0;
   [[nodiscard]] virtual std::size_t open_requests() const = 0;
   virtual void fill(PortStats& stats) const = 0;
-  virtual void pump() = 0;
+  /// Sends what can leave, and ends what never will. Not re-entered.
+  void pump();
+  /// A part of pump(): sends.
+  virtual void send_all() = 0;
+  /// A part of pump(), behind the other one: ends those that are too large for their router's frames.
+  virtual void refuse_oversize() = 0;
   /// At the end of a turn in which wake() was called.
   void on_idle();
   /// Ends what the hub has told to be lost. False: this block is closed or gone.

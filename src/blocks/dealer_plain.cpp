@@ -129,9 +129,7 @@ void PlainDealer::close_batch(Outlet& outlet) {
   outlet.ready.push_back(std::move(requests));
 }
 
-void PlainDealer::pump() {
-  if (hub.closed() || pumping) return;
-  pumping = true;
+void PlainDealer::send_all() {
   assign();
   for (auto& [id, outlet] : outlets) {
     close_batch(outlet);
@@ -140,13 +138,6 @@ void PlainDealer::pump() {
     }
   }
   for (std::size_t i = 0; i < hub.peers().size(); ++i) say_bye_when_idle(*hub.peers()[i]);
-  pumping = false;
-  if (!oversize.empty()) {
-    const std::weak_ptr<bool> alive = hub.alive();
-    refuse_oversize();
-    if (alive.expired() || hub.closed()) return;
-  }
-  check_drain();
 }
 
 void PlainDealer::assign() {
@@ -230,7 +221,7 @@ bool PlainDealer::send_one(Peer& peer, Outlet& outlet) {
     return true;
   }
   if (count > bound_room(peer, 0)) return false;
-  if (tap) tap(true, peer.node, requests.batch.body.view(), count);
+  if (tap) taps.call([&] { tap(true, peer.node, requests.batch.body.view(), count); });
   const TimePoint now = peer.work.active() ? Clock::now() : TimePoint();
   // Where a request goes to one router and no other, its speed decides nothing; its bound does.
   const bool matters =

@@ -99,7 +99,7 @@ struct PlainDealer final : DealerBase::Impl {
   RequestId add_unassigned(const Where& where, Deadline deadline, const Encode& encode, Done done);
   std::uint64_t open(Deadline deadline, Done done);
   void close_batch(Outlet& outlet);
-  void pump() override;
+  void send_all() override;
   void assign();
   void give(Outlet& outlet, Requests requests, const Peer& peer);
   void split(Outlet& outlet, std::uint32_t most);
@@ -130,7 +130,7 @@ struct PlainDealer final : DealerBase::Impl {
   /// Takes a ticket out of wherever it waits; says where that was.
   std::string forget(std::uint64_t ticket, std::string& peer_name);
   void refuse_waiting();
-  void refuse_oversize();
+  void refuse_oversize() override;
   /// What nobody waits for any more is not sent: whole batches only, because numbers follow each other.
   void forget_unsent();
   void count_waiting();

@@ -206,6 +206,7 @@ void PlainDealer::refuse_waiting() {
 
 // Requests that were taken before a router with a smaller bound came.
 void PlainDealer::refuse_oversize() {
+  if (oversize.empty()) return;
   const auto refused = std::exchange(oversize, {});
   const std::weak_ptr<bool> alive = hub.alive();
   blocks::CallAll all;
