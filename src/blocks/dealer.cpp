@@ -160,6 +160,7 @@ void DealerBase::Impl::pump() {
   if (alive.expired()) return;
   all.call([this] { taps.rethrow(); });
   all.call([this] { refuse_oversize(); });
+  if (!alive.expired() && hub.hopeless()) all.call([this] { refuse_waiting(); });
   if (!alive.expired() && !hub.closed()) check_drain();
   all.rethrow();
 }
@@ -324,10 +325,11 @@ void DealerBase::wait(const bool& finished, Deadline deadline) {
   (void)impl_->hub.loop().run_until([&] { return finished; }, last);
 }
 
-bool DealerBase::wait_for_room(const RequestTo& to, Deadline deadline) {
+std::string DealerBase::wait_for_room(const RequestTo& to, Deadline deadline) {
   Impl& impl = *impl_;
-  return impl.hub.wait_for_peers([&] { return impl.hub.closed() || impl.draining || impl.has_room(to); },
-                                 deadline);
+  const auto over = [&] { return impl.hub.closed() || impl.draining || impl.has_room(to); };
+  if (impl.hub.wait_for_peers(over, deadline) || impl.hub.hopeless()) return {};
+  return "no router had room for the request: " + impl.states(to.peer);
 }
 
 bool DealerBase::wait_for_peers(std::size_t count, Deadline deadline) {

@@ -64,6 +64,8 @@ struct DealerBase::Impl : blocks::HubClient {
   virtual void send_all() = 0;
   /// A part of pump(), behind the other one: ends those that are too large for their router's frames.
   virtual void refuse_oversize() = 0;
+  /// Ends what waits, when whom it waits for has refused this port for good.
+  virtual void refuse_waiting() = 0;
   /// At the end of a turn in which wake() was called.
   void on_idle();
   /// Ends what the hub has told to be lost. False: this block is closed or gone.
@@ -127,6 +129,9 @@ struct DealerBase::Impl : blocks::HubClient {
   void on_room(Peer& peer) override {
     report(peer);
     wake();
+  }
+  void on_removed(Peer&) override {
+    wake();  // perhaps those that are left have refused this port for good
   }
 };
 

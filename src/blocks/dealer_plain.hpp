@@ -129,7 +129,7 @@ struct PlainDealer final : DealerBase::Impl {
   void expire();
   /// Takes a ticket out of wherever it waits; says where that was.
   std::string forget(std::uint64_t ticket, std::string& peer_name);
-  void refuse_waiting();
+  void refuse_waiting() override;
   void refuse_oversize() override;
   /// What nobody waits for any more is not sent: whole batches only, because numbers follow each other.
   void forget_unsent();

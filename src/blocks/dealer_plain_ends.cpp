@@ -117,7 +117,7 @@ void PlainDealer::count_waiting() {
 void PlainDealer::on_down(Peer& peer, PeerEvent::What what) {
   const auto found = outlets.find(peer.id);
   if (found == outlets.end()) {
-    if (what == PeerEvent::What::refused && hub.hopeless()) refuse_waiting();
+    if (what == PeerEvent::What::refused) pump();  // nobody else may be left
     return;
   }
   Outlet outlet = std::move(found->second);
@@ -143,8 +143,7 @@ void PlainDealer::on_down(Peer& peer, PeerEvent::What what) {
   blocks::CallAll all;
   all.call([this] { (void)end_lost(); });
   if (alive.expired() || hub.closed()) return all.rethrow();
-  const bool nobody = what == PeerEvent::What::refused && hub.hopeless();
-  all.call([this, nobody] { nobody ? refuse_waiting() : pump(); });
+  all.call([this] { pump(); });
   all.rethrow();
 }
 
@@ -182,8 +181,8 @@ bool PlainDealer::end_lost() {
   return true;
 }
 
-// Whom they wait for has refused this port for good.
 void PlainDealer::refuse_waiting() {
+  if (unassigned.empty()) return;
   const std::deque<Requests> refused = std::exchange(unassigned, {});
   for (const Requests& requests : refused) queued_bytes -= requests.batch.bytes;
   count_waiting();

@@ -193,7 +193,7 @@ void RetryDealer::on_room(Peer& peer) {
 }
 
 void RetryDealer::on_down(Peer& peer, PeerEvent::What what) {
-  if (what == PeerEvent::What::refused && hub.hopeless()) return refuse_all();
+  if (what == PeerEvent::What::refused && hub.hopeless()) return refuse_waiting();
   const auto known = by_peer.find(peer.id);
   if (known == by_peer.end()) return;
   const Id id = known->second;
@@ -205,8 +205,9 @@ void RetryDealer::on_down(Peer& peer, PeerEvent::What what) {
   pump();
 }
 
-// Whom they wait for has refused this port for good.
-void RetryDealer::refuse_all() {
+// Also what is on its way.
+void RetryDealer::refuse_waiting() {
+  if (requests.empty()) return;
   std::vector<RequestId> open;
   for (const auto& [id, request] : requests) open.push_back(id);
   std::ranges::sort(open);

@@ -60,6 +60,7 @@ struct RetryDealer final : DealerBase::Impl {
   void fill(PortStats& stats) const override;
   void send_all() override;
   void refuse_oversize() override;
+  void refuse_waiting() override;
   void end_all() override;
 
   [[nodiscard]] bool asked(const Peer& peer) const override { return by_peer.contains(peer.id); }
@@ -67,7 +68,6 @@ struct RetryDealer final : DealerBase::Impl {
   void on_up(Peer& peer) override;
   void on_room(Peer& peer) override;
   void on_down(Peer& peer, PeerEvent::What what) override;
-  void refuse_all();
 
   void change() {
     changed = true;

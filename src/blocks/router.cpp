@@ -102,7 +102,7 @@ void RouterBase::set_handler(Handler handler) {
 bool RouterBase::next_one(Deadline deadline, const Handler& take) {
   Impl& impl = *impl_;
   for (;;) {
-    if (!impl.hub.loop().run_until([&] { return !impl.waiting.empty() || impl.hub.closed(); }, deadline))
+    if (!impl.hub.wait_for_peers([&] { return !impl.waiting.empty() || impl.hub.closed(); }, deadline))
       return false;
     if (impl.hub.closed()) return false;
     Waiting next = std::move(impl.waiting.front());
