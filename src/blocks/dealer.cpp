@@ -53,7 +53,8 @@ bool DealerBase::Impl::keep(wire::BatchBuilder& batch, const wire::BatchBuilder:
   if (why == SendStatus::ok) return true;
   batch.roll_back(mark);
   if (why == SendStatus::too_large) {
-    refuse_large(done, hub.frame_for_all());
+    RawReply reply = too_large(hub.frame_for_all());
+    done(reply);
     return false;
   }
   RawReply reply;
@@ -64,12 +65,12 @@ bool DealerBase::Impl::keep(wire::BatchBuilder& batch, const wire::BatchBuilder:
   return false;
 }
 
-void DealerBase::Impl::refuse_large(const Done& done, std::uint64_t most) const {
+DealerBase::RawReply DealerBase::Impl::too_large(std::uint64_t most) {
   RawReply reply;
   reply.outcome = Outcome::no_room;
   reply.code = wire::Code::too_large;
   reply.text = format("the request does not fit a frame of {} bytes", most);
-  done(reply);
+  return reply;
 }
 
 void DealerBase::Impl::refuse(const Done& done, Outcome outcome, std::string text, const std::string& peer) {
@@ -122,9 +123,9 @@ void DealerBase::Impl::share() {
 
 std::uint32_t DealerBase::Impl::most_together(std::uint64_t peer, bool anywhere) {
   const Peer* to = hub.find(peer);
-  if (!to || !to->work.active() || (sharing && !anywhere)) return options.batch_records;
-  return static_cast<std::uint32_t>(
-      std::clamp<std::uint64_t>(to->work.piece(0, 0, 0), 1, options.batch_records));
+  if (!to || !to->work.active()) return options.batch_records;
+  const std::uint64_t most = sharing && !anywhere ? to->work.bound() / 2 : to->work.piece(0, 0, 0);
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(most, 1, options.batch_records));
 }
 
 std::string DealerBase::Impl::states(std::string_view node) const {
@@ -141,7 +142,27 @@ std::string DealerBase::Impl::states(std::string_view node) const {
 void DealerBase::Impl::on_idle() {
   woken = false;
   if (pumping) return wake();
-  if (end_lost()) pump();
+  const std::weak_ptr<bool> alive = hub.alive();
+  blocks::CallAll all;
+  all.call([this] { (void)end_lost(); });
+  if (!alive.expired()) all.call([this] { pump(); });
+  all.rethrow();
+}
+
+void DealerBase::Impl::pump() {
+  if (hub.closed() || pumping) return;
+  const std::weak_ptr<bool> alive = hub.alive();
+  blocks::CallAll all;
+  {
+    const blocks::Busy busy(pumping, hub.alive());
+    send_all();
+  }
+  if (alive.expired()) return;
+  all.call([this] { taps.rethrow(); });
+  all.call([this] { refuse_oversize(); });
+  if (!alive.expired() && hub.hopeless()) all.call([this] { refuse_waiting(); });
+  if (!alive.expired() && !hub.closed()) check_drain();
+  all.rethrow();
 }
 
 void DealerBase::Impl::check_drain() {
@@ -178,13 +199,13 @@ void DealerBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   hub.counts().received_records += count;
   hub.counts().received_bytes += bytes;
   ++hub.counts().received_batches;
-  if (tap) tap(false, name, hold->body.view(), count);
+  const std::weak_ptr<bool> alive = hub.alive();
+  blocks::CallAll all;
+  if (tap) all.call([&] { tap(false, name, hold->body.view(), count); });
   settle(peer, header.epoch, count, bytes);
   const std::uint64_t id = peer.id;
   const std::uint64_t first = header.seq;
-  const std::weak_ptr<bool> alive = hub.alive();
   wire::BatchReader reader(hold->body.view());
-  blocks::CallAll all;
   for (std::uint64_t i = 0; i < count; ++i) {
     // Whoever waits for it may keep the hold, and nothing else of it.
     reply.outcome = Outcome::ok;
@@ -304,10 +325,11 @@ void DealerBase::wait(const bool& finished, Deadline deadline) {
   (void)impl_->hub.loop().run_until([&] { return finished; }, last);
 }
 
-bool DealerBase::wait_for_room(const RequestTo& to, Deadline deadline) {
+std::string DealerBase::wait_for_room(const RequestTo& to, Deadline deadline) {
   Impl& impl = *impl_;
-  return impl.hub.wait_for_peers([&] { return impl.hub.closed() || impl.draining || impl.has_room(to); },
-                                 deadline);
+  const auto over = [&] { return impl.hub.closed() || impl.draining || impl.has_room(to); };
+  if (impl.hub.wait_for_peers(over, deadline) || impl.hub.hopeless()) return {};
+  return "no router had room for the request: " + impl.states(to.peer);
 }
 
 bool DealerBase::wait_for_peers(std::size_t count, Deadline deadline) {

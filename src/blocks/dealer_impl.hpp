@@ -1,7 +1,6 @@
 // What every Dealer is inside, whatever it promises: sessions, replies that come in, and the way to an end.
 #pragma once
 
-#include <exception>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,34 +10,11 @@
 #include <weft/blocks/dealer.hpp>
 
 #include "blocks/defaults.hpp"
+#include "blocks/guarded.hpp"
 #include "blocks/hub.hpp"
 #include "blocks/inbox.hpp"
 
 namespace weft {
-
-namespace blocks {
-
-/// Calls handlers one after the other, each of them, although one may throw; rethrow() then throws what the
-/// first of those threw.
-class CallAll {
- public:
-  template <class F>
-  void call(F&& handler) {
-    try {
-      handler();
-    } catch (...) {
-      if (!first_) first_ = std::current_exception();
-    }
-  }
-  void rethrow() {
-    if (first_) std::rethrow_exception(std::exchange(first_, nullptr));
-  }
-
- private:
-  std::exception_ptr first_;
-};
-
-}  // namespace blocks
 
 using blocks::Hub;
 using blocks::Peer;
@@ -57,6 +33,7 @@ struct DealerBase::Impl : blocks::HubClient {
   bool draining = false;
   bool said_bye = false;
   bool pumping = false;
+  blocks::CallAll taps;             // what one of them threw is thrown when all has left
   std::uint64_t lost_requests = 0;  // with their router
   bool sharing = false;             // there are, or were, several routers
   protocol::WorkRound round;        // of these
@@ -82,7 +59,14 @@ struct DealerBase::Impl : blocks::HubClient {
   [[nodiscard]] virtual bool has_room(const RequestTo& to) = 0;
   [[nodiscard]] virtual std::size_t open_requests() const = 0;
   virtual void fill(PortStats& stats) const = 0;
-  virtual void pump() = 0;
+  /// Sends what can leave, and ends what never will. Not re-entered.
+  void pump();
+  /// A part of pump(): sends.
+  virtual void send_all() = 0;
+  /// A part of pump(), behind the other one: ends those that are too large for their router's frames.
+  virtual void refuse_oversize() = 0;
+  /// Ends what waits, when whom it waits for has refused this port for good.
+  virtual void refuse_waiting() = 0;
   /// At the end of a turn in which wake() was called.
   void on_idle();
   /// Ends what the hub has told to be lost. False: this block is closed or gone.
@@ -93,7 +77,7 @@ struct DealerBase::Impl : blocks::HubClient {
   [[nodiscard]] std::uint64_t batch_bytes() const;
   /// Takes the request back that was added since `mark` when it cannot be sent, and says so. True: it can.
   bool keep(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark, const Done& done) const;
-  void refuse_large(const Done& done, std::uint64_t most) const;
+  [[nodiscard]] static RawReply too_large(std::uint64_t most);
   static void refuse(const Done& done, Outcome outcome, std::string text, const std::string& peer);
   void send_cancel(Peer& peer, std::uint64_t number);
   /// A request that was accepted has ended so: each goes through here, once, before who waits for it is told.
@@ -127,7 +111,12 @@ struct DealerBase::Impl : blocks::HubClient {
   [[nodiscard]] static std::uint64_t work_room(const Peer& peer, std::uint64_t open) {
     return peer.work.room(peer.out.outstanding_records() + open);
   }
-  /// Requests that may leave together; those that may go `anywhere` only as many as it has time for.
+  /// The same, as far as the bound goes that it has set itself: that holds for every request.
+  [[nodiscard]] static std::uint64_t bound_room(const Peer& peer, std::uint64_t open) {
+    return peer.work.bound_room(peer.out.outstanding_records() + open);
+  }
+  /// Requests that may leave together: half of its bound, and of those that may go `anywhere` only as many as
+  /// it has time for.
   [[nodiscard]] std::uint32_t most_together(std::uint64_t peer, bool anywhere);
   /// It has told how many of its requests were handed out.
   void report(Peer& peer) {
@@ -143,6 +132,9 @@ struct DealerBase::Impl : blocks::HubClient {
   void on_room(Peer& peer) override {
     report(peer);
     wake();
+  }
+  void on_removed(Peer&) override {
+    wake();  // perhaps those that are left have refused this port for good
   }
 };
 

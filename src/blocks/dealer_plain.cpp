@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <weft/blocks/raw.hpp>
@@ -109,7 +110,7 @@ RequestId PlainDealer::add_unassigned(const Where& where, Deadline deadline, con
   const RequestId id = open(deadline, std::move(done));
   unassigned.push_back({single.take(), {id}, where.key, std::string(where.peer)});
   if (goes_anywhere(where.key, where.peer)) ++waiting_anywhere;
-  if (sharing) wake();
+  if (!woken && std::ranges::any_of(hub.peers(), [](const auto& p) { return p->usable(); })) wake();
   return id;
 }
 
@@ -128,9 +129,7 @@ void PlainDealer::close_batch(Outlet& outlet) {
   outlet.ready.push_back(std::move(requests));
 }
 
-void PlainDealer::pump() {
-  if (hub.closed() || pumping) return;
-  pumping = true;
+void PlainDealer::send_all() {
   assign();
   for (auto& [id, outlet] : outlets) {
     close_batch(outlet);
@@ -139,22 +138,6 @@ void PlainDealer::pump() {
     }
   }
   for (std::size_t i = 0; i < hub.peers().size(); ++i) say_bye_when_idle(*hub.peers()[i]);
-  pumping = false;
-  if (!oversize.empty() && !refuse_oversize()) return;
-  check_drain();
-}
-
-// Requests that were taken before a router with a smaller bound came. False: the dealer was closed meanwhile.
-bool PlainDealer::refuse_oversize() {
-  const std::weak_ptr<bool> alive = hub.alive();
-  for (const auto& [requests, most] : std::exchange(oversize, {})) {
-    for (const std::uint64_t ticket : requests.tickets) {
-      const auto done = book.answer(ticket);
-      if (done) refuse_large(*done, most);
-      if (alive.expired() || hub.closed()) return false;
-    }
-  }
-  return true;
 }
 
 void PlainDealer::assign() {
@@ -198,10 +181,34 @@ void PlainDealer::give(Outlet& outlet, Requests requests, const Peer& peer) {
   }
 }
 
+// They were collected for a router that takes more at once.
+void PlainDealer::split(Outlet& outlet, std::uint32_t most) {
+  const Requests whole = std::move(outlet.ready.front());
+  outlet.ready.pop_front();
+  queued_bytes -= whole.batch.bytes;
+  wire::BatchReader reader(whole.batch.body.view());
+  wire::BatchBuilder part(hub.pool(), 4096);
+  std::vector<Requests> parts;
+  auto first = whole.tickets.begin();
+  for (auto at = first; at != whole.tickets.end();) {
+    add_forwarded(part, {reader.next(), whole.batch.tensors});
+    if (++at != whole.tickets.end() && part.count() < most) continue;
+    parts.push_back({part.take(), {std::exchange(first, at), at}, whole.key, whole.peer});
+    queued_bytes += parts.back().batch.bytes;
+  }
+  outlet.ready.insert(outlet.ready.begin(), std::make_move_iterator(parts.begin()),
+                      std::make_move_iterator(parts.end()));
+}
+
 bool PlainDealer::send_one(Peer& peer, Outlet& outlet) {
   Requests& requests = outlet.ready.front();
   const std::uint64_t bytes = requests.batch.bytes;
   const std::uint64_t count = requests.batch.count;
+  if (std::ranges::none_of(requests.tickets, [this](auto t) { return book.contains(t); })) {
+    queued_bytes -= bytes;
+    outlet.ready.pop_front();
+    return true;
+  }
   if (blocks::largest_frame(requests.batch.body.view(), requests.batch.tensors) > peer.max_frame) {
     queued_bytes -= bytes;
     oversize.emplace_back(std::move(requests), peer.max_frame);
@@ -209,12 +216,16 @@ bool PlainDealer::send_one(Peer& peer, Outlet& outlet) {
     return true;
   }
   if (!peer.out.admits(bytes)) return false;
-  // Those that are for this router alone wait here for the bound that it has set itself.
-  if (!sharing && peer.work.active() && work_room(peer, 0) == 0) return false;
-  if (tap) tap(true, peer.node, requests.batch.body.view(), count);
+  if (count > peer.work.bound()) {
+    split(outlet, most_together(peer.id, false));
+    return true;
+  }
+  if (count > bound_room(peer, 0)) return false;
+  if (tap) taps.call([&] { tap(true, peer.node, requests.batch.body.view(), count); });
   const TimePoint now = peer.work.active() ? Clock::now() : TimePoint();
-  // Where a request goes to one router and no other, its speed decides nothing.
-  const bool matters = !sharing || goes_anywhere(requests.key, requests.peer);
+  // Where a request goes to one router and no other, its speed decides nothing; its bound does.
+  const bool matters =
+      !sharing || peer.work.bound() != UINT64_MAX || goes_anywhere(requests.key, requests.peer);
   const bool asks = matters && peer.work.asks(peer.out.outstanding_records() + count, now);
   if (!hub.send_batch(peer, wire::Kind::request, peer.out.last_sent() + 1, requests.batch,
                       asks ? std::uint32_t{wire::kReport} : 0U)) {
@@ -226,9 +237,13 @@ bool PlainDealer::send_one(Peer& peer, Outlet& outlet) {
   hub.counts().sent_bytes += bytes;
   ++hub.counts().sent_batches;
   queued_bytes -= bytes;
-  outlet.unanswered += count;
   if (outlet.sent.empty()) outlet.first_sent = peer.out.last_sent() - count + 1;
-  for (const std::uint64_t ticket : requests.tickets) outlet.sent.push_back(ticket);
+  for (const std::uint64_t ticket : requests.tickets) {
+    const bool open = book.contains(ticket);  // or its end came while others of the batch waited
+    outlet.sent.push_back(open ? ticket : 0);
+    if (open) ++outlet.unanswered;
+  }
+  trim(outlet);
   if (outlet.open_tickets.capacity() == 0) {  // its memory is for the next ones
     outlet.open_tickets = std::move(requests.tickets);
     outlet.open_tickets.clear();

@@ -99,10 +99,10 @@ struct PlainDealer final : DealerBase::Impl {
   RequestId add_unassigned(const Where& where, Deadline deadline, const Encode& encode, Done done);
   std::uint64_t open(Deadline deadline, Done done);
   void close_batch(Outlet& outlet);
-  void pump() override;
+  void send_all() override;
   void assign();
   void give(Outlet& outlet, Requests requests, const Peer& peer);
-  bool refuse_oversize();
+  void split(Outlet& outlet, std::uint32_t most);
   bool send_one(Peer& peer, Outlet& outlet);
 
   // ---- replies ----
@@ -111,14 +111,27 @@ struct PlainDealer final : DealerBase::Impl {
   void on_reply(std::uint64_t peer_id, std::uint64_t number, RawReply& reply) override;
   static void trim(Outlet& outlet);
 
-  // ---- ends without a reply ----
+  // ---- ends ----
 
+  /// Every request that was accepted ends in here, once: counted, then told.
+  void tell(const Done& done, RawReply& reply);
+  /// Ends a request if it is still open. False: this block is closed or gone.
+  bool finish(std::uint64_t ticket, RawReply& reply);
+  /// Out of the book, and nobody has been told yet.
+  struct Ended {
+    Done done;
+    RawReply reply;
+    std::string peer;
+    explicit Ended(Done who) : done(std::move(who)) {}
+  };
+  void finish_all(std::vector<Ended> ended);
   void plan_expiry(TimePoint when);
   void expire();
   /// Takes a ticket out of wherever it waits; says where that was.
   std::string forget(std::uint64_t ticket, std::string& peer_name);
+  void refuse_waiting() override;
+  void refuse_oversize() override;
   /// What nobody waits for any more is not sent: whole batches only, because numbers follow each other.
-  void refuse_waiting();
   void forget_unsent();
   void count_waiting();
   void on_down(Peer& peer, PeerEvent::What what) override;

@@ -24,8 +24,31 @@ void PlainDealer::on_reply(std::uint64_t peer_id, std::uint64_t number, RawReply
     ++hub.counts().late_replies;
     return;
   }
+  tell(*done, reply);
+}
+
+void PlainDealer::tell(const Done& done, RawReply& reply) {
   count_end(reply.outcome);
-  (*done)(reply);
+  done(reply);
+}
+
+bool PlainDealer::finish(std::uint64_t ticket, RawReply& reply) {
+  const auto done = book.answer(ticket);
+  if (!done) return !hub.closed();
+  const std::weak_ptr<bool> alive = hub.alive();
+  tell(*done, reply);
+  return !alive.expired() && !hub.closed();
+}
+
+// All are counted before the first of them is told, who may look at the counts, or end this block.
+void PlainDealer::finish_all(std::vector<Ended> ended) {
+  for (const Ended& one : ended) count_end(one.reply.outcome);
+  blocks::CallAll all;
+  for (Ended& one : ended) {
+    one.reply.peer = one.peer;
+    all.call([&one] { one.done(one.reply); });
+  }
+  all.rethrow();
 }
 
 void PlainDealer::trim(Outlet& outlet) {
@@ -47,23 +70,16 @@ void PlainDealer::plan_expiry(TimePoint when) {
 }
 
 void PlainDealer::expire() {
-  const std::weak_ptr<bool> alive = hub.alive();
-  blocks::CallAll all;
+  std::vector<Ended> ended;
   for (auto& [ticket, done] : book.expire(hub.loop().now())) {
-    count_end(Outcome::timed_out);
-    RawReply reply;
-    reply.outcome = Outcome::timed_out;
-    std::string peer;
-    reply.text = forget(ticket, peer);
-    reply.peer = peer;
-    all.call([&, &tell = done] { tell(reply); });
-    if (alive.expired() || hub.closed()) return all.rethrow();
+    Ended& one = ended.emplace_back(std::move(done));
+    one.reply.outcome = Outcome::timed_out;
+    one.reply.text = forget(ticket, one.peer);
   }
   forget_unsent();
-  wake();
+  wake();  // also for those behind it, and for the end of a drain
   if (const auto next = book.next_deadline()) plan_expiry(*next);
-  check_drain();
-  all.rethrow();
+  finish_all(std::move(ended));
 }
 
 std::string PlainDealer::forget(std::uint64_t ticket, std::string& peer_name) {
@@ -101,7 +117,7 @@ void PlainDealer::count_waiting() {
 void PlainDealer::on_down(Peer& peer, PeerEvent::What what) {
   const auto found = outlets.find(peer.id);
   if (found == outlets.end()) {
-    if (what == PeerEvent::What::refused && hub.hopeless()) refuse_waiting();
+    if (what == PeerEvent::What::refused) pump();  // nobody else may be left
     return;
   }
   Outlet outlet = std::move(found->second);
@@ -123,9 +139,12 @@ void PlainDealer::on_down(Peer& peer, PeerEvent::What what) {
   for (const std::uint64_t ticket : outlet.sent) {
     if (ticket != 0) lost.push_back({ticket, peer.name(), text});
   }
-  if (!end_lost()) return;
-  if (what == PeerEvent::What::refused && hub.hopeless()) return refuse_waiting();
-  pump();
+  const std::weak_ptr<bool> alive = hub.alive();
+  blocks::CallAll all;
+  all.call([this] { (void)end_lost(); });
+  if (alive.expired() || hub.closed()) return all.rethrow();
+  all.call([this] { pump(); });
+  all.rethrow();
 }
 
 /// What the router has got it answers, by this connection or by the next one; what it has not got, nobody
@@ -148,36 +167,55 @@ void PlainDealer::on_lost(Peer& peer, std::uint64_t accepted, std::uint64_t said
 }
 
 bool PlainDealer::end_lost() {
-  const std::weak_ptr<bool> alive = hub.alive();
   while (!lost.empty()) {
     const Lost one = std::move(lost.front());
     lost.pop_front();
-    auto done = book.answer(one.ticket);
-    if (!done) continue;
     if (!lost.empty()) wake();  // should this one throw
     RawReply reply;
     reply.outcome = Outcome::peer_lost;
     reply.code = wire::Code::dead;
     reply.peer = one.peer;
     reply.text = one.text;
-    count_end(reply.outcome);
-    (*done)(reply);
-    if (alive.expired() || hub.closed()) return false;
+    if (!finish(one.ticket, reply)) return false;
   }
   return true;
 }
 
-// Whom they wait for has refused this port for good.
 void PlainDealer::refuse_waiting() {
+  if (unassigned.empty()) return;
+  const std::deque<Requests> refused = std::exchange(unassigned, {});
+  for (const Requests& requests : refused) queued_bytes -= requests.batch.bytes;
+  count_waiting();
+  wake();  // this may be the end of a drain
+  const std::string text = "never sent: " + states();
   const std::weak_ptr<bool> alive = hub.alive();
   blocks::CallAll all;
-  unassigned.clear();
-  queued_bytes = 0;
-  for (auto& [ticket, done] : book.expire(TimePoint::max())) {
-    all.call([&, &tell = done] { refuse(tell, Outcome::no_peer, "never sent: " + states(), {}); });
-    if (alive.expired() || hub.closed()) return all.rethrow();
+  for (const Requests& requests : refused) {
+    for (const std::uint64_t ticket : requests.tickets) {
+      RawReply reply;
+      reply.outcome = Outcome::no_peer;
+      reply.peer = requests.peer;
+      reply.text = text;
+      all.call([&] { (void)finish(ticket, reply); });
+      if (alive.expired()) return all.rethrow();
+    }
   }
-  check_drain();
+  all.rethrow();
+}
+
+// Requests that were taken before a router with a smaller bound came.
+void PlainDealer::refuse_oversize() {
+  if (oversize.empty()) return;
+  const auto refused = std::exchange(oversize, {});
+  const std::weak_ptr<bool> alive = hub.alive();
+  blocks::CallAll all;
+  for (const auto& [requests, most] : refused) {
+    for (const std::uint64_t ticket : requests.tickets) {
+      RawReply reply = too_large(most);
+      all.call([&] { (void)finish(ticket, reply); });
+      if (alive.expired()) return all.rethrow();
+    }
+  }
   all.rethrow();
 }
 
@@ -190,7 +228,7 @@ void PlainDealer::say_bye_when_idle(Peer& peer) {
 }
 
 bool PlainDealer::cancel(RequestId id) {
-  auto done = book.answer(id);
+  const auto done = book.answer(id);
   if (!done) return false;
   for (auto& [peer_id, outlet] : outlets) {
     const auto sent = std::ranges::find(outlet.sent, id);
@@ -200,8 +238,8 @@ bool PlainDealer::cancel(RequestId id) {
     }
     break;
   }
+  wake();  // also for the end of a drain
   RawReply reply;
-  wake();
   reply.outcome = Outcome::cancelled;
   std::string peer;
   (void)forget(id, peer);
@@ -210,8 +248,7 @@ bool PlainDealer::cancel(RequestId id) {
       reply.peer.empty() ? "was never sent" : format("was sent to {}, which may have done it", reply.peer);
   forget_unsent();
   const std::weak_ptr<bool> alive = hub.alive();
-  count_end(reply.outcome);
-  (*done)(reply);
+  tell(*done, reply);
   if (!alive.expired() && !hub.closed()) check_drain();
   return true;
 }
@@ -222,16 +259,15 @@ void PlainDealer::end_all() {
   outlets.clear();
   latest_outlet = nullptr;
   unassigned.clear();
+  oversize.clear();
   waiting_anywhere = 0;
+  queued_bytes = 0;
   lost.clear();
-  blocks::CallAll all;
+  std::vector<Ended> ended;
   for (auto& [ticket, done] : book.expire(TimePoint::max())) {
-    RawReply reply;
-    reply.text = "the dealer was closed";
-    count_end(reply.outcome);
-    all.call([&, &tell = done] { tell(reply); });
+    ended.emplace_back(std::move(done)).reply.text = "the dealer was closed";
   }
-  all.rethrow();
+  finish_all(std::move(ended));
 }
 
 }  // namespace weft

@@ -110,13 +110,15 @@ void RetryDealer::end_all() {
   kept_bytes = 0;
   for (auto& [id, request] : open) (void)book.cancel(id);
   const bool exact = options.delivery == Delivery::exactly_once;
+  for (std::size_t i = 0; i < open.size(); ++i) count_end(Outcome::closed);
+  blocks::CallAll all;
   for (auto& [id, request] : open) {
     RawReply reply;
     reply.text =
         exact ? "the dealer was closed; if it was sent, it may have been done" : "the dealer was closed";
-    count_end(reply.outcome);
-    request.done(reply);
+    all.call([&reply, &done = request.done] { done(reply); });
   }
+  all.rethrow();
 }
 
 // ---- routers
@@ -157,7 +159,8 @@ RetryBook::View RetryDealer::see(Id id) {
   Peer* peer = at == replicas.end() ? nullptr : hub.find(at->second.peer);
   if (!peer) return {};
   const wire::BatchBuilder& open = at->second.open;
-  return seen(*peer, peer->out.admits_beside(open.bytes(), 1), work_room(*peer, open.count()) != 0);
+  const bool bound = bound_room(*peer, open.count()) != 0;
+  return seen(*peer, bound && peer->out.admits_beside(open.bytes(), 1), work_room(*peer, open.count()) != 0);
 }
 
 void RetryDealer::on_up(Peer& peer) {
@@ -174,10 +177,14 @@ void RetryDealer::on_up(Peer& peer) {
   // A new life at another endpoint: nobody else would say that the old one is over.
   const bool new_life = replica.epoch != 0 && peer.epoch > replica.epoch;
   replica.epoch = peer.epoch;
-  if (new_life && !finish_all(book.down(id, true, hub.loop().now()), "restarted")) return;
+  const std::weak_ptr<bool> alive = hub.alive();
+  blocks::CallAll all;
+  if (new_life) all.call([&] { (void)finish_all(book.down(id, true, hub.loop().now()), "restarted"); });
+  if (alive.expired() || hub.closed()) return all.rethrow();
   book.up(id, peer.out.last_sent());
   change();
-  pump();
+  all.call([this] { pump(); });
+  all.rethrow();
 }
 
 void RetryDealer::on_room(Peer& peer) {
@@ -186,7 +193,7 @@ void RetryDealer::on_room(Peer& peer) {
 }
 
 void RetryDealer::on_down(Peer& peer, PeerEvent::What what) {
-  if (what == PeerEvent::What::refused && hub.hopeless()) return refuse_all();
+  if (what == PeerEvent::What::refused && hub.hopeless()) return refuse_waiting();
   const auto known = by_peer.find(peer.id);
   if (known == by_peer.end()) return;
   const Id id = known->second;
@@ -198,11 +205,16 @@ void RetryDealer::on_down(Peer& peer, PeerEvent::What what) {
   pump();
 }
 
-// Whom they wait for has refused this port for good.
-void RetryDealer::refuse_all() {
+// Also what is on its way.
+void RetryDealer::refuse_waiting() {
+  if (requests.empty()) return;
   std::vector<RequestId> open;
   for (const auto& [id, request] : requests) open.push_back(id);
+  std::ranges::sort(open);
+  wake();  // this may be the end of a drain
   const bool exact = options.delivery == Delivery::exactly_once;
+  const std::weak_ptr<bool> alive = hub.alive();
+  blocks::CallAll all;
   for (const RequestId id : open) {
     if (!requests.contains(id)) continue;  // closed by the end of another one
     const bool sent = !book.cancel(id).empty();
@@ -211,28 +223,23 @@ void RetryDealer::refuse_all() {
     reply.outcome = !sent ? Outcome::no_peer : exact ? Outcome::unknown : Outcome::peer_lost;
     if (sent) reply.code = exact ? wire::Code::outcome_unknown : wire::Code::dead;
     reply.text = text;
-    if (!finish(id, reply)) return;
+    all.call([&] { (void)finish(id, reply); });
+    if (alive.expired()) break;
   }
-  check_drain();
+  all.rethrow();
 }
 
 // ---- sending
 
-void RetryDealer::pump() {
-  if (hub.closed() || pumping) return;
-  pumping = true;
-  if (changed) {
-    changed = false;
+void RetryDealer::send_all() {
+  if (std::exchange(changed, false)) {
     book.pump(
         hub.loop().now(), [this](Id id) { return see(id); },
         [this](const RetryBook::Send& send) { collect(send); });
     for (auto& [id, replica] : replicas) flush(id, replica);
     plan();
-    if (!refuse_oversize()) return;
   }
   for (std::size_t i = 0; i < hub.peers().size(); ++i) say_bye_when_idle(*hub.peers()[i]);
-  pumping = false;
-  check_drain();
 }
 
 void RetryDealer::collect(const RetryBook::Send& send) {
@@ -257,18 +264,19 @@ void RetryDealer::collect(const RetryBook::Send& send) {
   request.add_to(open);
 }
 
-/// Requests that were taken before a router with a smaller bound came. False: the dealer was closed
-/// meanwhile.
-bool RetryDealer::refuse_oversize() {
+/// Requests that were taken before a router with a smaller bound came.
+void RetryDealer::refuse_oversize() {
+  if (oversize.empty()) return;
+  wake();  // their router may wait for a BYE
+  const std::weak_ptr<bool> alive = hub.alive();
+  blocks::CallAll all;
   for (const auto& [id, most] : std::exchange(oversize, {})) {
     (void)book.cancel(id);
-    RawReply reply;
-    reply.outcome = Outcome::no_room;
-    reply.code = wire::Code::too_large;
-    reply.text = format("the request does not fit a frame of {} bytes", most);
-    if (!finish(id, reply)) return false;
+    RawReply reply = too_large(most);
+    all.call([&, &ticket = id] { (void)finish(ticket, reply); });
+    if (alive.expired()) break;
   }
-  return true;
+  all.rethrow();
 }
 
 /// What cannot be sent counts as on its way all the same: its connection is gone, which is told in the next
@@ -281,7 +289,7 @@ void RetryDealer::flush(Id id, Replica& replica) {
   const std::uint64_t count = batch.count;
   const std::uint64_t bytes = batch.bytes;
   const std::uint64_t last = replica.first + count - 1;
-  if (tap) tap(true, peer->node, batch.body.view(), count);
+  if (tap) taps.call([&] { tap(true, peer->node, batch.body.view(), count); });
   wire::Header header{.kind = wire::Kind::request,
                       .stream = peer->lane,
                       .epoch = hub.epoch(),

@@ -58,7 +58,9 @@ struct RetryDealer final : DealerBase::Impl {
   [[nodiscard]] bool has_room(const RequestTo& to) override;
   [[nodiscard]] std::size_t open_requests() const override { return requests.size(); }
   void fill(PortStats& stats) const override;
-  void pump() override;
+  void send_all() override;
+  void refuse_oversize() override;
+  void refuse_waiting() override;
   void end_all() override;
 
   [[nodiscard]] bool asked(const Peer& peer) const override { return by_peer.contains(peer.id); }
@@ -66,7 +68,6 @@ struct RetryDealer final : DealerBase::Impl {
   void on_up(Peer& peer) override;
   void on_room(Peer& peer) override;
   void on_down(Peer& peer, PeerEvent::What what) override;
-  void refuse_all();
 
   void change() {
     changed = true;
@@ -80,7 +81,6 @@ struct RetryDealer final : DealerBase::Impl {
   protocol::RetryBook::View see(Id id);
   void collect(const protocol::RetryBook::Send& send);
   void flush(Id id, blocks::Replica& replica);
-  bool refuse_oversize();
   void say_bye_when_idle(Peer& peer);
   void plan();
   void on_time();

@@ -316,8 +316,10 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
   const bool restarted = renamed || (peer.met && h.epoch > peer.epoch);
   const bool was_up = peer.up();
   if (restarted) {
-    // Also when it is not up just now: what was asked of its former life gets no answer.
+    // Also when it is not up just now: what was asked of its former life gets no answer. Nor may anything
+    // leave for the new one before the HELLO that answers it, and before its lanes begin anew.
     const std::weak_ptr<bool> alive = alive_;
+    peer.session.lose();
     emit(peer, PeerEvent::What::restarted);
     if (!alive.expired() && !closed_) client_.on_down(peer, PeerEvent::What::restarted);
     if (alive.expired() || closed_ || peer.session.state() == protocol::PeerState::closed) return;

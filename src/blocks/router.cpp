@@ -96,17 +96,20 @@ void RouterBase::close() {
 void RouterBase::set_handler(Handler handler) {
   Impl& impl = *impl_;
   impl.handler = std::move(handler);
-  while (impl.handler && !impl.waiting.empty()) {
+  const std::weak_ptr<bool> alive = impl.hub.alive();
+  blocks::CallAll all;
+  while (!alive.expired() && impl.handler && !impl.waiting.empty()) {
     Waiting next = std::move(impl.waiting.front());
     impl.waiting.pop_front();
-    (void)impl.hand_out(std::move(next), impl.handler);
+    all.call([&] { (void)impl.hand_out(std::move(next), impl.handler); });
   }
+  all.rethrow();
 }
 
 bool RouterBase::next_one(Deadline deadline, const Handler& take) {
   Impl& impl = *impl_;
   for (;;) {
-    if (!impl.hub.loop().run_until([&] { return !impl.waiting.empty() || impl.hub.closed(); }, deadline))
+    if (!impl.hub.wait_for_peers([&] { return !impl.waiting.empty() || impl.hub.closed(); }, deadline))
       return false;
     if (impl.hub.closed()) return false;
     Waiting next = std::move(impl.waiting.front());

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <deque>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -14,6 +15,7 @@
 
 #include "blocks/defaults.hpp"
 #include "blocks/deferred.hpp"
+#include "blocks/guarded.hpp"
 #include "blocks/hub.hpp"
 #include "blocks/inbox.hpp"
 #include "blocks/reply_window.hpp"
@@ -60,6 +62,9 @@ struct Asker {
   std::deque<Replies> ready;
   std::uint64_t unanswered = 0;
   std::uint64_t queued_bytes = 0;  // of `ready`
+  /// Batches with records that wait for next(): epoch and first number. Nothing from the first of them on is
+  /// acknowledged.
+  std::multiset<std::pair<std::uint64_t, std::uint64_t>> held;
   std::deque<Told> told;
   /// Best-effort: done, but the reply is gone with a connection, or with the belief that the asker was dead.
   /// It gets a word on each of them when it is back.
@@ -70,7 +75,7 @@ struct Asker {
   Asker(Peer& who, const std::shared_ptr<wire::BufferPool>& pool) : open(pool, 16 * 1024), peer(who) {}
 };
 
-/// A batch of requests, held until the last of them has been handed out.
+/// A batch of requests, held until each of them has been handed out.
 struct RequestHold {
   transport::Frame body;
   std::vector<Tensor> tensors;
@@ -79,15 +84,16 @@ struct RequestHold {
   std::uint64_t first = 0;
   std::uint64_t count = 0;
   std::uint64_t bytes = 0;
-  bool report = false;  // its asker waits for the word that they were handed out
-  bool deep = false;    // records of it are nested too deep
+  bool report = false;        // its asker waits for the word that they were handed out
+  bool deep = false;          // records of it are nested too deep
+  std::uint64_t waiting = 0;  // records that have not been handed out, and one while it is read
+  bool listed = false;        // in Asker::held
 };
 
 struct Waiting {
   std::shared_ptr<RequestHold> hold;
   wire::RecordView view;
   RouterBase::Ticket ticket;
-  bool last = false;  // of its batch
 };
 
 }  // namespace blocks
@@ -118,6 +124,7 @@ struct RouterBase::Impl final : blocks::HubClient {
   Tap tap;
   bool draining = false;
   bool pumping = false;
+  blocks::CallAll taps;  // what one of them threw is thrown when all has left
   std::size_t journal_wake = 0;
   bool journal_watched = false;
   std::shared_ptr<Impl*> self = std::make_shared<Impl*>(this);
@@ -169,11 +176,12 @@ struct RouterBase::Impl final : blocks::HubClient {
   void on_cancel(Peer& peer, std::uint64_t number);
   void dispatch(Peer& peer, const std::shared_ptr<RequestHold>& hold);
 
-  /// All requests of a batch have been handed out.
-  void done(const RequestHold& hold);
+  /// One of those that hold a batch is done; with the last of them all its requests have been handed out.
+  void let_go(RequestHold& hold);
   /// And those that were deferred are settled: its bytes are free, and so is the asker's credit.
   void handled(const blocks::HandledBatch& batch);
 
+  /// False: it was refused, as not of the block's type.
   bool hand_out(Waiting next, const Handler& to);
 
   bool hand_out(const wire::RecordView& view, Ticket ticket, const Handler& to,

@@ -210,15 +210,17 @@ void RouterBase::Impl::list(Asker& asker) {
 
 void RouterBase::Impl::pump() {
   if (pumping || hub.closed()) return;
-  pumping = true;
-  pumped.swap(changed);
-  for (const std::uint64_t id : pumped) {
-    if (Asker* asker = find(id)) pump(*asker);
+  {
+    const blocks::Busy busy(pumping, hub.alive());
+    pumped.swap(changed);
+    for (const std::uint64_t id : pumped) {
+      if (Asker* asker = find(id)) pump(*asker);
+    }
+    pumped.clear();
   }
-  pumped.clear();
-  pumping = false;
   if (!changed.empty()) hub.loop().ask_for(hook);  // a tap has replied
   if (window) window->forget_peers(hub);
+  taps.rethrow();
 }
 
 void RouterBase::Impl::pump(Asker& asker) {
@@ -239,7 +241,7 @@ bool RouterBase::Impl::send_one(Asker& asker) {
   if (error) {
     if (!send_error(peer, replies)) return false;
   } else {
-    if (tap) tap(true, peer.node, replies.batch.body.view(), count);
+    if (tap) taps.call([&] { tap(true, peer.node, replies.batch.body.view(), count); });
     if (!hub.send_batch(peer, wire::Kind::reply, replies.first, replies.batch)) return false;
   }
   peer.out.send(bytes, count, count);

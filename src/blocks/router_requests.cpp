@@ -56,7 +56,8 @@ void RouterBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   hub.counts().received_records += count;
   hub.counts().received_bytes += bytes;
   ++hub.counts().received_batches;
-  if (tap) tap(false, peer.node, hold->body.view(), count);
+  blocks::CallAll all;
+  if (tap) all.call([&] { tap(false, peer.node, hold->body.view(), count); });
   hold->peer = peer.id;
   hold->epoch = header.epoch;
   hold->first = header.seq;
@@ -66,11 +67,12 @@ void RouterBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   hold->report = header.options.has(wire::Options::flags) && (header.options.flags_v & wire::kReport) != 0;
   peer.held_bytes += bytes;
   const std::weak_ptr<bool> alive = hub.alive();
-  dispatch(peer, hold);
-  if (alive.expired() || hold.use_count() != 1) return;
+  all.call([&] { dispatch(peer, hold); });
+  if (alive.expired() || hold.use_count() != 1) return all.rethrow();
   hold->tensors.clear();
   hold->body = transport::Frame();
   spare = std::move(hold);
+  all.rethrow();
 }
 
 bool RouterBase::Impl::accept(Peer& peer, const wire::Header& header) {
@@ -138,15 +140,17 @@ void RouterBase::Impl::on_cancel(Peer& peer, std::uint64_t number) {
   Asker& asker = asker_of(peer);
   if (asker.unanswered != 0) --asker.unanswered;
   if (window) window->withdraw(peer.id, peer.epoch, number);
-  if (next.last) done(*next.hold);
+  let_go(*next.hold);
 }
 
 void RouterBase::Impl::dispatch(Peer& peer, const std::shared_ptr<RequestHold>& hold) {
   const std::weak_ptr<bool> alive = hub.alive();
   const std::uint64_t id = peer.id;
   const auto origin = origin_of(asker_of(peer));
-  bool held = false;
+  hold->waiting = 1;
+  hold->listed = false;
   wire::BatchReader reader(hold->body.view());
+  blocks::CallAll all;
   for (std::uint64_t i = 0; i < hold->count; ++i) {
     const wire::RecordView view{reader.next(), hold->tensors};
     if (window && !fresh(peer, hold->first + i)) continue;
@@ -160,18 +164,29 @@ void RouterBase::Impl::dispatch(Peer& peer, const std::shared_ptr<RequestHold>& 
       hub.reject(wire::Rejection::too_deep, nullptr);
       ticket.fail(wire::Code::bad_request, "the request is nested deeper than 32 levels");
     } else if (handler) {
-      hand_out(view, std::move(ticket), handler, alive);
+      all.call([&] { hand_out(view, std::move(ticket), handler, alive); });
     } else {
-      held = i + 1 == hold->count;
-      waiting.push_back({hold, view, std::move(ticket), held});
+      ++hold->waiting;
+      waiting.push_back({hold, view, std::move(ticket)});
     }
-    if (alive.expired() || hub.closed()) return;
-    if (hub.find(id) == nullptr) return deferred.handed_out({});  // the rest of it is for nobody
+    if (alive.expired() || hub.closed()) return all.rethrow();
+    if (hub.find(id) == nullptr) {
+      deferred.handed_out({});  // the rest of it is for nobody
+      return all.rethrow();
+    }
   }
-  if (!held) done(*hold);
+  hold->listed = hold->waiting > 1;
+  if (hold->listed) asker_of(peer).held.emplace(hold->epoch, hold->first);
+  let_go(*hold);
+  all.rethrow();
 }
 
-void RouterBase::Impl::done(const RequestHold& hold) {
+void RouterBase::Impl::let_go(RequestHold& hold) {
+  if (--hold.waiting != 0) return;
+  if (Asker* asker = hold.listed ? find(hold.peer) : nullptr) {
+    const auto own = asker->held.find({hold.epoch, hold.first});
+    if (own != asker->held.end()) asker->held.erase(own);
+  }
   const std::uint64_t last = hold.count == 0 ? 0 : hold.first + hold.count - 1;
   deferred.handed_out({hold.peer, hold.epoch, last, hold.bytes, false, hold.report});
 }
@@ -181,15 +196,24 @@ void RouterBase::Impl::handled(const blocks::HandledBatch& batch) {
   if (!peer) return;
   peer->held_bytes -= std::min(peer->held_bytes, batch.bytes);
   if (batch.seq == 0) return;
-  hub.settled(*peer, batch.epoch, batch.seq, batch.bytes);
+  std::uint64_t last = batch.seq;
+  if (const Asker* asker = find(peer->id)) {
+    // What is said of a number is said of all before it.
+    const auto oldest = asker->held.lower_bound({batch.epoch, 0});
+    if (oldest != asker->held.end() && oldest->first == batch.epoch) last = std::min(last, oldest->second - 1);
+  }
+  hub.settled(*peer, batch.epoch, last, batch.bytes);
   // Replies of this turn say it as well; where there are none, it is said behind them.
   if (batch.report) hub.tick_at(*peer, hub.loop().now());
 }
 
 bool RouterBase::Impl::hand_out(Waiting next, const Handler& to) {
   const std::weak_ptr<bool> alive = hub.alive();
-  const bool taken = hand_out(next.view, std::move(next.ticket), to, alive);
-  if (next.last && !alive.expired() && !hub.closed()) done(*next.hold);
+  bool taken = false;
+  blocks::CallAll all;
+  all.call([&] { taken = hand_out(next.view, std::move(next.ticket), to, alive); });
+  if (!alive.expired() && !hub.closed()) let_go(*next.hold);
+  all.rethrow();
   return taken;
 }
 
@@ -197,9 +221,13 @@ bool RouterBase::Impl::hand_out(const wire::RecordView& view, Ticket ticket, con
                                 const std::weak_ptr<bool>& alive) {
   // What the handler sends through ports that share the journal is in one commit with its reply.
   const std::shared_ptr<Journal> journal = window ? options.journal : nullptr;
+  bool taken = false;
+  blocks::CallAll all;
   if (journal) journal->hold();
-  const bool taken = to(view, std::move(ticket));
-  if (journal) (void)journal->release();  // what is refused stays open until there is room
+  all.call([&] { taken = to(view, std::move(ticket)); });
+  // What is refused stays open until there is room. Also when it has thrown: others share the journal.
+  if (journal) all.call([&] { (void)journal->release(); });
+  all.rethrow();
   if (taken) return true;
   // The ticket went into the handler unused, and has answered "failed" already; say why in the counts.
   if (alive.expired()) return false;

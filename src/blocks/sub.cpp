@@ -120,7 +120,7 @@ bool SubBase::receive_one(Deadline deadline, const Handler& take) {
   for (;;) {
     if (impl.inbox.take_one(take)) return true;
     impl.watch_all();
-    if (!impl.hub.loop().run_until([&] { return !impl.inbox.empty() || impl.hub.closed(); }, deadline))
+    if (!impl.hub.wait_for_peers([&] { return !impl.inbox.empty() || impl.hub.closed(); }, deadline))
       return false;
     if (impl.hub.closed()) return false;
   }

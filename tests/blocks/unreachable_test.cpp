@@ -139,6 +139,82 @@ TEST_CASE("a request that waits for its router fails when the only one refuses f
   }
 }
 
+TEST_CASE("a request says at once, and not at its deadline, that the only router has refused for good") {
+  for (const auto delivery : {Delivery::best_effort, Delivery::at_least_once, Delivery::exactly_once}) {
+    for (const auto distribute : {Distribute::balance, Distribute::hash, Distribute::explicit_}) {
+      CAPTURE(static_cast<int>(delivery));
+      CAPTURE(static_cast<int>(distribute));
+      Loop loop;
+      Pull<> pull(loop, {.name = "in", .node = "pull/0", .bind = {"tcp://127.0.0.1:*"}});
+      PortOptions options{.name = "out", .connect = pull.endpoints(), .delivery = delivery};
+      options.distribute = distribute;
+      Dealer<> dealer(loop, options);
+      RequestTo to;
+      if (distribute == Distribute::hash) to.key = as_bytes("k");
+      if (distribute == Distribute::explicit_) to.peer = "pull/0";
+      const auto deadline = soon();
+      for (int i = 0; i < 2; ++i) {  // when it waits, and when it comes too late to wait
+        const auto reply = dealer.ask(as_bytes("x"), deadline, to);
+
+        CHECK(!deadline.passed(Clock::now()));
+        CHECK(reply.outcome == Outcome::no_peer);
+        CAPTURE(reply.text);
+        CHECK(contains(reply.text, "denied"));
+      }
+      dealer.begin_drain();
+      CHECK(loop.run_until([&] { return dealer.drained(); }, deadline));
+    }
+  }
+}
+
+TEST_CASE("a request fails when the last one that might have taken it is told to disconnect") {
+  for (const auto delivery : {Delivery::best_effort, Delivery::at_least_once, Delivery::exactly_once}) {
+    CAPTURE(static_cast<int>(delivery));
+    Loop loop;
+    Pull<> pull(loop, {.name = "in", .node = "pull/0", .bind = {"tcp://127.0.0.1:*"}});
+    const std::string nobody = "tcp://127.0.0.1:1";
+    Dealer<> dealer(loop, {.name = "out", .connect = {pull.endpoints()[0], nobody}, .delivery = delivery});
+    const Events events(dealer);
+    Outcome outcome = Outcome::ok;
+    dealer.request(as_bytes("x"), soon(), [&](Reply<RawRecord>& reply) { outcome = reply.outcome; });
+    REQUIRE(eventually(loop, [&] { return events.count(What::refused) == 1; }));
+    CHECK(dealer.open_requests() == 1);
+
+    dealer.disconnect(nobody);
+
+    CHECK(loop.run_until([&] { return dealer.open_requests() == 0; }, soon()));
+    CHECK(outcome == Outcome::no_peer);
+  }
+}
+
+TEST_CASE("a request for which there is no room by its deadline says who is there, and how") {
+  Loop loop;
+  Router<> router(loop, {.name = "in", .node = "server/0", .bind = {"tcp://127.0.0.1:*"}});
+  Dealer<> dealer(loop, {.name = "out", .connect = router.endpoints(), .distribute = Distribute::explicit_});
+  REQUIRE(dealer.wait_for_peers(1, soon()));
+
+  const auto reply = dealer.ask(as_bytes("x"), Deadline::after(5ms), {.key = {}, .peer = "server/7"});
+
+  CHECK(reply.outcome == Outcome::timed_out);
+  CHECK(contains(reply.text, "server/7 is not known; server/0 is up"));
+}
+
+TEST_CASE("who waits for a record or a request gives up when the only peer has refused for good") {
+  Loop loop;
+  Pull<> pull(loop, {.name = "in", .bind = {"tcp://127.0.0.1:*"}});
+  Router<> router(loop, {.name = "in", .connect = pull.endpoints()});
+  Sub<> sub(loop, {.name = "in", .connect = pull.endpoints()});
+  const auto deadline = soon();
+
+  CHECK(!router.next(deadline));
+  CHECK(!router.wait_for_peers(1, deadline));
+  CHECK(!sub.receive(deadline));
+
+  CHECK(!deadline.passed(Clock::now()));
+  router.begin_drain();
+  CHECK(router.drained());
+}
+
 TEST_CASE("who has said BYE is never told to be silent or dead") {
   Loop loop;
   Pull<> bound(loop, {.name = "in", .bind = {"tcp://127.0.0.1:*"}, .heartbeat = 10ms, .dead_after = 50ms});

@@ -144,6 +144,18 @@ TEST_CASE("a bound of one record means one at a time, also for a receiver that i
   CHECK(window.room(1) == 0);
 }
 
+TEST_CASE("a receiver's own bound is told apart from what has been measured of it") {
+  WorkWindow window;
+  window.meet(100);
+  window.share(true);
+  CHECK(window.room(0) == 2);
+  CHECK(window.bound_room(0) == 100);
+  CHECK(window.bound_room(98) == 2);
+  CHECK(window.bound_room(200) == 0);
+  window.meet(0);
+  CHECK(window.bound_room(1'000'000) > 1'000'000'000);
+}
+
 TEST_CASE("three receivers, of which one is ten times as slow, share by their speed and end together") {
   std::vector<Receiver> receivers{{.work = 10ms}, {.work = 10ms}, {.work = 100ms}};
   for (Receiver& r : receivers) r.join();

@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <weft/blocks/block.hpp>
 #include <weft/blocks/options.hpp>
@@ -34,7 +35,7 @@ enum class Outcome {
   peer_lost,  ///< its router died, restarted or left before it replied (at_least_once: in the last attempt)
   malformed,  ///< the reply is not of the expected type
   no_room,    ///< never sent: the queue is full (ask() waits for room instead)
-  no_peer,    ///< never sent: explicit_ and no such peer is up
+  no_peer,    ///< never sent: explicit_ and no such peer is up, or all there are have refused for good
   closed,     ///< the Dealer was closed
   cancelled,  ///< by cancel()
   unknown,    ///< exactly_once: it was offered to a router, and whether it has been done cannot be told
@@ -107,7 +108,9 @@ class DealerBase : public Block {
                    const std::function<void(wire::BatchBuilder&)>& encode, Done done);
   /// Runs the loop until `finished`; waits for room first.
   void wait(const bool& finished, Deadline deadline);
-  [[nodiscard]] bool wait_for_room(const RequestTo& to, Deadline deadline);
+  /// Empty: submit() takes the request, or says at once why it will not. Else why there was no room by the
+  /// deadline, and in which state the routers are.
+  [[nodiscard]] std::string wait_for_room(const RequestTo& to, Deadline deadline);
 
  private:
   std::unique_ptr<Impl> impl_;
@@ -132,12 +135,14 @@ class Dealer : public DealerBase {
       done(reply);
     });
   }
-  /// Sends, and runs the loop until the request has ended. Not for use inside handlers.
+  /// Sends, and runs the loop until the request has ended: by the deadline, or at once as `no_peer` when this
+  /// port only connects and each of its routers has refused it for good. Not for use inside handlers.
   Reply<Record> ask(const Query& query, Deadline deadline, const RequestTo& to = {}) {
     auto out = std::make_shared<std::pair<bool, Reply<Record>>>();
-    if (!wait_for_room(to, deadline)) {
+    if (std::string why = wait_for_room(to, deadline); !why.empty()) {
       out->second.outcome = Outcome::timed_out;
-      out->second.text = "no router had room for the request";
+      out->second.code = wire::Code::timed_out;
+      out->second.text = std::move(why);
       return std::move(out->second);
     }
     request(

@@ -148,7 +148,8 @@ class Router : public RouterBase {
       return with(view, [&](const Query& query) { handler(query, Responder<R>(std::move(ticket))); });
     });
   }
-  /// Runs the loop until a request is there. nullopt: none came by the deadline. Not together with a handler.
+  /// Runs the loop until a request is there. nullopt: none came by the deadline, or none can come: this port
+  /// only connects, and each of its dealers has refused it for good. Not together with a handler.
   /// For Raw the query views memory that is valid until the next call.
   std::optional<std::pair<Query, Responder<R>>> next(Deadline deadline) {
     std::optional<std::pair<Query, Responder<R>>> out;

@@ -65,7 +65,8 @@ class Sub : public SubBase {
       blocks::hand_out_typed<T>(records, [&](T& record, const Meta& meta) { handler(record, meta); });
     });
   }
-  /// Runs the loop until a record is there. nullopt: none came by the deadline. Not together with a handler.
+  /// Runs the loop until a record is there. nullopt: none came by the deadline, or none can come: each
+  /// publisher has refused this port for good. Not together with a handler.
   std::optional<Received<T>> receive(Deadline deadline) {
     std::optional<Received<T>> out;
     (void)receive_one(deadline, [&](blocks::Records& records) {

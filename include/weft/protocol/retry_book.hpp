@@ -70,8 +70,8 @@ class RetryBook {
   struct View {
     bool usable = false;  ///< up, takes new work
     bool living = false;  ///< keeps its keys: up or silent for a while
-    bool room = false;    ///< credit for one more
-    bool window = true;   ///< room for one more, as far as others could take it as well
+    bool room = false;    ///< credit for one more, and its own bound of records allows it
+    bool window = true;   ///< time for one more, as measured: counts where others could take it as well
   };
   using See = std::function<View(Id)>;
   struct Send {

@@ -2,6 +2,7 @@
 // that are slow. Pure: no sockets, clocks or threads; time comes in.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -66,8 +67,15 @@ class WorkWindow {
   [[nodiscard]] bool active() const { return bound_ != 0 || measures(); }
   /// Records that may be sent now.
   [[nodiscard]] std::uint64_t room(std::uint64_t outstanding) const;
-  /// ... and of these, how many to send together, when `waiting` wait for `receivers` that may take them
-  /// (0: for this one alone).
+  /// The most records that the receiver takes at once, by its own word; UINT64_MAX: it has set no bound.
+  [[nodiscard]] std::uint64_t bound() const { return bound_ == 0 ? UINT64_MAX : bound_; }
+  /// Records that this bound lets go now, whatever has been measured: for those that no other receiver could
+  /// take instead.
+  [[nodiscard]] std::uint64_t bound_room(std::uint64_t outstanding) const {
+    return bound() - std::min(bound(), outstanding);
+  }
+  /// ... and of what room() says, how many to send together, when `waiting` wait for `receivers` that may
+  /// take them (0: for this one alone).
   [[nodiscard]] std::uint64_t piece(std::uint64_t outstanding, std::uint64_t waiting,
                                     std::uint64_t receivers) const;
   /// The receiver is to report when it has handled a batch that makes `outstanding` records on their way.
