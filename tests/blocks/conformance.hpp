@@ -18,6 +18,7 @@
 
 #include <weft/blocks/block.hpp>
 #include <weft/blocks/options.hpp>
+#include <weft/blocks/pull.hpp>
 #include <weft/core/error.hpp>
 #include <weft/transport/loop.hpp>
 #include <weft/transport/socket.hpp>
@@ -31,6 +32,28 @@ using namespace std::chrono_literals;
 /// Long enough for a loaded machine: only a failing test ever waits for it.
 inline Deadline soon() {
   return Deadline::after(20s);
+}
+
+inline const std::string kHundred(100, 'r');
+
+/// Collects the text of each record.
+struct Collector {
+  std::vector<std::string> texts;
+  explicit Collector(Pull<>& pull) {
+    pull.on_record([this](const RawRecord& r, const Meta&) { texts.emplace_back(r.text()); });
+  }
+};
+
+/// Counts records and lets go of them.
+inline std::shared_ptr<std::uint64_t> count(Pull<>& pull) {
+  auto n = std::make_shared<std::uint64_t>(0);
+  pull.on_record([n](const RawRecord&, const Meta&) { ++*n; });
+  return n;
+}
+
+/// How many messages the block has rejected for this reason.
+inline std::uint64_t rejected(const Block& block, wire::Rejection why) {
+  return block.stats().rejections[static_cast<std::size_t>(why)];
 }
 
 /// A place to bind that is this test's own; what it left on disk goes with it.

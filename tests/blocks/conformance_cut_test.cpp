@@ -16,17 +16,6 @@
 using namespace weft;
 using namespace weft::conformance;
 
-namespace {
-
-/// Counts records and lets go of them.
-std::shared_ptr<std::uint64_t> count(Pull<>& pull) {
-  auto n = std::make_shared<std::uint64_t>(0);
-  pull.on_record([n](const RawRecord&, const Meta&) { ++*n; });
-  return n;
-}
-
-}  // namespace
-
 TEST_CASE("sessions: a connection that is cut is renewed; what it took with it is counted at both ends") {
   Loop loop;
   Pull<> pull(loop, {.name = "in", .bind = {"tcp://127.0.0.1:*"}});

@@ -4,6 +4,7 @@
 #include <weft/blocks/router.hpp>
 
 #include "conformance.hpp"
+#include "requests.hpp"
 
 using namespace weft;
 using namespace weft::conformance;
@@ -22,10 +23,6 @@ struct Other {
   int m = 0;
   WEFT_RECORD(Other, m)
 };
-
-void echo(Router<>& router) {
-  router.on_request([](const RawRecord& q, Responder<Raw> respond) { respond.reply(q.bytes()); });
-}
 
 }  // namespace
 

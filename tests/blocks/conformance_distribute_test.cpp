@@ -11,20 +11,6 @@
 using namespace weft;
 using namespace weft::conformance;
 
-namespace {
-
-const std::string kHundred(100, 'r');
-
-/// Collects the text of each record.
-struct Collector {
-  std::vector<std::string> texts;
-  explicit Collector(Pull<>& pull) {
-    pull.on_record([this](const RawRecord& r, const Meta&) { texts.emplace_back(r.text()); });
-  }
-};
-
-}  // namespace
-
 WEFT_CONFORMS("push-pull: round-robin gives receivers that are equally fast about the same") {
   Loop loop;
   Push<> push(

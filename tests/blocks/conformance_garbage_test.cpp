@@ -17,17 +17,6 @@ using namespace weft::conformance;
 
 namespace {
 
-/// Counts records and lets go of them.
-std::shared_ptr<std::uint64_t> count(Pull<>& pull) {
-  auto n = std::make_shared<std::uint64_t>(0);
-  pull.on_record([n](const RawRecord&, const Meta&) { ++*n; });
-  return n;
-}
-
-std::uint64_t rejected(const Block& block, wire::Rejection why) {
-  return block.stats().rejections[static_cast<std::size_t>(why)];
-}
-
 /// One of the six blocks, bound, as something that garbage can be thrown at.
 using Bound = std::pair<std::unique_ptr<Block>, std::vector<std::string>>;
 std::vector<Bound> bound_blocks(Loop& loop, const std::string& ip) {

@@ -20,8 +20,6 @@ struct Line {
   WEFT_RECORD(Line, from)
 };
 
-const std::string kHundred(100, 'r');
-
 template <class B>
 concept CanSend = requires(B& b) {
   b.send(Bytes{});
@@ -29,14 +27,6 @@ concept CanSend = requires(B& b) {
 template <class B>
 concept CanReceive = requires(B& b) {
   b.receive(Deadline::never());
-};
-
-/// Collects the text of each record.
-struct Collector {
-  std::vector<std::string> texts;
-  explicit Collector(Pull<>& pull) {
-    pull.on_record([this](const RawRecord& r, const Meta&) { texts.emplace_back(r.text()); });
-  }
 };
 
 /// Sends until it would block; how many were taken.

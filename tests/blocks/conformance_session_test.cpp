@@ -13,21 +13,6 @@
 using namespace weft;
 using namespace weft::conformance;
 
-namespace {
-
-/// Counts records and lets go of them.
-std::shared_ptr<std::uint64_t> count(Pull<>& pull) {
-  auto n = std::make_shared<std::uint64_t>(0);
-  pull.on_record([n](const RawRecord&, const Meta&) { ++*n; });
-  return n;
-}
-
-std::uint64_t rejected(const Block& block, wire::Rejection why) {
-  return block.stats().rejections[static_cast<std::size_t>(why)];
-}
-
-}  // namespace
-
 WEFT_CONFORMS("sessions: a receiver that restarts goes on where it is; the loss is counted at the sender") {
   if (place.kind() == Place::Kind::inproc) return;  // lives and dies with its process
   Loop loop;

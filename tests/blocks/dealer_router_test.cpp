@@ -6,7 +6,10 @@
 #include <weft/blocks/dealer.hpp>
 #include <weft/blocks/router.hpp>
 
+#include "conformance.hpp"
+
 using namespace weft;
+using weft::conformance::soon;
 using namespace std::chrono_literals;
 
 namespace {
@@ -20,10 +23,6 @@ struct Answer {
   int sum = 0;
   WEFT_RECORD(Answer, sum)
 };
-
-Deadline soon() {
-  return Deadline::after(10s);
-}
 
 }  // namespace
 

@@ -72,7 +72,7 @@ struct Collected {
   }
 };
 
-std::vector<int> numbers(int from, int to) {
+std::vector<int> range(int from, int to) {
   std::vector<int> out;
   for (int i = from; i < to; ++i) out.push_back(i);
   return out;
@@ -91,7 +91,7 @@ TEST_CASE("a batch is published when its journal has it") {
   CHECK(rig.pub->sequence("t") == 0);  // nothing before a turn of the loop has heard of the sync
   REQUIRE(eventually(rig.loop, [&] { return got.values.contains("t") && got.values.at("t").size() == 100; }));
 
-  CHECK(got.values.at("t") == numbers(0, 100));
+  CHECK(got.values.at("t") == range(0, 100));
   CHECK(rig.journal->count("log/out") == 100);
 }
 
@@ -111,7 +111,7 @@ TEST_CASE(
   rig.publish(10, 20);  // before it is back
   REQUIRE(eventually(rig.loop, [&] { return got.values.at("t").size() == 20; }));
 
-  CHECK(got.values.at("t") == numbers(0, 20));
+  CHECK(got.values.at("t") == range(0, 20));
   CHECK(got.epoch == epoch);
   CHECK(got.resets == 0);
   CHECK(sub.stats().missed_batches == 0);
@@ -140,9 +140,9 @@ TEST_CASE("a subscriber reads the log from its beginning or from a sequence, bef
   };
   REQUIRE(eventually(rig.loop, [&] { return size(from_start) == 2010 && size(from_there) == 15; }));
 
-  CHECK(from_start.values.at("t") == numbers(0, 2010));
-  CHECK(from_start.values.at("u") == numbers(0, 5));
-  CHECK(from_there.values.at("t") == numbers(1995, 2010));
+  CHECK(from_start.values.at("t") == range(0, 2010));
+  CHECK(from_start.values.at("u") == range(0, 5));
+  CHECK(from_there.values.at("t") == range(1995, 2010));
 }
 
 TEST_CASE("the oldest batches leave the log, and a quiet topic still knows its last sequence") {
@@ -198,5 +198,5 @@ TEST_CASE("a publisher drains when its journal has everything and its subscriber
   CHECK(!rig.pub->drained());
   REQUIRE(eventually(rig.loop, [&] { return rig.pub->drained(); }));
 
-  CHECK(got.values.at("t") == numbers(0, 500));
+  CHECK(got.values.at("t") == range(0, 500));
 }

@@ -7,23 +7,22 @@
 #include <weft/blocks/pub.hpp>
 #include <weft/blocks/sub.hpp>
 
+#include "conformance.hpp"
+
 using namespace weft;
+using weft::conformance::soon;
 using namespace std::chrono_literals;
 
 namespace {
 
-struct Price {
+struct Quote {
   double value = 0;
-  WEFT_RECORD(Price, value)
+  WEFT_RECORD(Quote, value)
 };
-struct Order {
+struct Trade {
   int count = 0;
-  WEFT_RECORD(Order, count)
+  WEFT_RECORD(Trade, count)
 };
-
-Deadline soon() {
-  return Deadline::after(10s);
-}
 
 void collect(Sub<>& sub, std::vector<std::string>& into) {
   sub.on_record([&](const RawRecord& r, const Meta& meta) {
@@ -118,8 +117,8 @@ TEST_CASE("what a subscriber loses is counted as missed") {
 
 TEST_CASE("a subscriber of another type is refused by name") {
   Loop loop;
-  Pub<Price> pub(loop, {.name = "out", .node = "pub/0", .bind = {"tcp://127.0.0.1:*"}});
-  Sub<Order> sub(loop, {.name = "in", .node = "sub/0", .connect = pub.endpoints()});
+  Pub<Quote> pub(loop, {.name = "out", .node = "pub/0", .bind = {"tcp://127.0.0.1:*"}});
+  Sub<Trade> sub(loop, {.name = "in", .node = "sub/0", .connect = pub.endpoints()});
   std::string refusal;
   sub.on_peer([&](const PeerEvent& e) {
     if (e.what == PeerEvent::What::refused) refusal = e.text;
@@ -128,8 +127,8 @@ TEST_CASE("a subscriber of another type is refused by name") {
   REQUIRE(loop.run_until([&] { return !refusal.empty(); }, soon()));
 
   CAPTURE(refusal);
-  CHECK(refusal.find("Order") != std::string::npos);
-  CHECK(refusal.find("Price") != std::string::npos);
+  CHECK(refusal.find("Trade") != std::string::npos);
+  CHECK(refusal.find("Quote") != std::string::npos);
 }
 
 TEST_CASE("a publisher has finished only when its last record has come") {

@@ -9,6 +9,7 @@
 #include "conformance.hpp"
 
 using namespace weft;
+using weft::conformance::soon;
 using namespace std::chrono_literals;
 
 namespace {
@@ -19,10 +20,6 @@ struct Update {
   std::vector<float> gradient;
   WEFT_RECORD(Update, key, name, gradient)
 };
-
-Deadline soon() {
-  return Deadline::after(10s);
-}
 
 }  // namespace
 

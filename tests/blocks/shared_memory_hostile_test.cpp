@@ -10,31 +10,10 @@
 #include <weft/transport/shared.hpp>
 #include <weft/wire/shared.hpp>
 
-#include "conformance.hpp"
+#include "sharing.hpp"
 
 using namespace weft;
 using namespace weft::conformance;
-
-namespace {
-
-PortOptions sharing(std::string name) {
-  PortOptions options{.name = std::move(name)};
-  options.shared_memory = SharedMemory::on;
-  return options;
-}
-
-PortOptions pull_options(const Place& place) {
-  PortOptions options = sharing("in");
-  options.node = "server/0";
-  options.bind = place.endpoints();
-  return options;
-}
-
-std::uint64_t refused(const Block& block) {
-  return block.stats().rejections[static_cast<std::size_t>(wire::Rejection::bad_shared)];
-}
-
-}  // namespace
 
 WEFT_CONFORMS("a receiver that knows nothing of shared memory is sent whole frames") {
   Loop loop;
@@ -74,7 +53,7 @@ WEFT_CONFORMS("places in memory that was not shared are refused and counted, and
   peer.send(wire::Kind::data, 1, head);
   peer.send(wire::Kind::data, 1, head, {as_bytes("garbage")});
   peer.send(wire::Kind::data, 1, head, {list.view()});
-  REQUIRE(eventually(loop, [&] { return refused(pull) == 3; }));
+  REQUIRE(eventually(loop, [&] { return rejected(pull, wire::Rejection::bad_shared) == 3; }));
   for (int i = 0; i < 61; ++i) peer.send(wire::Kind::data, 1, head, {list.view()});
 
   REQUIRE(peer.wait(wire::Kind::nack));
@@ -132,7 +111,7 @@ WEFT_CONFORMS("a sender that lends its memory and then points elsewhere is refus
   say({*good, std::nullopt});        // a frame that is not there
   say({*good}, {as_bytes("more")});  // and one that is too many
   say({*good, *good});               // two frames, of which the second is no tensor of the record: taken
-  REQUIRE(eventually(loop, [&] { return refused(pull) == 8 && got == 1; }));
+  REQUIRE(eventually(loop, [&] { return rejected(pull, wire::Rejection::bad_shared) == 8 && got == 1; }));
   say({});  // no body
   REQUIRE(eventually(loop, [&] { return pull.stats().rejected_messages == 9; }));
 

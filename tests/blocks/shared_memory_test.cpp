@@ -14,8 +14,8 @@
 #include <weft/blocks/push.hpp>
 #include <weft/blocks/router.hpp>
 
-#include "conformance.hpp"
 #include "proxy.hpp"
+#include "sharing.hpp"
 
 using namespace weft;
 using namespace weft::conformance;
@@ -26,19 +26,6 @@ struct Text {
   std::string text;
   WEFT_RECORD(Text, text)
 };
-
-PortOptions sharing(std::string name) {
-  PortOptions options{.name = std::move(name)};
-  options.shared_memory = SharedMemory::on;
-  return options;
-}
-
-PortOptions pull_options(const Place& place) {
-  PortOptions options = sharing("in");
-  options.node = "server/0";
-  options.bind = place.endpoints();
-  return options;
-}
 
 PortOptions push_options(const Block& pull) {
   PortOptions options = sharing("out");
@@ -81,13 +68,13 @@ struct Sender {
 };
 
 /// Checks what comes, and keeps the tensors when told to.
-struct Receiver {
+struct Checked {
   Pull<> pull;
   std::set<std::string> texts;
   std::uint64_t got = 0, wrong = 0;
   bool keeps = false;
   std::vector<Tensor> kept;
-  Receiver(Loop& loop, PortOptions options) : pull(loop, std::move(options)) {
+  Checked(Loop& loop, PortOptions options) : pull(loop, std::move(options)) {
     pull.on_record([this](const RawRecord& r, const Meta&) {
       auto tensors = r.tensors();
       const auto values = tensors.empty() ? std::span<const float>() : tensors[0].as<float>();
@@ -99,15 +86,11 @@ struct Receiver {
   }
 };
 
-std::uint64_t refused(const Block& block) {
-  return block.stats().rejections[static_cast<std::size_t>(wire::Rejection::bad_shared)];
-}
-
 }  // namespace
 
 WEFT_CONFORMS("a tensor goes through memory that sender and receiver share, and arrives whole") {
   Loop loop;
-  Receiver to(loop, pull_options(place));
+  Checked to(loop, pull_options(place));
   Sender from(loop, push_options(to.pull));
 
   REQUIRE(from.share(loop));
@@ -178,7 +161,7 @@ WEFT_CONFORMS("of large batches in shared memory eight are on their way") {
   Loop loop;
   PortOptions in = pull_options(place);
   in.window_bytes = 64 << 10;
-  Receiver to(loop, in);
+  Checked to(loop, in);
   PortOptions out = push_options(to.pull);
   out.batch_records = 1;
   Sender from(loop, out);
@@ -201,7 +184,7 @@ WEFT_CONFORMS("of large batches in shared memory eight are on their way") {
 
 WEFT_CONFORMS("what shared memory has no room for goes through the socket") {
   Loop loop;
-  Receiver to(loop, pull_options(place));
+  Checked to(loop, pull_options(place));
   to.keeps = true;
   PortOptions options = push_options(to.pull);
   options.shared_bytes = 512 << 10;
@@ -225,7 +208,7 @@ WEFT_CONFORMS("with acknowledgements, too, a receiver may keep what it got for a
   Loop loop;
   PortOptions in = pull_options(place);
   in.delivery = Delivery::at_least_once;
-  Receiver to(loop, in);
+  Checked to(loop, in);
   to.keeps = true;
   PortOptions out = push_options(to.pull);
   out.delivery = Delivery::at_least_once;
@@ -250,7 +233,7 @@ WEFT_CONFORMS("an end that shares nothing gets and gives everything through the 
     in.shared_memory = SharedMemory::off;
   }
   SUBCASE("the sender") {}
-  Receiver to(loop, in);
+  Checked to(loop, in);
   PortOptions out = push_options(to.pull);
   if (in.shared_memory != SharedMemory::off) out.shared_memory = SharedMemory::off;
   Sender from(loop, out);
@@ -266,7 +249,7 @@ WEFT_CONFORMS("an end that shares nothing gets and gives everything through the 
 
 WEFT_CONFORMS("a tensor that was written in the port's memory is sent as it lies there") {
   Loop loop;
-  Receiver to(loop, pull_options(place));
+  Checked to(loop, pull_options(place));
   Sender from(loop, push_options(to.pull));
   REQUIRE(from.share(loop));
   REQUIRE(from.push.settle(soon()));
@@ -292,7 +275,7 @@ WEFT_CONFORMS("a tensor that was written in the port's memory is sent as it lies
 
 WEFT_CONFORMS("memory from allocate() is there before any receiver, and is sent like any other") {
   Loop loop;
-  Receiver to(loop, pull_options(place));
+  Checked to(loop, pull_options(place));
   Sender from(loop, push_options(to.pull));
   const auto room = from.push.allocate(8'000);
   CHECK_FALSE(room.shared);
@@ -312,7 +295,7 @@ TEST_CASE("a receiver that comes back as a new process reads what its sender len
   PortOptions in = pull_options(place);
   in.delivery = Delivery::at_least_once;
   in.epoch = 1000;
-  auto first = std::make_unique<Receiver>(loop, in);
+  auto first = std::make_unique<Checked>(loop, in);
   PortOptions out = push_options(first->pull);
   out.delivery = Delivery::at_least_once;
   out.heartbeat = 20ms;
@@ -329,10 +312,10 @@ TEST_CASE("a receiver that comes back as a new process reads what its sender len
   for (int i = 0; i < 10; ++i) from.send();
   in.bind = endpoints;
   in.epoch = 2000;
-  std::unique_ptr<Receiver> second;
+  std::unique_ptr<Checked> second;
   REQUIRE(eventually(loop, [&] {
     try {
-      second = std::make_unique<Receiver>(loop, in);
+      second = std::make_unique<Checked>(loop, in);
     } catch (const Error& error) {
       if (error.code() != Errc::address_in_use) throw;
     }
@@ -344,7 +327,7 @@ TEST_CASE("a receiver that comes back as a new process reads what its sender len
   texts.insert(second->texts.begin(), second->texts.end());
   CHECK(texts.size() == from.sent);
   CHECK(second->wrong == 0);
-  CHECK(refused(second->pull) == 0);
+  CHECK(rejected(second->pull, wire::Rejection::bad_shared) == 0);
   CHECK(second->pull.stats().received_shared_bytes > 0);
   for (const Tensor& tensor : kept) CHECK(tensor.as<float>().back() == 49'999.0F);
 }
@@ -354,7 +337,7 @@ TEST_CASE("what was lent in messages that a cut connection lost comes back") {
   PortOptions in = sharing("in");
   in.bind = {"tcp://127.0.0.1:*"};
   in.delivery = Delivery::at_least_once;
-  Receiver to(loop, in);
+  Checked to(loop, in);
   Proxy proxy(loop, to.pull.endpoints()[0]);
   PortOptions out = sharing("out");
   out.connect = proxy.endpoints();
@@ -378,7 +361,7 @@ TEST_CASE("what was lent in messages that a cut connection lost comes back") {
 
   CHECK(to.texts.size() == from.sent);
   CHECK(to.wrong == 0);
-  CHECK(refused(to.pull) == 0);
+  CHECK(rejected(to.pull, wire::Rejection::bad_shared) == 0);
   // All but the open batch of the port is free again, also what the receiver never heard of.
   CHECK(eventually(loop, [&] {
     from.send();

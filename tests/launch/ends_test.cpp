@@ -10,7 +10,7 @@ using namespace weft::test;
 
 namespace {
 
-topology::Plan pair(const std::string& source, const std::string& sink, const std::string& link = "") {
+topology::Plan linked_pair(const std::string& source, const std::string& sink, const std::string& link = "") {
   return plan_of("  source: {run: self, " + source + "}\n  sink: {run: self, " + sink + "}\n",
                  "  - {from: source.out, to: sink.in, pattern: push-pull" + link + "}\n");
 }
@@ -36,7 +36,7 @@ void check_sums(const RunReport& report) {
 TEST_CASE("a run that is ended before its main nodes have ended was interrupted") {
   for (const int number : {SIGINT, SIGTERM}) {
     const RunReport report =
-        signalled(pair("lifetime: finite, with: {do: stream}", "lifetime: service"), number);
+        signalled(linked_pair("lifetime: finite, with: {do: stream}", "lifetime: service"), number);
 
     CHECK_FALSE(report.ok);
     CHECK(report.interrupted == (number == SIGINT ? "SIGINT" : "SIGTERM"));
@@ -52,11 +52,11 @@ TEST_CASE(
     "services that are stopped have done their work, and so has a main node without an end that is taken "
     "down") {
   const RunReport services =
-      signalled(pair("lifetime: service, with: {do: stream}", "lifetime: service"), SIGINT);
+      signalled(linked_pair("lifetime: service, with: {do: stream}", "lifetime: service"), SIGINT);
   CHECK(services.ok);
   CHECK(exit_code(services) == 0);
 
-  const auto endless = pair("lifetime: finite, with: {do: endless}", "lifetime: service");
+  const auto endless = linked_pair("lifetime: finite, with: {do: endless}", "lifetime: service");
   const RunReport down = signalled(endless, SIGTERM);
   CHECK(down.ok);
   CHECK(down.interrupted.empty());
@@ -69,7 +69,8 @@ TEST_CASE("a run that is ended before its nodes are ready was interrupted, whate
   options.on_state = [](const topology::NodeId& id, std::string_view state, std::string_view) {
     if (id.name == "source" && state == "bound") REQUIRE(kill(getpid(), SIGTERM) == 0);
   };
-  const auto plan = pair("lifetime: service, with: {do: stream}", "lifetime: service, with: {do: mute}");
+  const auto plan =
+      linked_pair("lifetime: service, with: {do: stream}", "lifetime: service, with: {do: mute}");
 
   const RunReport report = launch_and_wait(plan, std::move(options));
 
@@ -80,7 +81,7 @@ TEST_CASE("a run that is ended before its nodes are ready was interrupted, whate
 TEST_CASE("records that their receiver rejects fail the run, and are counted at the link") {
   Watched run;
   const auto plan =
-      pair("lifetime: finite, with: {do: send, count: 10}", "lifetime: service, with: {do: strict}");
+      linked_pair("lifetime: finite, with: {do: send, count: 10}", "lifetime: service, with: {do: strict}");
 
   const RunReport report = launch_and_wait(plan, run.options());
 
@@ -95,8 +96,8 @@ TEST_CASE("records that their receiver rejects fail the run, and are counted at 
 
 TEST_CASE("dead letters that nobody takes fail the run") {
   Watched run;
-  const auto plan = pair("lifetime: finite, with: {do: send, count: 10}",
-                         "lifetime: service, with: {do: strict}", ", delivery: at-least-once");
+  const auto plan = linked_pair("lifetime: finite, with: {do: send, count: 10}",
+                                "lifetime: service, with: {do: strict}", ", delivery: at-least-once");
 
   const RunReport report = launch_and_wait(plan, run.options());
 
@@ -108,7 +109,7 @@ TEST_CASE("dead letters that nobody takes fail the run") {
 
 TEST_CASE("a node that ends without its last report has not said what it did") {
   Watched run;
-  const auto plan = pair("lifetime: finite, with: {do: leave}", "lifetime: service");
+  const auto plan = linked_pair("lifetime: finite, with: {do: leave}", "lifetime: service");
 
   const RunReport report = launch_and_wait(plan, run.options());
 
@@ -122,8 +123,8 @@ TEST_CASE("a node that ends without its last report has not said what it did") {
 
 TEST_CASE("after a death the counts of a link still add up, and say of whom they are not exact") {
   Watched run;
-  const auto plan = pair("lifetime: finite, with: {do: patient, count: 10}",
-                         "lifetime: service, restart: on-failure, with: {do: die}");
+  const auto plan = linked_pair("lifetime: finite, with: {do: patient, count: 10}",
+                                "lifetime: service, restart: on-failure, with: {do: die}");
 
   const RunReport report = launch_and_wait(plan, run.options());
 

@@ -19,13 +19,13 @@ using namespace weft::test;
 
 namespace {
 
-const char* const kLink = "  - {from: source.out, to: sink.in, pattern: push-pull}\n";
+const char* const kOneLink = "  - {from: source.out, to: sink.in, pattern: push-pull}\n";
 
 topology::Plan streaming() {
   return plan_of(
       "  source: {run: self, lifetime: service, with: {do: stream}}\n"
       "  sink: {run: self, lifetime: service}\n",
-      kLink);
+      kOneLink);
 }
 
 Value message(const char* op, const char* node = "", const char* port = "") {

@@ -18,11 +18,6 @@ topology::Plan plan_of(const std::string& socket) {
   return pair_plan("endpoint: \"ipc://" + socket + "\"");
 }
 
-// The peer of a node under test, on its loop.
-PortOptions sink_at(const std::string& socket) {
-  return {.name = "in", .node = "sink/0", .scope = "pair", .bind = {"ipc://" + socket}};
-}
-
 }  // namespace
 
 TEST_CASE("a node starts when its promised peers are there, and drains when its work is done") {

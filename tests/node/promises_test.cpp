@@ -32,7 +32,7 @@ class Folder {
   std::string path_;
 };
 
-topology::Plan plan_of(const std::string& links) {
+topology::Plan pair_with(const std::string& links) {
   return topology::load_text(
       "weft: 1\nname: pair\nnodes:\n  source: {run: a, lifetime: finite}\n  sink: {run: b, lifetime: "
       "service}\n"
@@ -65,7 +65,7 @@ Value peers_of_letters(std::string_view sink) {
 }  // namespace
 
 TEST_CASE("a port has the promises of its link") {
-  const topology::Plan plan = plan_of(
+  const topology::Plan plan = pair_with(
       "  - {from: source.out, to: sink.in, pattern: push-pull, delivery: at-least-once, priority: 8, ttl: "
       "5s,\n"
       "     delay: 2ms, max-attempts: 3, capacity: {bytes: 1MiB, records: 50}}\n"
@@ -102,7 +102,7 @@ TEST_CASE("ports that name one path share one journal, whose folder is made") {
       "'" +
       folder.at("deep/./er/j/") + "'}}\n  - {from: sink.log, to: morgue.log, pattern: pub-sub, delivery: " +
       "at-least-once, journal: {from: '" + folder.at("other") + "'}}\n";
-  const topology::Plan plan = plan_of(links);
+  const topology::Plan plan = pair_with(links);
   Loop loop;
   const Node sink(loop, node_of(plan, "sink"), {});
 
@@ -119,7 +119,7 @@ TEST_CASE("ports that name one path share one journal, whose folder is made") {
 TEST_CASE("a journal that cannot be opened is named with its node and port") {
   const Folder folder("unopened");
   std::ofstream(folder.at("file")) << "in the way";
-  const topology::Plan plan = plan_of(
+  const topology::Plan plan = pair_with(
       "  - {from: source.out, to: sink.in, pattern: push-pull, delivery: at-least-once, journal: {from: '" +
       folder.at("file/j") + "'}}\n  - {from: sink.log, to: morgue.log, pattern: pub-sub}\n");
   Loop loop;
@@ -132,7 +132,7 @@ TEST_CASE("a journal that cannot be opened is named with its node and port") {
 TEST_CASE("a node opens the port of its dead letters itself, and meets who takes them") {
   Loop loop;
   FakeLauncher launcher(loop);
-  const topology::Plan plan = plan_of(kLetters);
+  const topology::Plan plan = pair_with(kLetters);
   Pull<> sink(loop, taker("sink/0", "inproc://sink"));
   Pull<> morgue(loop, taker("morgue/0", "inproc://morgue"));
   for (Pull<>* pull : {&sink, &morgue}) pull->on_record([](const RawRecord&, const Meta&) {});

@@ -13,10 +13,6 @@ using namespace weft::test;
 
 namespace {
 
-PortOptions sink_at(const std::string& socket) {
-  return {.name = "in", .node = "sink/0", .scope = "pair", .bind = {"ipc://" + socket}};
-}
-
 /// A node of `source.out`, on its own, that says what it logs.
 struct Source {
   std::shared_ptr<Captured> log = std::make_shared<Captured>();

@@ -41,6 +41,11 @@ inline Logger logger_of(const std::shared_ptr<Captured>& sink) {
   return {sink, "node", LogLevel::debug};
 }
 
+/// The peer of a node under test, on its loop.
+inline PortOptions sink_at(const std::string& socket) {
+  return {.name = "in", .node = "sink/0", .scope = "pair", .bind = {"ipc://" + socket}};
+}
+
 /// source.out > sink.in. `more` goes into the link.
 inline topology::Plan pair_plan(const std::string& more = "") {
   return topology::load_text(R"(

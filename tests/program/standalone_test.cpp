@@ -13,7 +13,7 @@ using topology::BlockKind;
 
 namespace {
 
-About about() {
+About about_by_hand() {
   return {.description = {.program = "prog",
                           .ports = {{.name = "in", .block = BlockKind::any, .required = true},
                                     {.name = "fixed", .block = BlockKind::router}},
@@ -21,9 +21,9 @@ About about() {
           .standalone = {{"in", BlockKind::pull}}};
 }
 
-std::string refusal(const Arguments& arguments) {
+std::string refusal_by_hand(const Arguments& arguments) {
   try {
-    (void)program::plan_by_hand(arguments, about());
+    (void)program::plan_by_hand(arguments, about_by_hand());
   } catch (const Error& e) {
     CHECK(e.code() == Errc::invalid_argument);
     return e.what();
@@ -39,7 +39,7 @@ TEST_CASE("a bound port becomes an end that binds and waits for its peers") {
   arguments.peers = {"in=3"};
   arguments.withs = {"count=5"};
 
-  const auto plan = program::plan_by_hand(arguments, about());
+  const auto plan = program::plan_by_hand(arguments, about_by_hand());
 
   REQUIRE(plan.ends.size() == 1);
   CHECK(plan.ends[0].binds);
@@ -56,7 +56,7 @@ TEST_CASE("a connected port becomes an end with one peer for each endpoint") {
   arguments.blocks = {"in=dealer"};
   arguments.node = "asker/2";
 
-  const auto plan = program::plan_by_hand(arguments, about());
+  const auto plan = program::plan_by_hand(arguments, about_by_hand());
 
   REQUIRE(plan.ends.size() == 1);
   CHECK_FALSE(plan.ends[0].binds);
@@ -68,18 +68,20 @@ TEST_CASE("a connected port becomes an end with one peer for each endpoint") {
 }
 
 TEST_CASE("a wrong command line names the argument") {
-  CHECK(refusal({.binds = {"in"}}) == "--bind \"in\": expected PORT=ENDPOINT");
-  CHECK(refusal({.binds = {"out=x"}}) == "--bind: there is no port \"out\"; its ports are in and fixed");
-  CHECK(refusal({.binds = {"in=a"}, .connects = {"in=b"}}) ==
+  CHECK(refusal_by_hand({.binds = {"in"}}) == "--bind \"in\": expected PORT=ENDPOINT");
+  CHECK(refusal_by_hand({.binds = {"out=x"}}) ==
+        "--bind: there is no port \"out\"; its ports are in and fixed");
+  CHECK(refusal_by_hand({.binds = {"in=a"}, .connects = {"in=b"}}) ==
         "the port \"in\" needs --bind or --connect, and not both");
-  CHECK(refusal({.binds = {"in=a"}, .blocks = {"in=plug"}}) ==
+  CHECK(refusal_by_hand({.binds = {"in=a"}, .blocks = {"in=plug"}}) ==
         "--block in: expected push, pull, pub, sub, dealer or router, found \"plug\"");
-  CHECK(refusal({.binds = {"in=a"}, .blocks = {"fixed=push"}}) ==
+  CHECK(refusal_by_hand({.binds = {"in=a"}, .blocks = {"fixed=push"}}) ==
         "--block fixed: this port is always a router");
-  CHECK(refusal({.binds = {"in=a"}, .peers = {"in=many"}}) ==
+  CHECK(refusal_by_hand({.binds = {"in=a"}, .peers = {"in=many"}}) ==
         "--peers in: expected a whole number from 0 to 65536, found \"many\"");
 }
 
 TEST_CASE("a port that must be linked is asked for") {
-  CHECK(refusal({}) == "its port \"in\" needs a peer: add --bind in=ENDPOINT or --connect in=ENDPOINT");
+  CHECK(refusal_by_hand({}) ==
+        "its port \"in\" needs a peer: add --bind in=ENDPOINT or --connect in=ENDPOINT");
 }

@@ -13,7 +13,7 @@ using namespace weft::protocol;
 namespace {
 
 using Reader = ReplayReader<std::uint64_t>;
-using Verdict = Reader::Verdict;
+using Come = Reader::Verdict;
 
 struct Rig {
   Reader reader;
@@ -39,11 +39,11 @@ struct Rig {
       if (ready->reset) resets.push_back(ready->seq);
     }
   }
-  Verdict come(std::uint64_t seq, bool replayed = false, std::uint64_t bytes = 10) {
+  Come come(std::uint64_t seq, bool replayed = false, std::uint64_t bytes = 10) {
     const auto arrival = reader.arrive("t", seq, bytes, replayed, now);
-    if (arrival.verdict == Verdict::next) applied.push_back(seq);
+    if (arrival.verdict == Come::next) applied.push_back(seq);
     if (arrival.reset) resets.push_back(seq);
-    if (arrival.verdict == Verdict::held) reader.hold("t", seq, bytes, seq, now);
+    if (arrival.verdict == Come::held) reader.hold("t", seq, bytes, seq, now);
     drain();
     return arrival.verdict;
   }
@@ -56,10 +56,10 @@ using Seqs = std::vector<std::uint64_t>;
 TEST_CASE("a replay reader passes on what is in order and drops what came before") {
   Rig rig;
 
-  CHECK(rig.come(1) == Verdict::next);
-  CHECK(rig.come(2) == Verdict::next);
-  CHECK(rig.come(1) == Verdict::duplicate);
-  CHECK(rig.come(3) == Verdict::next);
+  CHECK(rig.come(1) == Come::next);
+  CHECK(rig.come(2) == Come::next);
+  CHECK(rig.come(1) == Come::duplicate);
+  CHECK(rig.come(3) == Come::next);
 
   CHECK(rig.applied == Seqs{1, 2, 3});
   CHECK(rig.reader.complete());
@@ -69,9 +69,9 @@ TEST_CASE("a replay reader passes on what is in order and drops what came before
 TEST_CASE("a gap holds what is live and says which ranges to fetch") {
   Rig rig;
   rig.come(1);
-  CHECK(rig.come(4) == Verdict::held);
-  CHECK(rig.come(7) == Verdict::held);
-  CHECK(rig.come(7) == Verdict::duplicate);
+  CHECK(rig.come(4) == Come::held);
+  CHECK(rig.come(7) == Come::held);
+  CHECK(rig.come(7) == Come::duplicate);
 
   const auto step = rig.reader.tick(rig.now);
   REQUIRE(step.fetches.size() == 1);
@@ -79,7 +79,7 @@ TEST_CASE("a gap holds what is live and says which ranges to fetch") {
   CHECK(step.fetches[0].ranges == std::vector<Range>{{2, 3}, {5, 6}});
   CHECK(!rig.reader.complete());
 
-  for (const std::uint64_t seq : {2, 3, 5, 6}) CHECK(rig.come(seq, true) == Verdict::next);
+  for (const std::uint64_t seq : {2, 3, 5, 6}) CHECK(rig.come(seq, true) == Come::next);
   rig.reader.fetch_answered(step.fetches[0].number, "t", 7, 1, false, rig.now);
 
   CHECK(rig.applied == Seqs{1, 2, 3, 4, 5, 6, 7});
@@ -147,7 +147,7 @@ TEST_CASE("where snapshots are wanted a lost range is replaced by one") {
   REQUIRE(step.join);
   CHECK(step.join->topics == std::vector<std::string_view>{"t"});
   const auto taken = rig.reader.snapshot("t", 8);
-  CHECK(taken.verdict == Verdict::next);
+  CHECK(taken.verdict == Come::next);
   CHECK(taken.reset);
   rig.reader.join_answered(step.join->number, 0, rig.now);
   rig.drain();
@@ -175,8 +175,8 @@ TEST_CASE("a range that is gone and of which there is no snapshot is missed") {
 
 TEST_CASE("live batches wait until the answer to a join says where their topic began") {
   Rig rig({}, false);
-  CHECK(rig.come(5) == Verdict::held);
-  CHECK(rig.come(7) == Verdict::held);
+  CHECK(rig.come(5) == Come::held);
+  CHECK(rig.come(7) == Come::held);
   const auto step = rig.reader.tick(rig.now);
   REQUIRE(step.join);
   rig.reader.position("t", 4);
@@ -200,8 +200,8 @@ TEST_CASE("a snapshot drops the live batches that it covers") {
   Rig rig({.snapshots = true}, false);
   for (const std::uint64_t seq : {3, 4, 5}) rig.come(seq);
   const auto step = rig.reader.tick(rig.now);
-  CHECK(rig.reader.snapshot("t", 4).verdict == Verdict::next);
-  CHECK(rig.reader.snapshot("t", 4).verdict == Verdict::next);  // its second part
+  CHECK(rig.reader.snapshot("t", 4).verdict == Come::next);
+  CHECK(rig.reader.snapshot("t", 4).verdict == Come::next);  // its second part
   rig.reader.position("t", 2);
   CHECK(rig.applied.empty());
   rig.reader.join_answered(step.join->number, 0, rig.now);
@@ -225,11 +225,11 @@ TEST_CASE("an announced batch is fetched, after a while when it may be on its wa
 
 TEST_CASE("a reader holds no more than it may, and fetches the rest") {
   Rig rig({.hold_bytes = 100, .hold_batches = 3});
-  CHECK(rig.come(2, false, 40) == Verdict::held);
-  CHECK(rig.come(3, false, 40) == Verdict::held);
-  CHECK(rig.come(4, false, 40) == Verdict::no_room);
-  CHECK(rig.come(5, false, 1) == Verdict::held);
-  CHECK(rig.come(6, false, 1) == Verdict::no_room);
+  CHECK(rig.come(2, false, 40) == Come::held);
+  CHECK(rig.come(3, false, 40) == Come::held);
+  CHECK(rig.come(4, false, 40) == Come::no_room);
+  CHECK(rig.come(5, false, 1) == Come::held);
+  CHECK(rig.come(6, false, 1) == Come::no_room);
   CHECK(rig.reader.held_bytes() <= 100);
 
   CHECK(rig.reader.tick(rig.now).fetches.at(0).ranges == std::vector<Range>{{1, 1}, {4, 4}, {6, 6}});
@@ -288,7 +288,7 @@ TEST_CASE("what was asked before a connection was lost is asked again after it")
 TEST_CASE("sequences beyond all reason change nothing") {
   Rig rig;
   rig.come(1);
-  CHECK(rig.come(UINT64_MAX) == Verdict::duplicate);
+  CHECK(rig.come(UINT64_MAX) == Come::duplicate);
   rig.reader.announce("t", UINT64_MAX - 1, true, rig.now);
   rig.come(2);
 

@@ -12,10 +12,10 @@ using namespace std::chrono_literals;
 
 namespace {
 
-const TimePoint kStart{1000h};
+const TimePoint kFirstAsk{1000h};
 
 Deadline in(Duration span) {
-  return Deadline::after(span, kStart);
+  return Deadline::after(span, kFirstAsk);
 }
 
 }  // namespace
@@ -48,9 +48,9 @@ TEST_CASE("requests expire at their deadlines, the earliest first, and of one de
   const auto one = book.open(in(1s), "one");  // in the place of the one that is gone
   const auto also_three = book.open(in(3s), "also three");
 
-  CHECK(book.next_deadline() == kStart + 1s);
-  CHECK(book.expire(kStart + 999ms).empty());
-  const auto expired = book.expire(kStart + 3s);
+  CHECK(book.next_deadline() == kFirstAsk + 1s);
+  CHECK(book.expire(kFirstAsk + 999ms).empty());
+  const auto expired = book.expire(kFirstAsk + 3s);
 
   using Expired = std::pair<std::uint64_t, std::string>;
   CHECK(expired == std::vector<Expired>{{one, "one"}, {three, "three"}, {also_three, "also three"}});

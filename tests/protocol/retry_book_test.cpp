@@ -11,23 +11,23 @@ using namespace std::chrono_literals;
 
 namespace {
 
-const TimePoint kStart{1000h};
+const TimePoint kFirstTry{1000h};
 using Why = RetryBook::End::Why;
 
 /// Two replicas that take everything, unless told otherwise.
-struct Bench {
+struct RetryBench {
   RetryBook book;
   std::map<RetryBook::Id, RetryBook::View> views{{1, {true, true, true}}, {2, {true, true, true}}};
-  TimePoint now = kStart;
+  TimePoint now = kFirstTry;
 
-  explicit Bench(const RetryBookOptions& options = {}) : book(options) {
+  explicit RetryBench(const RetryBookOptions& options = {}) : book(options) {
     for (const RetryBook::Id id : {1, 2}) {
       book.add(id, 100 + id, 1000 + id);
       book.up(id, 0);
     }
   }
   void open(RetryBook::Ticket ticket, Duration life = 60s, const RetryBook::Target& to = {}) {
-    book.open(ticket, kStart + life, to);
+    book.open(ticket, kFirstTry + life, to);
   }
   std::vector<RetryBook::Send> pump() {
     std::vector<RetryBook::Send> out;
@@ -49,7 +49,7 @@ RetryBookOptions exact() {
 }  // namespace
 
 TEST_CASE("requests go to the replica with the fewest on their way, and numbers of a replica follow") {
-  Bench b;
+  RetryBench b;
   for (RetryBook::Ticket t = 1; t <= 3; ++t) b.open(t);
   b.views[2].room = false;
   const auto first = b.pump();
@@ -74,7 +74,7 @@ TEST_CASE("requests go to the replica with the fewest on their way, and numbers 
 }
 
 TEST_CASE("an attempt that times out is tried elsewhere after a wait, and any reply ends it once") {
-  Bench b;
+  RetryBench b;
   b.open(1);
   const auto first = b.pump();
   REQUIRE(first.size() == 1);
@@ -97,7 +97,7 @@ TEST_CASE("an attempt that times out is tried elsewhere after a wait, and any re
 }
 
 TEST_CASE("the requests of a replica that dies go elsewhere at once, and none is lost") {
-  Bench b;
+  RetryBench b;
   for (RetryBook::Ticket t = 1; t <= 10; ++t) b.open(t);
   (void)b.pump();
   b.views[1] = {};
@@ -112,7 +112,7 @@ TEST_CASE("the requests of a replica that dies go elsewhere at once, and none is
 }
 
 TEST_CASE("after a cut the same numbers are sent again to the same replica, without counting as failed") {
-  Bench b({.max_attempts = 1});
+  RetryBench b({.max_attempts = 1});
   b.open(1, 60s, {.only = 101, .key = {}});
   b.open(2, 60s, {.only = 101, .key = {}});
   const auto before = b.pump();
@@ -130,7 +130,7 @@ TEST_CASE("after a cut the same numbers are sent again to the same replica, with
 }
 
 TEST_CASE("a request that names its replica waits for it and for no other") {
-  Bench b;
+  RetryBench b;
   b.views[1] = {};
   b.open(1, 10s, {.only = 101, .key = {}});
 
@@ -144,7 +144,7 @@ TEST_CASE("a request that names its replica waits for it and for no other") {
 }
 
 TEST_CASE("a request ends after its last attempt, and at its deadline, whichever comes first") {
-  Bench b({.max_attempts = 2});
+  RetryBench b({.max_attempts = 2});
   b.open(1);
   b.open(2, 3s);
   std::vector<RetryBook::End> ends;
@@ -162,7 +162,7 @@ TEST_CASE("a request ends after its last attempt, and at its deadline, whichever
 }
 
 TEST_CASE("exactly-once stays with the replica that was offered the request, under one number") {
-  Bench b(exact());
+  RetryBench b(exact());
   b.open(1);
   const auto first = b.pump();
   REQUIRE(first.size() == 1);
@@ -182,7 +182,7 @@ TEST_CASE("exactly-once stays with the replica that was offered the request, und
 }
 
 TEST_CASE("exactly-once past its deadline is unknown when it was offered, and late when it was not") {
-  Bench b(exact());
+  RetryBench b(exact());
   b.open(1, 5s);
   (void)b.pump();
   b.views = {};
@@ -196,7 +196,7 @@ TEST_CASE("exactly-once past its deadline is unknown when it was offered, and la
 }
 
 TEST_CASE("exactly-once is unknown as soon as the replica has forgotten what it did") {
-  Bench b(exact());
+  RetryBench b(exact());
   b.open(1);
   const auto sent = b.pump();
   REQUIRE(sent.size() == 1);
@@ -210,7 +210,7 @@ TEST_CASE("exactly-once is unknown as soon as the replica has forgotten what it 
 }
 
 TEST_CASE("a request that fell out of the window is asked anew, or is unknown under exactly-once") {
-  Bench again;
+  RetryBench again;
   again.open(1, 60s, {.only = 101, .key = {}});
   (void)again.pump();
   CHECK(!again.book.error(1, 1, wire::Code::gone, again.now));
@@ -218,7 +218,7 @@ TEST_CASE("a request that fell out of the window is asked anew, or is unknown un
   REQUIRE(anew.size() == 1);
   CHECK(anew[0].number == 2);
 
-  Bench once(exact());
+  RetryBench once(exact());
   once.open(1, 60s, {.only = 101, .key = {}});
   (void)once.pump();
   const auto end = once.book.error(1, 1, wire::Code::gone, once.now);
@@ -227,7 +227,7 @@ TEST_CASE("a request that fell out of the window is asked anew, or is unknown un
 }
 
 TEST_CASE("an error of the handler ends a request; a replica that is full is tried again later") {
-  Bench b;
+  RetryBench b;
   b.open(1, 60s, {.only = 101, .key = {}});
   (void)b.pump();
   CHECK(!b.book.error(1, 1, wire::Code::full, b.now));
@@ -243,7 +243,7 @@ TEST_CASE("an error of the handler ends a request; a replica that is full is tri
 }
 
 TEST_CASE("a replica whose circuit is open gets nothing until its probe, the others get it all") {
-  Bench b({.circuit = {.failures = 3, .probe = {.first = 1s, .longest = 1s}}, .attempt_timeout = 100ms});
+  RetryBench b({.circuit = {.failures = 3, .probe = {.first = 1s, .longest = 1s}}, .attempt_timeout = 100ms});
   b.views[2] = {};
   for (RetryBook::Ticket t = 1; t <= 3; ++t) b.open(t);
   (void)b.pump();
@@ -253,7 +253,7 @@ TEST_CASE("a replica whose circuit is open gets nothing until its probe, the oth
 
   (void)b.pass(300ms);
   CHECK(b.pump().empty());
-  CHECK(b.book.next_tick(b.now) < kStart + 2s);
+  CHECK(b.book.next_tick(b.now) < kFirstTry + 2s);
   (void)b.pass(800ms);
   const auto probe = b.pump();
   REQUIRE(probe.size() == 1);
@@ -264,7 +264,7 @@ TEST_CASE("a replica whose circuit is open gets nothing until its probe, the oth
 }
 
 TEST_CASE("what a replica will not see again is below its lowest open request") {
-  Bench b;
+  RetryBench b;
   b.views[2] = {};
   for (RetryBook::Ticket t = 1; t <= 4; ++t) b.open(t);
   (void)b.pump();
@@ -281,7 +281,7 @@ TEST_CASE("what a replica will not see again is below its lowest open request") 
 }
 
 TEST_CASE("numbers are never given twice, not even by a replica that was forgotten in between") {
-  Bench b;
+  RetryBench b;
   b.open(1, 60s, {.only = 101, .key = {}});
   (void)b.pump();
   CHECK(!b.book.remove(1));
@@ -298,7 +298,7 @@ TEST_CASE("numbers are never given twice, not even by a replica that was forgott
 }
 
 TEST_CASE("a key stays with its owner while that lives, and moves when it is dead") {
-  Bench b({.distribute = Distribute::hash});
+  RetryBench b({.distribute = Distribute::hash});
   b.open(1, 60s, {.only = 0, .key = 42});
   const auto first = b.pump();
   REQUIRE(first.size() == 1);
@@ -316,7 +316,7 @@ TEST_CASE("a key stays with its owner while that lives, and moves when it is dea
 }
 
 TEST_CASE("a cancelled request leaves nothing behind, in whatever state it was") {
-  Bench b;
+  RetryBench b;
   b.open(1);
   CHECK(b.book.cancel(1).empty());  // was never sent
   b.open(2);

@@ -7,17 +7,12 @@
 
 #include <weft/core/error.hpp>
 
-#include "live_cluster.hpp"
+#include "ps/live_cluster.hpp"
+#include "ps/tables.hpp"
 
 using namespace weft;
 using namespace weft::ps;
 using namespace weft::ps::test;
-
-namespace {
-
-const std::string kSumSgd = R"({"aggregate": "sum", "optimizer": {"name": "sgd", "learning_rate": 1})";
-
-}  // namespace
 
 TEST_CASE("an observer is not given the rows of a server that was started again either") {
   Loop loop;

@@ -9,6 +9,7 @@
 #include <doctest/doctest.h>
 
 #include "ps/live_cluster.hpp"
+#include "ps/tables.hpp"
 
 using namespace weft;
 using namespace weft::ps;
@@ -18,7 +19,6 @@ namespace {
 
 // Four rows of it are a piece of a MiB; three pieces are on their way at a time, and what comes behind waits.
 constexpr std::uint64_t kWidth = 65'536;
-constexpr Duration kPatient = std::chrono::minutes(1);
 
 std::vector<TableSpec> dense(std::uint64_t rows, std::uint64_t width,
                              const std::string& consistency = "asp") {

@@ -135,9 +135,9 @@ TEST_CASE("a shard that does not answer ends its part and no later reply counts"
   client.stats(call);
 
   CHECK_FALSE(call.on_failure(1, "no answer in 5 s"));
-  CHECK_FALSE(call.on_reply(1, Reply{}));
-  CHECK_FALSE(call.on_reply(9, Reply{}));
-  CHECK(call.on_reply(0, Reply{}));
+  CHECK_FALSE(call.on_reply(1, ps::Reply{}));
+  CHECK_FALSE(call.on_reply(9, ps::Reply{}));
+  CHECK(call.on_reply(0, ps::Reply{}));
 
   CHECK(call.done());
   CHECK(call.status() == Status::unreachable);
@@ -151,7 +151,7 @@ TEST_CASE("a reply with the wrong number of values is an error and writes nothin
   Floats out(4, 7.0F);
   Call call;
   client.pull(call, 0, keys, out);
-  Reply reply;
+  ps::Reply reply;
   reply.values = {1, 2, 3};
 
   CHECK(call.on_reply(0, reply));
@@ -183,7 +183,7 @@ TEST_CASE("servers that disagree are refused at the join") {
   Cluster two(others, 1, 2);
   Call call;
   client.join(call);
-  std::vector<Reply> replies;
+  std::vector<ps::Reply> replies;
   one.shard(0).on_request(1, call.parts()[0].request, replies);
   two.shard(1).on_request(2, call.parts()[1].request, replies);
   call.on_reply(0, replies[0]);

@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include <weft/core/json.hpp>
 #include <weft/ps/batch.hpp>
 #include <weft/ps/client.hpp>
 #include <weft/ps/models.hpp>
@@ -22,10 +21,6 @@ using namespace std::chrono_literals;
 
 inline Deadline soon() {
   return Deadline::after(20s);
-}
-
-inline TableSpec table_of(const std::string& json) {
-  return TableSpec::parse("weights", parse_json(json), "tables.weights");
 }
 
 class LiveCluster {

@@ -10,19 +10,13 @@
 
 #include "ps/data_files.hpp"
 #include "ps/live_cluster.hpp"
+#include "ps/tables.hpp"
 
 using namespace weft;
 using namespace weft::ps;
 using namespace weft::ps::test;
 
 namespace {
-
-const std::vector<double> kGoldenTrace{69.314718, 69.314718, 67.151912, 61.414778, 56.244989,
-                                       53.218700, 51.248737, 49.846688, 48.650164, 47.698351,
-                                       46.924038, 46.388223, 45.970721, 45.499307, 45.102245,
-                                       44.798413, 44.565211, 44.386417, 44.240657, 44.109764};
-
-const std::string kSumSgd = R"({"aggregate": "sum", "optimizer": {"name": "sgd", "learning_rate": 1})";
 
 std::vector<double> ftrl_trace(const std::string& transport, const std::string& file, std::uint32_t workers,
                                std::uint32_t servers) {

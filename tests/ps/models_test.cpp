@@ -22,7 +22,7 @@ using Floats = std::vector<float>;
 using Indexes = std::vector<std::uint64_t>;
 using Scored = std::vector<std::pair<double, bool>>;
 
-TableSpec dense(std::uint64_t rows, std::uint32_t width) {
+TableSpec dense_table(std::uint64_t rows, std::uint32_t width) {
   TableSpec table;
   table.name = "w";
   table.kind = TableKind::dense;
@@ -72,15 +72,15 @@ TEST_CASE("a sparse batch has each of its features once, ascending, and the bias
 
 TEST_CASE("a dense batch has all rows of the table, with the bias in the last") {
   const Dataset data = parse_libsvm("1 0:1 2:2\n", "f");
-  const Batch batch = batch_of(data, dense(4, 1), true);
+  const Batch batch = batch_of(data, dense_table(4, 1), true);
   CHECK(Indexes(batch.keys().begin(), batch.keys().end()) == Indexes{0, 1, 2, 3});
   CHECK(batch.locals().back() == 3);
   Batch other;
   const std::vector<std::uint32_t> rows{0};
-  CHECK_THROWS_WITH_AS(other.build(data, rows, dense(3, 1), true),
-                       "f: feature 2 has no row in dense table w: 3 rows hold features 0 to 1 and the bias",
-                       Error);
-  CHECK_THROWS_AS(other.build(data, rows, dense(2, 1), false), Error);
+  CHECK_THROWS_WITH_AS(
+      other.build(data, rows, dense_table(3, 1), true),
+      "f: feature 2 has no row in dense table w: 3 rows hold features 0 to 1 and the bias", Error);
+  CHECK_THROWS_AS(other.build(data, rows, dense_table(2, 1), false), Error);
 }
 
 TEST_CASE("batches visit each row once a pass, in file order or shuffled") {
@@ -120,7 +120,7 @@ TEST_CASE("the logistic gradient is the slope of the loss") {
 
 TEST_CASE("the softmax gradient is the slope of the loss") {
   const Dataset data = parse_libsvm("2 0:1 1:-2\n0 1:0.5\n1 0:3\n", "f", Labels::classes);
-  const Batch batch = batch_of(data, dense(3, 3), true);
+  const Batch batch = batch_of(data, dense_table(3, 3), true);
   const Floats weights{0.3F, -0.2F, 0.1F, 0.5F, 0.0F, -0.4F, 0.2F, 0.2F, -0.1F};
   Floats gradient(weights.size());
   Floats scratch(weights.size());

@@ -22,7 +22,7 @@ using Floats = std::vector<float>;
 /// A shard with tables 0 (sparse, width 1), as `json` says, and helpers that write requests.
 struct Rig {
   Shard shard;
-  std::vector<Reply> replies;
+  std::vector<ps::Reply> replies;
   std::uint64_t ticket = 0;
   std::uint64_t seq = 0;
 
@@ -30,7 +30,7 @@ struct Rig {
       : shard(options, {TableSpec::parse("w", parse_json(json), "tables.w")}) {}
 
   /// The replies that came out, in order.
-  const std::vector<Reply>& ask(const Request& request) {
+  const std::vector<ps::Reply>& ask(const Request& request) {
     replies.clear();
     shard.on_request(++ticket, request, replies);
     return replies;
@@ -43,19 +43,19 @@ struct Rig {
     request.clock = clock;
     return request;
   }
-  const std::vector<Reply>& join(std::uint32_t worker) { return ask(make(Op::join, worker)); }
-  const std::vector<Reply>& clock(std::uint32_t worker, std::uint64_t clock) {
+  const std::vector<ps::Reply>& join(std::uint32_t worker) { return ask(make(Op::join, worker)); }
+  const std::vector<ps::Reply>& clock(std::uint32_t worker, std::uint64_t clock) {
     return ask(make(Op::clock, worker, clock));
   }
-  const std::vector<Reply>& push(std::uint32_t worker, std::uint64_t clock, const Keys& keys,
-                                 const Floats& values) {
+  const std::vector<ps::Reply>& push(std::uint32_t worker, std::uint64_t clock, const Keys& keys,
+                                     const Floats& values) {
     Request request = make(Op::push, worker, clock);
     request.seq = ++seq;
     request.keys = keys;
     request.values = values;
     return ask(request);
   }
-  const std::vector<Reply>& pull(std::uint32_t worker, std::uint64_t clock, const Keys& keys) {
+  const std::vector<ps::Reply>& pull(std::uint32_t worker, std::uint64_t clock, const Keys& keys) {
     Request request = make(Op::pull, worker, clock);
     request.keys = keys;
     return ask(request);
@@ -84,7 +84,7 @@ const std::string kSsp2 = "{" + kSgd + R"(, "consistency": "ssp", "staleness": 2
 TEST_CASE("joining tells tables, shards and workers") {
   Rig rig(kAsp, for_workers(3));
 
-  const Reply& reply = rig.join(1).at(0);
+  const ps::Reply& reply = rig.join(1).at(0);
 
   CHECK(reply.status == Status::ok);
   CHECK(reply.info.get("shards") == Value(1));
@@ -147,7 +147,7 @@ TEST_CASE("ssp parks a pull that is too far ahead and releases it when the slowe
   CHECK(rig.pull(0, 3, {1}).empty());
   const std::uint64_t parked = rig.ticket;
   rig.push(1, 0, {1}, {5});
-  const std::vector<Reply>& released = rig.clock(1, 1);
+  const std::vector<ps::Reply>& released = rig.clock(1, 1);
 
   REQUIRE(released.size() == 2);
   CHECK(released[0].ticket == parked);
@@ -176,7 +176,7 @@ TEST_CASE("bsp shows the updates of earlier clocks only, and all of them") {
   CHECK(rig.pull(0, 1, {1}).empty());
   rig.push(1, 0, {1}, {10});
   rig.push(1, 0, {1, 2}, {100, 7});
-  const std::vector<Reply>& released = rig.clock(1, 1);
+  const std::vector<ps::Reply>& released = rig.clock(1, 1);
 
   REQUIRE(released.size() == 2);
   CHECK(released[0].values == Floats{-111});
@@ -223,7 +223,7 @@ TEST_CASE("a worker that ran ahead in bsp does not show later clocks to a pull o
   CHECK(rig.pull(0, 2, {1}).empty());
   const std::uint64_t late = rig.ticket;
 
-  const std::vector<Reply> released = rig.clock(1, 2);
+  const std::vector<ps::Reply> released = rig.clock(1, 2);
 
   REQUIRE(released.size() == 3);
   CHECK(released[0].ticket == early);
@@ -288,7 +288,7 @@ TEST_CASE("a restarted worker starts a new sequence and its waiting requests are
 
   Request again = rig.make(Op::join, 0);
   again.epoch = 2;
-  const std::vector<Reply> replies = rig.ask(again);
+  const std::vector<ps::Reply> replies = rig.ask(again);
 
   REQUIRE(replies.size() == 2);
   CHECK(replies[0].ticket == waiting);
@@ -344,7 +344,7 @@ TEST_CASE("bad requests get a sentence, are counted and change nothing") {
   Rig rig(R"({"kind": "dense", "rows": 10, "width": 2, "optimizer": {"name": "sgd", "learning_rate": 1}})",
           options);
   rig.join(0);
-  const auto refused = [&](const Reply& reply, Status status, const std::string& sentence) {
+  const auto refused = [&](const ps::Reply& reply, Status status, const std::string& sentence) {
     CAPTURE(reply.text);
     CHECK(reply.status == status);
     CHECK(reply.text.find(sentence) != std::string::npos);
@@ -405,7 +405,7 @@ TEST_CASE("requests of random bytes never harm a shard") {
     Rig rig(seed % 2 == 0 ? kBsp : kSsp2, for_workers(3));
     std::uint64_t asked = 0;
     std::uint64_t answered = 0;
-    std::vector<Reply> replies;
+    std::vector<ps::Reply> replies;
     Keys keys;
     Floats values;
     for (int i = 0; i < 2000; ++i) {
@@ -454,7 +454,7 @@ TEST_CASE(
   REQUIRE(rig.push(0, 0, {1, 9}, {1, 1}).at(0).status == Status::ok);
   const Floats before = rig.look({1, 9});
 
-  const Reply reply = rig.push(0, 0, {1, 9}, {1, 3e19F}).at(0);
+  const ps::Reply reply = rig.push(0, 0, {1, 9}, {1, 3e19F}).at(0);
   CHECK(reply.status == Status::bad_request);
   CHECK(reply.text.find("value 0 of key 9 of table w is 3e+19; ftrl squares gradients") != std::string::npos);
   Request assign = rig.make(Op::assign, 0);
@@ -463,7 +463,7 @@ TEST_CASE(
   const Floats values{3.4e38F};
   assign.keys = keys;
   assign.values = values;
-  const Reply refused = rig.ask(assign).at(0);
+  const ps::Reply refused = rig.ask(assign).at(0);
   CHECK(refused.status == Status::bad_request);
   CHECK(refused.text.find("value 0 of key 9 of table w is 3.4e+38; with its learning_rate") !=
         std::string::npos);

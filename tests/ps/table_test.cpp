@@ -16,7 +16,7 @@ using namespace weft::ps;
 
 namespace {
 
-TableSpec table_from(const std::string& json) {
+TableSpec table_with(const std::string& json) {
   return TableSpec::parse("w", parse_json(json), "tables.w");
 }
 
@@ -85,7 +85,7 @@ TEST_CASE("the description of the option names every field that the parser takes
 }
 
 TEST_CASE("a sparse table makes rows by writing, not by reading") {
-  Table table(table_from(R"({"width": 2, "optimizer": {"name": "sgd", "learning_rate": 1}})"), 0, 1);
+  Table table(table_with(R"({"width": 2, "optimizer": {"name": "sgd", "learning_rate": 1}})"), 0, 1);
 
   CHECK(read(table, {7, UINT64_MAX}) == std::vector<float>{0, 0, 0, 0});
   CHECK(table.rows() == 0);
@@ -96,9 +96,9 @@ TEST_CASE("a sparse table makes rows by writing, not by reading") {
 }
 
 TEST_CASE("initial values depend on the key alone, not on the number of shards") {
-  const TableSpec dense = table_from(
+  const TableSpec dense = table_with(
       R"({"kind": "dense", "rows": 10, "width": 3, "initializer": {"name": "uniform", "scale": 2}})");
-  const TableSpec sparse = table_from(R"({"width": 3, "initializer": {"name": "uniform", "scale": 2}})");
+  const TableSpec sparse = table_with(R"({"width": 3, "initializer": {"name": "uniform", "scale": 2}})");
   const Table whole(dense, 0, 1);
   const Table last_part(dense, 2, 3);
   Table touched(sparse, 0, 1);
@@ -128,7 +128,7 @@ TEST_CASE("normal initial values have the mean and deviation that were asked for
 }
 
 TEST_CASE("assign sets the row and forgets the optimiser's state") {
-  Table table(table_from(R"({"optimizer": {"name": "adagrad", "learning_rate": 0.1}})"), 0, 1);
+  Table table(table_with(R"({"optimizer": {"name": "adagrad", "learning_rate": 0.1}})"), 0, 1);
   const std::vector<std::uint64_t> key{5};
   const std::vector<float> gradient{4};
   table.update(key, gradient, 1);
@@ -140,13 +140,13 @@ TEST_CASE("assign sets the row and forgets the optimiser's state") {
 }
 
 TEST_CASE("a dense table knows its range and a sparse one its room") {
-  const Table dense(table_from(R"({"kind": "dense", "rows": 10})"), 1, 2);
+  const Table dense(table_with(R"({"kind": "dense", "rows": 10})"), 1, 2);
   CHECK(dense.rows() == 5);
   CHECK(!dense.key_fault(std::vector<std::uint64_t>{5, 9}));
   CHECK(dense.key_fault(std::vector<std::uint64_t>{5, 4}).value_or("").find("key 4 is outside") == 0);
   CHECK(dense.key_fault(std::vector<std::uint64_t>{UINT64_MAX}));
 
-  Table sparse(table_from(R"({"max_rows": 2})"), 0, 1);
+  Table sparse(table_with(R"({"max_rows": 2})"), 0, 1);
   CHECK(sparse.has_room(std::vector<std::uint64_t>{1, 2}));
   sparse.make_rows(std::vector<std::uint64_t>{1, 2});
   CHECK(sparse.has_room(std::vector<std::uint64_t>{2, 1, 2}));

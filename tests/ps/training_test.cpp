@@ -15,6 +15,7 @@
 #include <weft/ps/synthetic.hpp>
 
 #include "ps/data_files.hpp"
+#include "ps/tables.hpp"
 
 using namespace weft;
 using namespace weft::ps;
@@ -22,16 +23,12 @@ using namespace weft::ps::test;
 
 namespace {
 
-TableSpec table_from(const std::string& json) {
-  return TableSpec::parse("weights", parse_json(json), "tables.weights");
-}
-
-struct Outcome {
+struct Trained {
   Scores scores;
   std::uint64_t max_gap;
 };
 
-Outcome train_and_test(const TableSpec& table, std::uint32_t workers, std::uint32_t servers,
+Trained train_and_test(const TableSpec& table, std::uint32_t workers, std::uint32_t servers,
                        const TrainOptions& options, const std::function<Dataset(RowShare)>& load,
                        const Dataset& test) {
   Cluster cluster({table}, workers, servers);
@@ -43,15 +40,9 @@ Outcome train_and_test(const TableSpec& table, std::uint32_t workers, std::uint3
   return {evaluate(cluster, test, table, options), cluster.max_gap()};
 }
 
-// From the public test of dmlc/difacto: 20 losses before each update.
-const std::vector<double> kGoldenTrace{69.314718, 69.314718, 67.151912, 61.414778, 56.244989,
-                                       53.218700, 51.248737, 49.846688, 48.650164, 47.698351,
-                                       46.924038, 46.388223, 45.970721, 45.499307, 45.102245,
-                                       44.798413, 44.565211, 44.386417, 44.240657, 44.109764};
-
 std::vector<double> ftrl_trace(const std::string& file, std::uint32_t workers, std::uint32_t servers,
                                std::optional<std::uint64_t> arrival_seed = std::nullopt) {
-  const TableSpec table = table_from(R"({"kind": "sparse", "consistency": "bsp", "aggregate": "sum",
+  const TableSpec table = table_of(R"({"kind": "sparse", "consistency": "bsp", "aggregate": "sum",
       "optimizer": {"name": "ftrl", "learning_rate": 1, "beta": 1, "l1": 1, "l2": 1}})");
   Cluster cluster({table}, workers, servers, arrival_seed);
   std::vector<Dataset> shares;
@@ -120,11 +111,11 @@ TEST_CASE("logistic regression on a9a reaches the reference in every consistency
                              Setup{"asp", 2, 1}, Setup{"asp", 4, 2}}) {
     CAPTURE(std::string(setup.consistency));
     CAPTURE(setup.workers);
-    const TableSpec table = table_from(std::string(R"({"optimizer": {"name": "adagrad", "learning_rate": 0.1},
+    const TableSpec table = table_of(std::string(R"({"optimizer": {"name": "adagrad", "learning_rate": 0.1},
         "consistency": ")") + setup.consistency +
-                                       "\"}");
+                                     "\"}");
 
-    const Outcome outcome = train_and_test(
+    const Trained outcome = train_and_test(
         table, setup.workers, setup.servers, {.batch = 100, .passes = 5},
         [&](RowShare share) { return read_libsvm(*train_file, Labels::binary, share); }, test);
 
@@ -144,9 +135,9 @@ TEST_CASE("FTRL on a9a reaches the reference") {
   const auto train_file = data_file("a9a");
   const auto test_file = data_file("a9a.t");
   if (!train_file || !test_file) return;
-  const TableSpec table = table_from(R"({"optimizer": {"name": "ftrl", "learning_rate": 1}})");
+  const TableSpec table = table_of(R"({"optimizer": {"name": "ftrl", "learning_rate": 1}})");
 
-  const Outcome outcome = train_and_test(
+  const Trained outcome = train_and_test(
       table, 1, 2, {.batch = 100, .passes = 5},
       [&](RowShare share) { return read_libsvm(*train_file, Labels::binary, share); },
       read_libsvm(*test_file, Labels::binary));
@@ -163,12 +154,12 @@ TEST_CASE("logistic regression on agaricus is nearly perfect after three passes"
   if (!train_file || !test_file) return;
   for (const char* consistency : {"bsp", "asp"}) {
     CAPTURE(std::string(consistency));
-    const TableSpec table = table_from(std::string(R"({"optimizer": {"name": "adagrad", "learning_rate": 0.1},
+    const TableSpec table = table_of(std::string(R"({"optimizer": {"name": "adagrad", "learning_rate": 0.1},
         "consistency": ")") + consistency +
-                                       "\"}");
+                                     "\"}");
     const std::uint32_t workers = 2;
 
-    const Outcome outcome = train_and_test(
+    const Trained outcome = train_and_test(
         table, workers, 2, {.batch = 100 / workers, .passes = 3, .shuffle = 1},
         [&](RowShare share) { return read_libsvm(*train_file, Labels::binary, share); },
         read_libsvm(*test_file, Labels::binary));
@@ -182,10 +173,10 @@ TEST_CASE("softmax regression on MNIST reaches the reference with two workers an
   const auto images = data_file("train-images-idx3-ubyte.gz");
   if (!images) return;
   const std::string folder = images->substr(0, images->rfind('/'));
-  const TableSpec table = table_from(R"({"kind": "dense", "rows": 785, "width": 10, "consistency": "bsp",
+  const TableSpec table = table_of(R"({"kind": "dense", "rows": 785, "width": 10, "consistency": "bsp",
       "optimizer": {"name": "sgd", "learning_rate": 0.5}})");
 
-  const Outcome outcome = train_and_test(
+  const Trained outcome = train_and_test(
       table, 2, 2, {.batch = 50, .steps = 1000, .classes = 10},
       [&](RowShare share) { return read_idx_folder(folder, IdxPart::train, share); },
       read_idx_folder(folder, IdxPart::test));
@@ -200,10 +191,10 @@ TEST_CASE("training on the built-in data comes near to its best reachable loss")
   const SyntheticData source({.rows = 20'000, .test_rows = 5'000, .seed = 7});
   const Dataset test = source.test();
   const SyntheticData::Best best = source.best(test);
-  const TableSpec table = table_from(
+  const TableSpec table = table_of(
       R"({"optimizer": {"name": "adagrad", "learning_rate": 0.3}, "consistency": "ssp", "staleness": 2})");
 
-  const Outcome outcome = train_and_test(
+  const Trained outcome = train_and_test(
       table, 4, 2, {.batch = 50, .passes = 5}, [&](RowShare share) { return source.train(share); }, test);
 
   MESSAGE(to_json(outcome.scores.to_value())

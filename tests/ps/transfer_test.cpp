@@ -12,19 +12,11 @@
 
 #include "ps/live_cluster.hpp"
 #include "ps/random.hpp"
+#include "ps/tables.hpp"
 
 using namespace weft;
 using namespace weft::ps;
 using namespace weft::ps::test;
-
-namespace {
-
-const std::string kSumSgd = R"({"aggregate": "sum", "optimizer": {"name": "sgd", "learning_rate": 1})";
-
-// For tests that keep their one thread busy.
-constexpr Duration kPatient = std::chrono::minutes(1);
-
-}  // namespace
 
 TEST_CASE("numbers arrive whether they are few, inside of the record, or many, as frames of their own") {
   const std::uint64_t border = kFrameFrom / sizeof(float);

@@ -15,11 +15,11 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::uint64_t kSeeds = kSlow ? 60 : 1500;
+constexpr std::uint64_t kPubSubSeeds = kSlow ? 60 : 1500;
 
 // A failing seed is named with its problem; `weft sim --seed N` runs it again.
-void run_seeds(std::uint64_t first) {
-  for (std::uint64_t seed = first; seed < first + kSeeds; ++seed) {
+void run_pub_sub_seeds(std::uint64_t first) {
+  for (std::uint64_t seed = first; seed < first + kPubSubSeeds; ++seed) {
     if (kind_of_seed(seed) != LinkKind::pub_sub) continue;
     const PubSubReport report = run_pub_sub(pub_sub_options_of_seed(seed));
     INFO("weft sim --seed ", seed);
@@ -163,9 +163,9 @@ TEST_CASE("options of pub-sub out of their range are refused by name") {
 }
 
 TEST_CASE("every invariant of pub-sub holds over seeds from 1 on") {
-  run_seeds(1);
+  run_pub_sub_seeds(1);
 }
 
 TEST_CASE("every invariant of pub-sub holds over seeds from 10001 on") {
-  run_seeds(10'001);
+  run_pub_sub_seeds(10'001);
 }

@@ -15,11 +15,11 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::uint64_t kSeeds = kSlow ? 80 : 1500;
+constexpr std::uint64_t kPushPullSeeds = kSlow ? 80 : 1500;
 
 // A failing seed is named with its problem; `weft sim --seed N` runs it again.
-void run_seeds(std::uint64_t first) {
-  for (std::uint64_t seed = first; seed < first + kSeeds; ++seed) {
+void run_push_pull_seeds(std::uint64_t first) {
+  for (std::uint64_t seed = first; seed < first + kPushPullSeeds; ++seed) {
     if (kind_of_seed(seed) != LinkKind::push_pull) continue;
     const SimReport report = run_push_pull(options_of_seed(seed));
     INFO("weft sim --seed ", seed);
@@ -161,17 +161,17 @@ TEST_CASE("options out of their range are refused by name") {
 }
 
 TEST_CASE("every invariant holds over seeds from 1 on") {
-  run_seeds(1);
+  run_push_pull_seeds(1);
 }
 
 TEST_CASE("every invariant holds over seeds from 10001 on") {
-  run_seeds(10'001);
+  run_push_pull_seeds(10'001);
 }
 
 TEST_CASE("every invariant holds over seeds from 20001 on") {
-  run_seeds(20'001);
+  run_push_pull_seeds(20'001);
 }
 
 TEST_CASE("every invariant holds over seeds from 30001 on") {
-  run_seeds(30'001);
+  run_push_pull_seeds(30'001);
 }

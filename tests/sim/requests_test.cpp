@@ -15,11 +15,11 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::uint64_t kSeeds = kSlow ? 40 : 500;
+constexpr std::uint64_t kRequestSeeds = kSlow ? 40 : 500;
 
 // A failing seed is named with its problem; `weft sim --seed N` runs it again.
-void run_seeds(std::uint64_t first) {
-  for (std::uint64_t seed = first; seed < first + kSeeds; ++seed) {
+void run_request_seeds(std::uint64_t first) {
+  for (std::uint64_t seed = first; seed < first + kRequestSeeds; ++seed) {
     if (kind_of_seed(seed) != LinkKind::requests) continue;
     const RequestReport r = run_requests(request_options_of_seed(seed));
     INFO("weft sim --seed ", seed);
@@ -184,9 +184,9 @@ TEST_CASE("options of requests out of their range are refused by name") {
 }
 
 TEST_CASE("every invariant of requests holds over seeds from 1 on") {
-  run_seeds(1);
+  run_request_seeds(1);
 }
 
 TEST_CASE("every invariant of requests holds over seeds from 10001 on") {
-  run_seeds(10'001);
+  run_request_seeds(10'001);
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <weft/core/error.hpp>
 #include <weft/topology/topology.hpp>
 
 namespace weft::topology::test {
@@ -20,6 +21,21 @@ inline std::vector<std::string> problems_of(const std::string& text, const LoadO
     }
   }
   return out;
+}
+
+inline Plan plan_of(const std::string& text) {
+  return load_text(text, "t.yaml");
+}
+
+/// The end of `node` at `port`; throws where there is none.
+inline const EndPlan& end_of(const Plan& plan, const std::string& node, const std::string& port) {
+  for (const NodePlan& one : plan.nodes) {
+    if (one.id.text() != node) continue;
+    for (const EndPlan& end : one.ends) {
+      if (end.port == port) return end;
+    }
+  }
+  throw Error(Errc::not_found, node + "." + port);
 }
 
 /// The problems joined by lines: for checks that expect exactly one.

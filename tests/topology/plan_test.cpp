@@ -11,21 +11,6 @@ using namespace weft::topology::test;
 
 namespace {
 
-Plan plan_of(const std::string& text) {
-  return load_text(text, "t.yaml");
-}
-
-const EndPlan& end_of(const Plan& plan, const std::string& node, const std::string& port) {
-  for (const NodePlan& candidate : plan.nodes) {
-    if (candidate.id.text() != node) continue;
-    for (const EndPlan& end : candidate.ends) {
-      if (end.port == port) return end;
-    }
-  }
-  FAIL("no such end");
-  std::abort();
-}
-
 std::string sizes(unsigned from, unsigned to, const std::string& link) {
   return "weft: 1\nname: t\nnodes:\n  a: {run: x, replicas: " + std::to_string(from) +
          "}\n  b: {run: x, replicas: " + std::to_string(to) + "}\nlinks:\n  - {from: a.o, to: b.i, " + link +

@@ -14,22 +14,8 @@ namespace {
 const std::string kThree =
     "weft: 1\nname: t\nnodes:\n  a: {run: x, replicas: 2}\n  b: {run: x}\n  c: {run: x}\nlinks:\n";
 
-Plan plan_of(const std::string& text) {
-  return load_text(text, "t.yaml");
-}
-
 std::string push_pull(const std::string& keys) {
   return problem_of(two_nodes(", pattern: push-pull, " + keys));
-}
-
-const EndPlan& end_of(const Plan& plan, const std::string& node, const std::string& port) {
-  for (const NodePlan& one : plan.nodes) {
-    if (one.id.text() != node) continue;
-    for (const EndPlan& end : one.ends) {
-      if (end.port == port) return end;
-    }
-  }
-  throw Error(Errc::not_found, node + "." + port);
 }
 
 }  // namespace

@@ -63,10 +63,10 @@ struct Plain {
   WEFT_RECORD(Plain, pair, maybe, list)
 };
 
-struct Point {
+struct Corner {
   std::uint16_t x = 0, y = 0;
-  bool operator==(const Point&) const = default;
-  WEFT_RECORD(Point, x, y)
+  bool operator==(const Corner&) const = default;
+  WEFT_RECORD(Corner, x, y)
 };
 
 struct Bounded {
@@ -79,7 +79,7 @@ struct Bounded {
   double real = 0;
   std::array<std::int16_t, 2> pair{};
   std::array<char, 2> letters{};
-  std::array<Point, 1> points{};
+  std::array<Corner, 1> points{};
   bool operator==(const Bounded&) const = default;
   WEFT_RECORD(Bounded, flag, tiny, whole, octet, large, narrow, real, pair, letters, points)
 };
@@ -104,7 +104,7 @@ const Every kEvery{true,
                    {7, "inner"}};
 
 template <class T>
-std::string packed(const T& record) {
+std::string packed_record(const T& record) {
   BatchBuilder builder(BufferPool::make());
   encode_record(builder, record);
   return std::string(as_text(builder.take().body.view()));
@@ -126,25 +126,25 @@ bool decode_by_reference(Bytes bytes, T& out) {
 }  // namespace
 
 TEST_CASE("what is written field by field is what msgpack-cxx packs") {
-  CHECK(packed(kEvery) == packed_by_reference(kEvery));
-  CHECK(packed(Every{}) == packed_by_reference(Every{}));
+  CHECK(packed_record(kEvery) == packed_by_reference(kEvery));
+  CHECK(packed_record(Every{}) == packed_by_reference(Every{}));
   for (const std::int64_t v : {0L, 127L, 128L, 255L, 256L, 65535L, 65536L, 4294967295L, 4294967296L, -1L,
                                -32L, -33L, -128L, -129L, -32768L, -32769L, -2147483648L, -2147483649L}) {
     CAPTURE(v);
-    CHECK(packed(v) == packed_by_reference(v));
+    CHECK(packed_record(v) == packed_by_reference(v));
   }
   for (const std::size_t size : {0, 1, 31, 32, 255, 256, 65535, 65536}) {
     CAPTURE(size);
-    CHECK(packed(std::string(size, 's')) == packed_by_reference(std::string(size, 's')));
-    CHECK(packed(std::vector<char>(size)) == packed_by_reference(std::vector<char>(size)));
-    CHECK(packed(std::vector<int>(size)) == packed_by_reference(std::vector<int>(size)));
+    CHECK(packed_record(std::string(size, 's')) == packed_by_reference(std::string(size, 's')));
+    CHECK(packed_record(std::vector<char>(size)) == packed_by_reference(std::vector<char>(size)));
+    CHECK(packed_record(std::vector<int>(size)) == packed_by_reference(std::vector<int>(size)));
   }
 }
 
 TEST_CASE("a record of every kind of field comes back as it was") {
   Every back;
 
-  REQUIRE(decode_record(RecordView{as_bytes(packed(kEvery)), {}}, back));
+  REQUIRE(decode_record(RecordView{as_bytes(packed_record(kEvery)), {}}, back));
 
   CHECK(back == kEvery);
   CHECK(std::signbit(back.narrow));
@@ -152,7 +152,7 @@ TEST_CASE("a record of every kind of field comes back as it was") {
 
 TEST_CASE("mutated records are taken and refused as msgpack-cxx does, with the same values") {
   std::mt19937_64 random(11);
-  const std::string original = packed(kEvery);
+  const std::string original = packed_record(kEvery);
   int taken = 0;
 
   for (int round = 0; round < 20'000; ++round) {
@@ -163,7 +163,7 @@ TEST_CASE("mutated records are taken and refused as msgpack-cxx does, with the s
     REQUIRE(decode_by_reference(as_bytes(bytes), reference) == ok);
     if (!ok) continue;
     ++taken;
-    REQUIRE(packed(direct) == packed(reference));
+    REQUIRE(packed_record(direct) == packed_record(reference));
   }
 
   CHECK(taken > 100);
@@ -201,7 +201,7 @@ TEST_CASE("an array of bytes is a binary: a shorter one leaves zeros, a longer o
   };
   std::array<unsigned char, 3> out{9, 9, 9};
 
-  CHECK(packed(std::array<unsigned char, 3>{1, 2, 3}) == from_hex("c4 03 01 02 03"));
+  CHECK(packed_record(std::array<unsigned char, 3>{1, 2, 3}) == from_hex("c4 03 01 02 03"));
   CHECK(read("c4 03 01 02 03", out));
   CHECK(out == std::array<unsigned char, 3>{1, 2, 3});
   CHECK(read("a1 07", out));
@@ -227,10 +227,10 @@ TEST_CASE("numbers, records and arrays of a bounded size are written as their pa
 
   for (const Bounded& record : {lowest, least}) {
     Bounded out;
-    REQUIRE(decode_record(RecordView{as_bytes(packed(record)), {}}, out));
+    REQUIRE(decode_record(RecordView{as_bytes(packed_record(record)), {}}, out));
     CHECK(out == record);
   }
-  CHECK(packed(least) ==
+  CHECK(packed_record(least) ==
         from_hex("9a c2 00 00 00 00 ca 00 00 00 00 cb 00 00 00 00 00 00 00 00 92 00 00 c4 02 00 00 "
                  "91 92 00 00"));
 }
@@ -239,9 +239,9 @@ TEST_CASE("an object that is read into again keeps nothing of the record before"
   static_assert(decodes_whole<Plain>());
   static_assert(!decodes_whole<Every>());  // what msgpack-cxx reads is its own affair
   Plain out;
-  REQUIRE(decode_record(RecordView{as_bytes(packed(Plain{{1, 2}, "text", {1, {}, 3}})), {}}, out));
+  REQUIRE(decode_record(RecordView{as_bytes(packed_record(Plain{{1, 2}, "text", {1, {}, 3}})), {}}, out));
 
-  REQUIRE(decode_record(RecordView{as_bytes(packed(Plain{{}, {}, {{}, 2}})), {}}, out));
+  REQUIRE(decode_record(RecordView{as_bytes(packed_record(Plain{{}, {}, {{}, 2}})), {}}, out));
 
   CHECK(out.pair == std::array<std::uint32_t, 2>{});
   CHECK(!out.maybe);
@@ -262,7 +262,8 @@ TEST_CASE("a type that holds itself is read to the bound of the depth and no dee
 }
 
 TEST_CASE("the records of a body are taken off one by one, those of another type too") {
-  const std::string body = packed(Inner{1, "one"}) + packed(std::string("other")) + packed(Inner{2, "two"});
+  const std::string body =
+      packed_record(Inner{1, "one"}) + packed_record(std::string("other")) + packed_record(Inner{2, "two"});
   Bytes rest = as_bytes(body);
   Inner out;
 

@@ -14,14 +14,9 @@
 using namespace weft;
 using namespace weft::wire;
 using weft::wire::test::from_hex;
+using weft::wire::test::Point;
 
 namespace {
-
-struct Point {
-  std::int32_t x = 0;
-  std::int32_t y = 0;
-  WEFT_RECORD(Point, x, y)
-};
 
 struct Shape {
   std::string name;

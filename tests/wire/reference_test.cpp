@@ -17,14 +17,9 @@
 
 using namespace weft;
 using namespace weft::wire;
+using weft::wire::test::Point;
 
 namespace {
-
-struct Point {
-  std::int32_t x = 0;
-  std::int32_t y = 0;
-  WEFT_RECORD(Point, x, y)
-};
 
 std::string page() {
   std::ifstream file(std::string(WEFT_TEST_SOURCE_DIR) + "/docs/reference/wire.md");

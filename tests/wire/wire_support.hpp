@@ -11,9 +11,17 @@
 
 #include <weft/core/bytes.hpp>
 #include <weft/wire/buffer.hpp>
+#include <weft/wire/codec.hpp>
 #include <weft/wire/pack.hpp>
 
 namespace weft::wire::test {
+
+/// A record type whose fingerprint the wire reference states.
+struct Point {
+  std::int32_t x = 0;
+  std::int32_t y = 0;
+  WEFT_RECORD(Point, x, y)
+};
 
 /// "96 CD 57" or "96cd57" to bytes; blanks and line ends do not matter.
 inline std::string from_hex(std::string_view hex) {
