@@ -306,7 +306,7 @@ void ReliablePush::on_message(Peer& peer, const wire::Header& header, transport:
   }
   const std::uint32_t lane = lane_of(peer);
   if (header.seq > outbox_.at(lane).last_sent()) return hub_.reject(wire::Rejection::unexpected, &peer);
-  const auto entry = box().reject(lane, header.seq);
+  const auto entry = box().reject(lane, header.seq, Clock::now());
   if (entry) {
     const auto found = parcels_.find(entry->id);
     const Parcel parcel = std::move(found->second);

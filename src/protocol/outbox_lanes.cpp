@@ -407,7 +407,7 @@ Outbox::Ack Outbox::acknowledge(std::uint32_t index, const AckView& view, std::o
   return Ack::ok;
 }
 
-std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq) {
+std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq, TimePoint now) {
   OutboxLane& lane = at(index);
   Flight* flight = lane.flight(seq);
   if (seq == 0 || seq >= lane.next() || (flight && !flight->ever_sent)) return std::nullopt;
@@ -425,6 +425,8 @@ std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq
   settle(lane, *flight);
   trim(lane);
   if (seq < lane.base_) skip(lane);
+  // A refusal is the report that was asked for: the receiver has had the batch in its hands.
+  if (lane.work_.active()) lane.work_.handled(lane.records_, now);
   return entry;
 }
 

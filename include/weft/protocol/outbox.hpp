@@ -92,7 +92,7 @@ class Outbox {
   /// The receiver refuses (part of) a batch: it is the owner's again, who ends it or accepts what is to be
   /// tried anew. The next departure() tells the receiver that nothing more comes in its place, and does so
   /// again when the receiver asks again. nullopt: that has happened before.
-  std::optional<OutboxEntry> reject(std::uint32_t lane, std::uint64_t seq);
+  std::optional<OutboxEntry> reject(std::uint32_t lane, std::uint64_t seq, TimePoint now);
 
   // ---- what to do ----
 
