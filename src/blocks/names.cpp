@@ -123,6 +123,8 @@ std::string_view to_string(SendStatus status) {
       return "it is not exactly one MessagePack object";
     case SendStatus::bad_topic:
       return "its topic is longer than 190 bytes, is not UTF-8, or begins with a zero byte";
+    case SendStatus::refused:
+      return "its only peers have refused this port for good";
   }
   return "unknown";
 }
