@@ -1,5 +1,6 @@
 // What a Push does with its batches when there is room, when it is idle, and when a peer comes or goes.
 #include <algorithm>
+#include <optional>
 #include <span>
 
 #include <weft/core/format.hpp>
@@ -114,13 +115,13 @@ void PushBase::Impl::note(Queue& queue, const To& to, std::uint64_t key) {
 void PushBase::Impl::pump() {
   if (hub.closed() || pumping) return;
   if (reliable) {
-    pumping = true;
+    std::optional<Amid> amid(std::in_place, pumping);
     reliable->pump();
-    pumping = false;
+    amid.reset();
     update_room();
     return check_drain();
   }
-  pumping = true;
+  std::optional<Amid> amid(std::in_place, pumping);
   pump_shared();
   for (auto at = queues.begin(); at != queues.end();) {
     Peer* peer = hub.find(at->first);
@@ -131,7 +132,7 @@ void PushBase::Impl::pump() {
     }
     ++at;
   }
-  pumping = false;
+  amid.reset();
   forget_down();
   update_room();
   check_drain();

@@ -347,7 +347,7 @@ void ReliablePush::on_message(Peer& peer, const wire::Header& header, transport:
 
 void ReliablePush::pump() {
   if (hub_.closed() || pumping_) return;
-  pumping_ = true;
+  std::optional<Amid> amid(std::in_place, pumping_);
   forget_places();
   do {
     for (const auto& done : outbox_.take_done()) finish(done);  // some have to be divided before they go on
@@ -373,7 +373,7 @@ void ReliablePush::pump() {
       outbox_.departed(lane, departure->seq, hub_.loop().now());
     }
   }
-  pumping_ = false;
+  amid.reset();
   settle_done();
   plan(outbox_.next_tick());
   room_came_();
