@@ -415,7 +415,7 @@ void Hub::emit(Peer& peer, PeerEvent::What what, wire::Code code, std::string te
        .code = code,
        .text = std::move(text),
        .for_good = what == PeerEvent::What::refused && peer.session.state() == protocol::PeerState::closed,
-       .lost_records = dead ? peer.out.outstanding_records() : 0});
+       .lost_records = dead ? peer.unsettled_records() : 0});
 }
 
 bool Hub::is_lost(const Peer& peer) const {
@@ -429,7 +429,7 @@ std::uint64_t Hub::lost_records() const {
   for (const auto& peer : peers_) {
     const auto state = peer->session.state();
     const bool over = state == protocol::PeerState::dead || state == protocol::PeerState::closed;
-    if (over) lost += peer->out.outstanding_records() + peer->fates.waiting();
+    if (over) lost += peer->unsettled_records();
   }
   return lost;
 }
@@ -444,7 +444,7 @@ void Hub::fill(PortStats& stats) const {
     stats.shared_memory_used = shared.used_bytes;
   }
   for (const auto& peer : peers_) {
-    const std::uint64_t waiting = peer->out.outstanding_records() + peer->fates.waiting();
+    const std::uint64_t waiting = peer->unsettled_records();
     // Should it come back after all, its HELLO says how much of it arrived.
     (is_lost(*peer) ? stats.lost_records : stats.outstanding_records) += waiting;
   }

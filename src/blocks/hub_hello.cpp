@@ -341,7 +341,7 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
   } else {
     if (identity_.sends) meet_receiver(peer, h, new_connection || restarted || !known);
     if (identity_.receives) accepted = meet_sender(peer, h);
-    peer.work.reset(peer.out.outstanding_records());
+    peer.work.reset(peer.unsettled_records());
   }
   peer.met = true;
   borrow_from(peer, h);

@@ -190,7 +190,7 @@ void Hub::lost(Peer& peer, PeerEvent::What what, std::string text) {
   peer.session.lose();
   if (!known) return;
   // From then on what it has counts as lost; who waits for that is woken.
-  if (peer.out.outstanding() != 0) plan_tick(peer, peer.session.last_heard() + options_.dead_after);
+  if (peer.unsettled_records() != 0) plan_tick(peer, peer.session.last_heard() + options_.dead_after);
   // What a sender left behind in its memory has been taken in by now, as far as it came through the socket.
   if (peer.borrower && peer.borrower->ended()) peer.borrower.reset();
   const std::weak_ptr<bool> alive = alive_;

@@ -219,7 +219,7 @@ struct PushBase::Impl final : blocks::HubClient {
              // got.
              const auto state = peer->session.state();
              const bool over = state == protocol::PeerState::dead || state == protocol::PeerState::closed;
-             return over || peer->out.outstanding() == 0;
+             return over || peer->unsettled_records() == 0;
            });
   }
 
@@ -228,7 +228,7 @@ struct PushBase::Impl final : blocks::HubClient {
     if (reliable) return reliable->probe_all();
     for (std::size_t i = 0; i < hub.peers().size(); ++i) {
       Peer& peer = *hub.peers()[i];
-      if (peer.up() && peer.out.outstanding() != 0) hub.ping(peer);
+      if (peer.up() && peer.unsettled_records() != 0) hub.ping(peer);
     }
   }
 

@@ -27,7 +27,7 @@ void PushBase::Impl::list_candidates(const Batch& batch) {
   const std::uint64_t largest = largest_frame(batch.body.view(), batch.tensors);
   for (const auto& peer : hub.peers()) {
     if (peer->usable()) ++receivers;
-    const std::uint64_t outstanding = peer->out.outstanding_records();
+    const std::uint64_t outstanding = peer->unsettled_records();
     // Who gets a part of it needs credit for a part.
     const bool parts = sharing || peer->work.active();
     const std::uint64_t bytes = parts ? batch.bytes / std::max(1U, batch.count) : batch.bytes;
@@ -166,7 +166,7 @@ bool PushBase::Impl::send_one(Peer& peer, Queue& queue) {
   if (sharing || peer.work.active()) {
     const bool anyone = &queue == &shared;
     const std::uint64_t records =
-        peer.work.piece(peer.out.outstanding_records(), anyone ? queued_records : 0, anyone ? receivers : 0);
+        peer.work.piece(peer.unsettled_records(), anyone ? queued_records : 0, anyone ? receivers : 0);
     if (records == 0) return false;
     const bool whole = records >= batch.count && queue.taken == 0 && peer.out.admits(batch.bytes);
     if (!whole) return send_part(peer, queue, records);
@@ -196,7 +196,7 @@ bool PushBase::Impl::send_batch(Peer& peer, Batch& batch) {
   const std::uint64_t bytes = batch.bytes;
   const std::uint32_t count = batch.count;
   const TimePoint now = peer.work.active() ? Clock::now() : TimePoint();
-  const bool asks = peer.work.asks(peer.out.outstanding_records() + count, now);
+  const bool asks = peer.work.asks(peer.unsettled_records() + count, now);
   if (!hub.send_batch(peer, wire::Kind::data, peer.out.last_sent() + 1, batch,
                       asks ? std::uint32_t{wire::kReport} : 0U)) {
     return false;
@@ -297,7 +297,7 @@ void PushBase::Impl::on_room(Peer& peer) {
     update_room();
     return check_drain();
   }
-  if (peer.work.active()) peer.work.handled(peer.out.outstanding_records(), Clock::now());
+  if (peer.work.active()) peer.work.handled(peer.unsettled_records(), Clock::now());
   if (peer.draining && !peer.finished) {
     down.push_back(peer.id);
     // After what is already on its way it hears that nothing more comes.

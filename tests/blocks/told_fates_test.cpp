@@ -1,0 +1,84 @@
+// What a best-effort receiver tells of records counts once, over connections that end and peers that are met
+// anew.
+#include "acknowledged.hpp"
+#include "proxy.hpp"
+
+using namespace weft;
+using namespace weft::conformance;
+
+namespace {
+
+/// A Push and a Pull that is paused, with a proxy between them, which takes their connection from them.
+struct CutLine {
+  bool push_binds;
+  Loop loop;
+  Place place{Place::Kind::tcp};
+  std::unique_ptr<Push<>> push;
+  std::unique_ptr<Pull<>> pull;
+  std::unique_ptr<Proxy> proxy;
+
+  CutLine(bool bound, std::uint64_t window_records) : push_binds(bound) {
+    PortOptions in{.name = "in", .node = "pull/0", .window_records = window_records};
+    PortOptions out{.name = "out", .node = "push/0"};
+    in.heartbeat = out.heartbeat = 20ms;
+    if (push_binds) {
+      out.bind = place.endpoints();
+      push = std::make_unique<Push<>>(loop, out);
+      proxy = std::make_unique<Proxy>(loop, push->endpoints()[0]);
+      in.connect = proxy->endpoints();
+      pull = std::make_unique<Pull<>>(loop, in);
+    } else {
+      in.bind = place.endpoints();
+      pull = std::make_unique<Pull<>>(loop, in);
+      proxy = std::make_unique<Proxy>(loop, pull->endpoints()[0]);
+      out.connect = proxy->endpoints();
+      push = std::make_unique<Push<>>(loop, out);
+    }
+    pull->on_record([](const RawRecord&, const Meta&) {});
+    pull->pause(true);
+    REQUIRE(push->wait_for_peers(1, soon()));
+  }
+  /// Sends so many, which arrive as far as the receiver lets them, and breaks the connection.
+  void send_and_cut(int records, std::uint64_t arrive) {
+    send_numbers(*push, records);
+    REQUIRE(eventually(loop, [&] { return push->stats().sent_records == arrive; }));
+    REQUIRE(eventually(loop, [&] { return pull->stats().received_records == arrive; }));
+    proxy->cut();
+    const Block& meets = push_binds ? static_cast<const Block&>(*push) : *pull;
+    REQUIRE(eventually(loop, [&] { return meets.stats().reconnects != 0 && push->peers_up() == 1; }));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("told fates: a best-effort sender waits for what had arrived before its connection was replaced") {
+  for (const bool push_binds : {false, true}) {
+    CAPTURE(push_binds);
+    CutLine line(push_binds, 0);
+    line.send_and_cut(10, 10);
+
+    CHECK(!line.push->settle(Deadline::after(50ms)));
+    line.push->begin_drain();
+    CHECK(!line.push->drained());
+    line.pull->pause(false);
+    CHECK(line.push->settle(soon()));
+    CHECK(line.push->drained());
+
+    line.push->close();
+    CHECK(line.push->stats().processed_records == 10);
+    CHECK(line.push->stats().lost_records == 0);
+  }
+}
+
+TEST_CASE(
+    "told fates: what had arrived before a reconnection counts against the receiver's bound of records") {
+  for (const bool push_binds : {false, true}) {
+    CAPTURE(push_binds);
+    CutLine line(push_binds, 2);
+    line.send_and_cut(10, 2);
+    CHECK(line.push->stats().sent_records == 2);
+    line.pull->pause(false);
+    CHECK(line.push->settle(soon()));
+    CHECK(line.push->stats().processed_records == 10);
+  }
+}
