@@ -1,10 +1,14 @@
 // What a best-effort receiver tells of records counts once, over connections that end and peers that are met
 // anew.
 #include "acknowledged.hpp"
+#include "fates.hpp"
 #include "proxy.hpp"
 
 using namespace weft;
 using namespace weft::conformance;
+using fates::packed;
+using fates::quiet;
+using fates::Reading;
 
 namespace {
 
@@ -81,4 +85,50 @@ TEST_CASE(
     CHECK(line.push->settle(soon()));
     CHECK(line.push->stats().processed_records == 10);
   }
+}
+
+TEST_CASE("told fates: what was rejected before a peer was met anew is not counted again") {
+  Loop loop;
+  PortOptions in{.name = "in", .bind = {"tcp://127.0.0.1:*"}};
+  in.log = quiet();
+  Pull<Reading> pull(loop, in);
+  pull.on_record([](Reading&, const Meta&) {});
+  const std::string at = pull.endpoints()[0];
+  Push<> push(loop, {.name = "out", .node = "push/0", .connect = {at}});
+  const auto send = [&](bool good) {
+    for (std::uint64_t n = 0; n < 3; ++n) {
+      REQUIRE(push.send_packed(packed(n, good, 5).view(), soon()) == SendStatus::ok);
+    }
+    REQUIRE(push.settle(soon()));
+  };
+  send(false);
+  push.disconnect(at);
+  push.connect(at);
+  REQUIRE(push.wait_for_peers(1, soon()));
+
+  send(true);
+
+  CHECK(push.stats().rejected_records == 3);
+  CHECK(push.stats().processed_records == 3);
+  send(false);
+  CHECK(push.stats().rejected_records == 6);
+}
+
+TEST_CASE("told fates: a receiver that names more than it was sent says nothing of later records") {
+  Loop loop;
+  Push<> push(loop, {.name = "out", .bind = {"tcp://127.0.0.1:*"}, .batch_records = 1});
+  Stranger liar(loop, push.endpoints()[0], "liar/0");
+  liar.hello("pull");
+  REQUIRE(push.wait_for_peers(1, soon()));
+  for (std::uint64_t seq = 1; seq <= 4; ++seq) {
+    REQUIRE(push.send(as_bytes("x")) == SendStatus::ok);
+    REQUIRE(push.flush(soon()));
+    liar.send(wire::Kind::ack, seq, [](wire::Options& o) {
+      o.rejected_v = 1ULL << 60;
+      o.mark(wire::Options::rejected);
+    });
+    REQUIRE(eventually(loop, [&] { return push.stats().outstanding_records == 0; }));
+  }
+  CHECK(push.stats().rejected_records == 1);
+  CHECK(push.stats().processed_records == 3);
 }
