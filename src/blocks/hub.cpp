@@ -29,9 +29,7 @@ Hub::Hub(Loop& loop, const PortOptions& options, PortIdentity identity, HubClien
       client_(client),
       epoch_(options.epoch != 0 ? options.epoch : wall_micros()),
       stream_(format("{}/{}.{}", options.scope, options.node, options.name)),
-      pool_(wire::BufferPool::make()),
-      frame_for_all_(options.max_frame_bytes),
-      frame_for_any_(options.max_frame_bytes) {
+      pool_(wire::BufferPool::make()) {
   open_lender();
 }
 
@@ -88,7 +86,7 @@ void Hub::remove_peer(Peer& peer, bool linger) {
   peer.session.close();
   graveyard_.push_back(std::move(*at));
   peers_.erase(at);
-  compare_frames();
+  frame_sizes_.reset();
   plan_timer(loop_.now());  // a tick frees it
 }
 
@@ -243,11 +241,13 @@ void Hub::on_bye(Peer& peer, const wire::Header& header) {
   const std::uint32_t flags = header.options.has(wire::Options::flags) ? header.options.flags_v : wire::kLast;
   if ((flags & wire::kDraining) != 0) {
     peer.draining = true;
+    frame_sizes_.reset();
     emit(peer, PeerEvent::What::draining);
     client_.on_room(peer);
     return;
   }
   peer.finished = true;
+  frame_sizes_.reset();
   peer.borrower.reset();  // it lends nothing more, and what it lent has been taken in
   // It waits for this one to be done with all that it sent, and this end may close any moment.
   if (identity_.receives && client_.keeps_streams()) {
@@ -279,6 +279,7 @@ void Hub::reject(wire::Rejection why, Peer* peer) {
 // Who connects to it never asks it again; who is bound hears it when it comes as a new incarnation.
 void Hub::give_up(Peer& peer, wire::Code code, std::string text) {
   peer.session.close();
+  frame_sizes_.reset();
   lose_flight(peer);
   peer.trouble = format("{} ({})", text, wire::to_string(code));
   const std::weak_ptr<bool> alive = alive_;
@@ -393,6 +394,12 @@ void Hub::bye(Peer& peer, std::uint32_t flags) {
   h.options.flags_v = flags;
   h.options.mark(wire::Options::flags);
   (void)send_header(peer, h);
+}
+
+void Hub::finish(Peer& peer) {
+  bye(peer, wire::kLast);
+  peer.finished = true;
+  frame_sizes_.reset();
 }
 
 void Hub::bye_all(std::uint32_t flags) {

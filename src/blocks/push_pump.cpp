@@ -21,19 +21,22 @@ void PushBase::Impl::share() {
   }
 }
 
-void PushBase::Impl::list_candidates(const Batch& batch) {
+void PushBase::Impl::list_candidates() {
+  const Batch& batch = shared.ready.front();
   candidates.clear();
   receivers = 0;
-  const std::uint64_t largest = largest_frame(batch.body.view(), batch.tensors);
+  held_by_size = false;
+  const std::uint64_t largest = largest_frame(batch.body.view().subspan(shared.taken), batch.tensors);
   for (const auto& peer : hub.peers()) {
     if (peer->usable()) ++receivers;
     const std::uint64_t outstanding = peer->unsettled_records();
     // Who gets a part of it needs credit for a part.
     const bool parts = sharing || peer->work.active();
     const std::uint64_t bytes = parts ? batch.bytes / std::max(1U, batch.count) : batch.bytes;
+    const bool room = peer->usable() && peer->out.admits(bytes) && peer->work.room(outstanding) != 0;
+    held_by_size = held_by_size || (room && largest > peer->max_frame);
     candidates.push_back({.id = peer->name_hash,
-                          .ready = peer->usable() && largest <= peer->max_frame && peer->out.admits(bytes) &&
-                                   peer->work.room(outstanding) != 0,
+                          .ready = room && largest <= peer->max_frame,
                           .room = sharing ? UINT64_MAX - peer->work.load(outstanding) : peer->out.room()});
   }
   for (const auto& native : natives) {
@@ -58,6 +61,12 @@ bool PushBase::Impl::fits_somebody(Queue& queue, const Peer* only) {
     pop(queue);
     return false;
   }
+  divide(queue);
+  return false;
+}
+
+void PushBase::Impl::divide(Queue& queue) {
+  Batch& batch = queue.ready.front();
   std::vector<std::uint32_t> places(batch.count);
   for (std::uint32_t i = 0; i < batch.count; ++i) places[i] = i;
   const auto half = std::span(places).first(batch.count / 2), rest = std::span(places).subspan(half.size());
@@ -70,7 +79,6 @@ bool PushBase::Impl::fits_somebody(Queue& queue, const Peer* only) {
     queued_records += part->count;
     queue.ready.push_front(std::move(*part));
   }
-  return false;
 }
 
 Peer* PushBase::Impl::owner_of(std::uint64_t key) {
@@ -141,11 +149,16 @@ void PushBase::Impl::pump() {
 void PushBase::Impl::pump_shared() {
   while (!shared.ready.empty()) {
     if (!fits_somebody(shared, nullptr)) continue;
-    list_candidates(shared.ready.front());
+    list_candidates();
     const auto at = options.distribute == Distribute::balance
                         ? protocol::most_room(candidates, last_choice)
                         : protocol::round_robin(candidates, last_choice);
-    if (!at) break;
+    if (!at) {
+      // Whoever takes such frames has no room, and one that has room takes smaller ones.
+      if (!held_by_size || shared.ready.front().count == 1) break;
+      divide(shared);
+      continue;
+    }
     last_choice = *at;
     const std::size_t sessions = hub.peers().size();
     const bool sent =
@@ -301,8 +314,7 @@ void PushBase::Impl::on_room(Peer& peer) {
   if (peer.draining && !peer.finished) {
     down.push_back(peer.id);
     // After what is already on its way it hears that nothing more comes.
-    hub.bye(peer, wire::kLast);
-    peer.finished = true;
+    hub.finish(peer);
   }
   pump();
 }

@@ -237,8 +237,8 @@ void ReliablePush::on_removed(Peer& peer) {
 
 void ReliablePush::give_up(std::uint32_t lane) {
   state(lane).give_up_at = TimePoint::max();
-  if (options_.delivery == Delivery::exactly_once) return;  // bound until its journal has answered
-  state(lane).given_up = true;
+  // Exactly-once: what is bound to it waits until its journal has answered, and its keys stay.
+  if (options_.delivery != Delivery::exactly_once) state(lane).given_up = true;
   box().give_up(lane);
 }
 
@@ -278,8 +278,7 @@ void ReliablePush::on_room(Peer& peer) {
   pump();
   // It wants nothing new: once it is done with what it has, it hears that nothing more comes.
   if (peer.draining && !peer.finished && outbox_.at(lane).outstanding() == 0) {
-    hub_.bye(peer, wire::kLast);
-    peer.finished = true;
+    hub_.finish(peer);
     give_up(lane);
     pump();
   }

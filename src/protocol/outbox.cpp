@@ -162,15 +162,29 @@ bool Outbox::alone(const OutboxEntry& entry) const {
   return isolates() && (entry.suspect || entry.attempts + 1 >= options_.max_attempts);
 }
 
+// By those who can be given something: who is gone took larger frames in vain. A record of its own, which
+// nothing makes smaller, waits for one that may come back.
 bool Outbox::fits_nobody(const OutboxEntry& entry) const {
   if (entry.largest == 0) return false;
   bool any = false;
   for (const auto& lane : lanes_) {
-    if (!lane->met_ || (entry.lane != 0 && lane.get() != lanes_[entry.lane - 1].get())) continue;
-    any = true;
-    if (lane->max_frame_ >= entry.largest) return false;
+    if (entry.lane != 0 && lane.get() != lanes_[entry.lane - 1].get()) continue;
+    any = any || lane->usable_;
+    const bool returns = entry.records == 1 && lane->met_ && !lane->up_ && !lane->given_up_;
+    if ((lane->usable_ || returns) && lane->max_frame_ >= entry.largest) return false;
   }
   return any;
+}
+
+// Whoever takes such frames has no room now, and one that has room takes smaller ones: one that is full or
+// stopped shall cost the others nothing.
+bool Outbox::held_by_size(const OutboxEntry& entry) const {
+  if (entry.records <= 1) return false;
+  OutboxEntry small = entry;
+  small.largest = 0;
+  return std::ranges::any_of(lanes_, [&](const auto& lane) {
+    return lane->max_frame_ < entry.largest && lane->takes(small, alone(entry), part_of(*lane, entry));
+  });
 }
 
 // False: it cannot go as it is, and is its owner's again.
@@ -277,7 +291,12 @@ std::optional<Outbox::Assignment> Outbox::assign(TimePoint now) {
   if (!prepare(entry)) return std::nullopt;
   const std::size_t last = last_choice_;
   const auto lane = choose(entry);
-  if (!lane) return std::nullopt;
+  if (!lane) {
+    if (!held_by_size(entry)) return std::nullopt;
+    dividing_ = true;
+    end(entry.id, Fate::too_large, {});
+    return std::nullopt;
+  }
   const Assignment given = place_or_split(entry, *lane, now);
   if (given.split != 0) last_choice_ = last;  // it is still its turn
   return given;

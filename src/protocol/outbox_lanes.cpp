@@ -295,6 +295,7 @@ Outbox::Ack Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, cons
   lane.credit_ = credit;
   lane.max_frame_ = max_frame;
   lane.up_ = lane.usable_ = true;
+  lane.given_up_ = false;
   lane.progress_ = now;
   lane.silent_probes_ = 0;
   lane.skip_ = false;
@@ -321,6 +322,7 @@ void Outbox::cut(std::uint32_t index) {
 
 void Outbox::give_up(std::uint32_t index) {
   cut(index);
+  at(index).given_up_ = true;
   if (options_.delivery == Delivery::at_least_once) free_flights(at(index), true);
 }
 
@@ -423,10 +425,10 @@ std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq
   records_ -= entry.records;
   entries_.erase(found);
   settle(lane, *flight);
-  trim(lane);
-  if (seq < lane.base_) skip(lane);
   // A refusal is the report that was asked for: the receiver has had the batch in its hands.
   if (lane.work_.active()) lane.work_.handled(lane.records_, now);
+  trim(lane);
+  if (seq < lane.base_) skip(lane);
   return entry;
 }
 

@@ -190,6 +190,7 @@ class Outbox {
   [[nodiscard]] bool isolates() const { return options_.max_attempts >= 2; }
   [[nodiscard]] bool alone(const OutboxEntry& entry) const;
   [[nodiscard]] bool fits_nobody(const OutboxEntry& entry) const;
+  [[nodiscard]] bool held_by_size(const OutboxEntry& entry) const;
   bool prepare(const OutboxEntry& entry);
   bool finish_processed(OutboxLane& lane, const AckView& view);
   void resend_all_unseen(OutboxLane& lane, const AckView& view, bool restarted, TimePoint now);

@@ -18,7 +18,8 @@ enum class Fate {
   dropped,        ///< by `overflow: drop-oldest`, or purged
   orphaned,       ///< hash: its receiver is gone, and its records have owners of their own: accept them anew
   divided,        ///< it goes on in batches of at most Outbox::piece() records: accept them anew, in order
-  too_large,      ///< it has a frame that no receiver takes: accept its records in smaller batches, if it can
+  too_large,      ///< it has a frame that no receiver takes, or none with room for it: accept its records in
+                  ///< smaller batches, if it can
 };
 std::string_view to_string(Fate fate);
 
