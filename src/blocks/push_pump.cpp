@@ -176,7 +176,8 @@ void PushBase::Impl::pump_shared() {
 
 bool PushBase::Impl::send_one(Peer& peer, Queue& queue) {
   Batch& batch = queue.ready.front();
-  if (sharing || peer.work.active()) {
+  // The rest of a batch that was dealt in parts goes as a part as well, whatever this receiver's window.
+  if (queue.taken != 0 || sharing || peer.work.active()) {
     const bool anyone = &queue == &shared;
     const std::uint64_t records =
         peer.work.piece(peer.unsettled_records(), anyone ? queued_records : 0, anyone ? receivers : 0);

@@ -112,3 +112,20 @@ TEST_CASE("receiver change: the rest of a batch goes to a receiver that would no
   REQUIRE(eventually(change.loop, [&] { return change.push.stats().processed_records == 60; }));
   CHECK(change.push.stats().rejected_messages == 0);
 }
+
+TEST_CASE("receiver change: the rest of a batch goes to a receiver that has no bound of records") {
+  Change change(Delivery::best_effort);
+  auto before = change.receiver("worker/0", {.window_records = 4});
+  before->pause(true);
+  REQUIRE(change.push.wait_for_peers(1, soon()));
+  change.send(10);
+  (void)change.push.flush(Deadline::after(0ms));
+  REQUIRE(eventually(change.loop, [&] { return change.push.stats().sent_records == 4; }));
+
+  before.reset();
+  const auto after = change.receiver("worker/0");
+
+  REQUIRE(eventually(change.loop, [&] { return change.push.stats().processed_records == 6; }));
+  CHECK(after->stats().received_records == 6);
+  CHECK(after->stats().rejected_messages == 0);
+}
