@@ -131,6 +131,11 @@ std::optional<std::pair<wire::Code, std::string>> Hub::refuse_hello(const wire::
              format("port {} of {} is a {}, but {} is a {} and needs a {}", weft::quoted(o.port_v), who,
                     weft::quoted(o.block_v), stream_, identity_.block, identity_.peer_block)}};
   }
+  // Else one peer could make every record of this port too large.
+  if (o.has(wire::Options::max_frame) && o.max_frame_v < kLeastFrameBytes) {
+    return {{wire::Code::bad_request, format("{} takes frames of {} bytes at most, and the least is {}", who,
+                                             o.max_frame_v, kLeastFrameBytes)}};
+  }
   const Delivery delivery = delivery_of(o);
   if (identity_.same_delivery && delivery != options_.delivery) {
     return {

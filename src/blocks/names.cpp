@@ -52,7 +52,7 @@ void PortOptions::check() const {
   check_range("window_records", window_records, 0, 1'000'000'000);
   check_range("shared_bytes", shared_bytes, 64 << 10, 64ULL << 30);
   check_range("shared_from", shared_from, 1 << 10, 4ULL << 30);
-  check_range("max_frame_bytes", max_frame_bytes, 64 << 10, 4ULL << 30);
+  check_range("max_frame_bytes", max_frame_bytes, kLeastFrameBytes, 4ULL << 30);
   check_range("max_peers", max_peers, 1, 65536);
   check_range("max_topics", max_topics, 1, 1 << 20);
   check_range("reply_window_bytes", reply_window_bytes, 1 << 10, 64ULL << 30);

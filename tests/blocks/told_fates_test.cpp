@@ -1,5 +1,7 @@
 // What a best-effort receiver tells of records counts once, over connections that end and peers that are met
 // anew.
+#include <weft/blocks/pub.hpp>
+
 #include "acknowledged.hpp"
 #include "fates.hpp"
 #include "proxy.hpp"
@@ -131,4 +133,39 @@ TEST_CASE("told fates: a receiver that names more than it was sent says nothing 
   }
   CHECK(push.stats().rejected_records == 1);
   CHECK(push.stats().processed_records == 3);
+}
+
+TEST_CASE("told fates: a peer that takes frames smaller than any port may is refused, and costs nothing") {
+  Loop loop;
+  PortOptions options{.name = "out", .bind = {"tcp://127.0.0.1:*"}};
+  options.log = quiet();
+  Pub<> pub(loop, options);
+  Stranger tiny(loop, pub.endpoints()[0], "tiny/0");
+  tiny.hello("sub", 1 << 20, [](wire::Options& o) {
+    o.max_frame_v = 1;
+    o.mark(wire::Options::max_frame);
+  });
+  REQUIRE(tiny.wait(wire::Kind::nack));
+  CHECK(tiny.header().options.code_v == wire::Code::bad_request);
+  CHECK(contains(tiny.header().options.text_v, "the least is 65536"));
+  CHECK(pub.publish("a", as_bytes(kHundred)) == SendStatus::ok);
+}
+
+TEST_CASE("told fates: a peer of small frames that is gone holds nobody down to them") {
+  Loop loop;
+  PortOptions options{.name = "out", .bind = {"tcp://127.0.0.1:*"}, .heartbeat = 20ms, .dead_after = 10s};
+  options.log = quiet();
+  Pub<> pub(loop, options);
+  const std::string large(100 << 10, 'l');
+  Stranger small(loop, pub.endpoints()[0], "small/0");
+  small.hello("sub", 1 << 20, [](wire::Options& o) {
+    o.max_frame_v = kLeastFrameBytes;
+    o.mark(wire::Options::max_frame);
+  });
+  REQUIRE(small.wait(wire::Kind::hello));
+  CHECK(pub.publish("a", as_bytes(large)) == SendStatus::too_large);
+
+  small.close();
+
+  CHECK(eventually(loop, [&] { return pub.publish("a", as_bytes(large)) == SendStatus::ok; }));
 }
