@@ -170,6 +170,7 @@ int by_push(Loop& loop, Guest& guest, Records& records, Deadline deadline) {
   std::uint64_t sent = 0;
   while (!denied && records.next(record)) {
     const auto status = push.send_packed(record.view(), deadline);
+    if (status == SendStatus::refused) break;
     if (status == SendStatus::timed_out) not_in_time(guest, "has no room");
     if (status != SendStatus::ok) {
       throw Error(Errc::io, format("record {} cannot be sent: {}", sent + 1, to_string(status)));

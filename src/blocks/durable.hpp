@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include <weft/journal/journal.hpp>
 #include <weft/transport/loop.hpp>
@@ -51,6 +52,32 @@ class Durable {
   std::shared_ptr<Journal> journal_;
   std::shared_ptr<State> state_;
   std::size_t subscription_ = 0;
+};
+
+/// A hold on a journal that ends with its scope, also when a handler throws inside of it: else the journal,
+/// which others share, would commit nothing any more.
+class JournalHold {
+ public:
+  explicit JournalHold(std::shared_ptr<Journal> journal) : journal_(std::move(journal)) {
+    if (journal_) journal_->hold();
+  }
+  ~JournalHold() {
+    try {
+      (void)release();
+    } catch (...) {  // a second exception would end the process; the first one names the cause
+    }
+  }
+  JournalHold(const JournalHold&) = delete;
+  JournalHold& operator=(const JournalHold&) = delete;
+
+  /// The regular end, at which the changes are submitted; ok without a journal.
+  CommitStatus release() {
+    const auto journal = std::exchange(journal_, nullptr);
+    return journal ? journal->release() : CommitStatus::ok;
+  }
+
+ private:
+  std::shared_ptr<Journal> journal_;
 };
 
 }  // namespace weft::blocks

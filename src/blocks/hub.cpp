@@ -30,9 +30,7 @@ Hub::Hub(Loop& loop, const PortOptions& options, PortIdentity identity, HubClien
       epoch_(options.epoch != 0 ? options.epoch : wall_micros()),
       stream_(format("{}/{}.{}", options.scope, options.node, options.name)),
       pool_(wire::BufferPool::make()),
-      strangers_(loop, options_, stream_, "HELLO"),
-      frame_for_all_(options.max_frame_bytes),
-      frame_for_any_(options.max_frame_bytes) {
+      strangers_(loop, options_, stream_, "HELLO") {
   open_lender();
 }
 
@@ -91,7 +89,7 @@ void Hub::remove_peer(Peer& peer, bool linger) {
   peer.session.close();
   graveyard_.push_back(std::move(*at));
   peers_.erase(at);
-  compare_frames();
+  frame_sizes_.reset();
   plan_timer(loop_.now());  // a tick frees it
 }
 
@@ -246,11 +244,13 @@ void Hub::on_bye(Peer& peer, const wire::Header& header) {
   const std::uint32_t flags = header.options.has(wire::Options::flags) ? header.options.flags_v : wire::kLast;
   if ((flags & wire::kDraining) != 0) {
     peer.draining = true;
+    frame_sizes_.reset();
     emit(peer, PeerEvent::What::draining);
     client_.on_room(peer);
     return;
   }
   peer.finished = true;
+  frame_sizes_.reset();
   peer.borrower.reset();  // it lends nothing more, and what it lent has been taken in
   // It waits for this one to be done with all that it sent, and this end may close any moment.
   if (identity_.receives && client_.keeps_streams()) {
@@ -282,6 +282,7 @@ void Hub::reject(wire::Rejection why, Peer* peer) {
 // Who connects to it never asks it again; who is bound hears it when it comes as a new incarnation.
 void Hub::give_up(Peer& peer, wire::Code code, std::string text) {
   peer.session.close();
+  frame_sizes_.reset();
   lose_flight(peer);
   peer.trouble = format("{} ({})", text, wire::to_string(code));
   const std::weak_ptr<bool> alive = alive_;
@@ -398,6 +399,12 @@ void Hub::bye(Peer& peer, std::uint32_t flags) {
   (void)send_header(peer, h);
 }
 
+void Hub::finish(Peer& peer) {
+  bye(peer, wire::kLast);
+  peer.finished = true;
+  frame_sizes_.reset();
+}
+
 void Hub::bye_all(std::uint32_t flags) {
   for (std::size_t i = 0; i < peers_.size(); ++i) {
     if (peers_[i]->up() && !peers_[i]->finished) bye(*peers_[i], flags);
@@ -418,7 +425,7 @@ void Hub::emit(Peer& peer, PeerEvent::What what, wire::Code code, std::string te
        .code = code,
        .text = std::move(text),
        .for_good = what == PeerEvent::What::refused && peer.session.state() == protocol::PeerState::closed,
-       .lost_records = dead ? peer.out.outstanding_records() : 0});
+       .lost_records = dead ? peer.unsettled_records() : 0});
 }
 
 bool Hub::is_lost(const Peer& peer) const {
@@ -432,7 +439,7 @@ std::uint64_t Hub::lost_records() const {
   for (const auto& peer : peers_) {
     const auto state = peer->session.state();
     const bool over = state == protocol::PeerState::dead || state == protocol::PeerState::closed;
-    if (over) lost += peer->out.outstanding_records() + peer->fates.waiting();
+    if (over) lost += peer->unsettled_records();
   }
   return lost;
 }
@@ -447,7 +454,7 @@ void Hub::fill(PortStats& stats) const {
     stats.shared_memory_used = shared.used_bytes;
   }
   for (const auto& peer : peers_) {
-    const std::uint64_t waiting = peer->out.outstanding_records() + peer->fates.waiting();
+    const std::uint64_t waiting = peer->unsettled_records();
     // Should it come back after all, its HELLO says how much of it arrived.
     (is_lost(*peer) ? stats.lost_records : stats.outstanding_records) += waiting;
   }

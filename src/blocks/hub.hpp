@@ -131,10 +131,13 @@ class Hub {
   /// Says BYE to all peers that are up.
   void bye_all(std::uint32_t flags);
   void bye(Peer& peer, std::uint32_t flags);
+  /// Says to one peer that nothing more comes; it counts as finished from then on.
+  void finish(Peer& peer);
 
-  /// Bytes of the largest frame that every peer takes (of those that have said so), and that any takes.
-  [[nodiscard]] std::uint64_t frame_for_all() const { return frame_for_all_; }
-  [[nodiscard]] std::uint64_t frame_for_any() const { return frame_for_any_; }
+  /// Bytes of the largest frame that every peer takes which is not dead, refused or finished (of those that
+  /// have said so), and that any of these takes which does not drain.
+  [[nodiscard]] std::uint64_t frame_for_all() const { return frame_sizes().for_all; }
+  [[nodiscard]] std::uint64_t frame_for_any() const { return frame_sizes().for_any; }
   /// Acknowledged deliveries: messages are sealed, so that one that was changed on its way is found.
   [[nodiscard]] bool seals() const { return options_.delivery != Delivery::best_effort; }
   /// A header for send(), with room for the seal.
@@ -207,7 +210,15 @@ class Hub {
   void meet_receiver(Peer& peer, const wire::Header& header, bool fresh_lane);
   std::uint64_t meet_sender(Peer& peer, const wire::Header& header);
   void lost_message(Peer& peer);
-  void compare_frames();
+  struct FrameSizes {
+    std::uint64_t for_all = 0, for_any = 0;
+  };
+  /// As compared when they were asked for last; each peer that comes, goes or changes makes them forgotten.
+  [[nodiscard]] const FrameSizes& frame_sizes() const {
+    if (!frame_sizes_) frame_sizes_ = compare_frames();
+    return *frame_sizes_;
+  }
+  [[nodiscard]] FrameSizes compare_frames() const;
   void on_ack(Peer& peer, const wire::Header& header);
   bool acknowledged(Peer& peer, std::uint64_t seq, protocol::Credit credit);
   static void hear_rejected(Peer& peer, const wire::Options& options);
@@ -263,8 +274,7 @@ class Hub {
   TimePoint timer_at_ = TimePoint::max();
   std::function<void(const PeerEvent&)> peer_handler_;
   PortStats counts_;
-  std::uint64_t frame_for_all_;
-  std::uint64_t frame_for_any_;
+  mutable std::optional<FrameSizes> frame_sizes_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   bool closed_ = false;
 };

@@ -26,7 +26,8 @@ void Hub::say_rejected(const Peer& peer, wire::Header& header) const {
 }
 
 void Hub::hear_rejected(Peer& peer, const wire::Options& options) {
-  peer.fates.hear(options.has(wire::Options::rejected) ? options.rejected_v : 0);
+  const std::uint64_t rejected = options.has(wire::Options::rejected) ? options.rejected_v : 0;
+  peer.fates.hear(rejected, peer.unsettled_records());
 }
 
 bool Hub::acknowledged(Peer& peer, std::uint64_t seq, protocol::Credit credit) {

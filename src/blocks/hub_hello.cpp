@@ -132,6 +132,11 @@ std::optional<std::pair<wire::Code, std::string>> Hub::refuse_hello(const wire::
              format("port {} of {} is a {}, but {} is a {} and needs a {}", weft::quoted(o.port_v), who,
                     weft::quoted(o.block_v), stream_, identity_.block, identity_.peer_block)}};
   }
+  // Else one peer could make every record of this port too large.
+  if (o.has(wire::Options::max_frame) && o.max_frame_v < kLeastFrameBytes) {
+    return {{wire::Code::bad_request, format("{} takes frames of {} bytes at most, and the least is {}", who,
+                                             o.max_frame_v, kLeastFrameBytes)}};
+  }
   const Delivery delivery = delivery_of(o);
   if (identity_.same_delivery && delivery != options_.delivery) {
     return {
@@ -298,16 +303,19 @@ std::uint64_t Hub::meet_sender(Peer& peer, const wire::Header& h) {
   return met.accepted;
 }
 
-void Hub::compare_frames() {
-  frame_for_all_ = options_.max_frame_bytes;
-  frame_for_any_ = 0;
+// By those who can be given something: one that is gone neither holds the others down to its frames nor
+// stands for them with frames that nobody takes any more.
+Hub::FrameSizes Hub::compare_frames() const {
+  FrameSizes out{.for_all = options_.max_frame_bytes, .for_any = 0};
   for (const auto& peer : peers_) {
-    if (peer->epoch == 0) continue;  // has said nothing yet
-    frame_for_all_ = std::min(frame_for_all_, peer->max_frame);
-    frame_for_any_ = std::max(frame_for_any_, peer->max_frame);
+    const auto state = peer->session.state();
+    const bool over = state == protocol::PeerState::dead || state == protocol::PeerState::closed;
+    if (peer->epoch == 0 || over || peer->finished) continue;  // epoch 0: has said nothing yet
+    out.for_all = std::min(out.for_all, peer->max_frame);
+    if (!peer->draining) out.for_any = std::max(out.for_any, peer->max_frame);
   }
-  frame_for_any_ =
-      frame_for_any_ == 0 ? options_.max_frame_bytes : std::min(frame_for_any_, options_.max_frame_bytes);
+  out.for_any = out.for_any == 0 ? options_.max_frame_bytes : std::min(out.for_any, options_.max_frame_bytes);
+  return out;
 }
 
 void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
@@ -336,7 +344,7 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
   peer.max_frame = o.has(wire::Options::max_frame) ? o.max_frame_v : UINT64_MAX;
   peer.finished = peer.draining = false;
   peer.delivery = delivery_of(o);
-  compare_frames();
+  frame_sizes_.reset();
   peer.trouble.clear();
   if (o.has(wire::Options::data_endpoint)) peer.data_endpoint = o.data_endpoint_v;
   if (o.has(wire::Options::heartbeat) && o.heartbeat_v <= 3'600'000) {
@@ -349,7 +357,7 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
   } else {
     if (identity_.sends) meet_receiver(peer, h, new_connection || restarted || !known);
     if (identity_.receives) accepted = meet_sender(peer, h);
-    peer.work.reset(peer.out.outstanding_records());
+    peer.work.reset(peer.unsettled_records());
   }
   peer.met = true;
   borrow_from(peer, h);

@@ -179,6 +179,7 @@ void Hub::apply(Peer& peer, const protocol::Session::Action& action) {
     return lost(peer, PeerEvent::What::dead, action.unreachable ? peer.trouble : "silent for too long");
   }
   if (action.became_up && peer.met) {
+    frame_sizes_.reset();
     // First what waited for the peer, then what a handler of the event may add.
     client_.on_up(peer);
     if (!closed_) emit(peer, PeerEvent::What::up);
@@ -193,9 +194,10 @@ void Hub::report_gone(Peer& peer) {
 void Hub::lost(Peer& peer, PeerEvent::What what, std::string text) {
   const bool known = peer.met;
   peer.session.lose();
+  frame_sizes_.reset();
   if (!known) return;
   // From then on what it has counts as lost; who waits for that is woken.
-  if (peer.out.outstanding() != 0) plan_tick(peer, peer.session.last_heard() + options_.dead_after);
+  if (peer.unsettled_records() != 0) plan_tick(peer, peer.session.last_heard() + options_.dead_after);
   // What a sender left behind in its memory has been taken in by now, as far as it came through the socket.
   if (peer.borrower && peer.borrower->ended()) peer.borrower.reset();
   const std::weak_ptr<bool> alive = alive_;

@@ -20,8 +20,15 @@ class LaneFates {
   // ---- at the sender ----
 
   /// The receiver has rejected so many since the stream began. One that has forgotten the stream begins anew.
-  void hear(std::uint64_t rejected) {
-    open_ += rejected >= told_ ? rejected - told_ : rejected;
+  /// The first word is of what was rejected before this end knew of it: only what is beyond that is counted.
+  /// `unsettled`: records that may be among them; a receiver that names more than it was sent says nothing of
+  /// those that come later.
+  void hear(std::uint64_t rejected, std::uint64_t unsettled) {
+    if (std::exchange(heard_, true)) {
+      const std::uint64_t fresh = rejected >= told_ ? rejected - told_ : rejected;
+      open_ = std::min(open_, unsettled);
+      open_ += std::min(fresh, unsettled - open_);
+    }
     told_ = rejected;
   }
   /// So many records have ended, acknowledged or lost: how many of them were rejected.
@@ -57,6 +64,7 @@ class LaneFates {
  private:
   std::uint64_t rejected_ = 0;
   std::uint64_t told_ = 0, open_ = 0;
+  bool heard_ = false;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> arrived_;  // (last sequence, records)
 };
 

@@ -52,7 +52,7 @@ void PortOptions::check() const {
   check_range("window_records", window_records, 0, 1'000'000'000);
   check_range("shared_bytes", shared_bytes, 64 << 10, 64ULL << 30);
   check_range("shared_from", shared_from, 1 << 10, 4ULL << 30);
-  check_range("max_frame_bytes", max_frame_bytes, 64 << 10, 4ULL << 30);
+  check_range("max_frame_bytes", max_frame_bytes, kLeastFrameBytes, 4ULL << 30);
   check_range("max_peers", max_peers, 1, 65536);
   check_range("max_topics", max_topics, 1, 1 << 20);
   check_range("reply_window_bytes", reply_window_bytes, 1 << 10, 64ULL << 30);
@@ -123,6 +123,8 @@ std::string_view to_string(SendStatus status) {
       return "it is not exactly one MessagePack object";
     case SendStatus::bad_topic:
       return "its topic is longer than 190 bytes, is not UTF-8, or begins with a zero byte";
+    case SendStatus::refused:
+      return "its only peers have refused this port for good";
   }
   return "unknown";
 }

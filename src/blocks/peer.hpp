@@ -80,6 +80,11 @@ struct Peer : protocol::PeerLanes {
   [[nodiscard]] bool living() const {
     return met && !draining && !finished && (up() || session.state() == protocol::PeerState::suspect);
   }
+  /// On lanes that retain nothing: sent to it, and it has not said yet that it is done with them. What had
+  /// arrived before a reconnection is among them; `out` does not know of it any more.
+  [[nodiscard]] std::uint64_t unsettled_records() const {
+    return out.outstanding_records() + fates.waiting();
+  }
   [[nodiscard]] std::string name() const { return node.empty() ? endpoint : node; }
 };
 

@@ -58,12 +58,12 @@ SendStatus PubBase::Impl::put(std::string_view name, const std::function<void(wi
   }
   const auto mark = topic->open.mark();
   encode(topic->open);
-  topic->last_record = mark.body;
   const SendStatus why = blocks::judge(topic->open, mark, batch_bytes(), hub.frame_for_all());
   if (why != SendStatus::ok) {
     topic->open.roll_back(mark);
     return why;
   }
+  topic->last_record = mark.body;
   if (!topic->dirty) {
     topic->dirty = true;
     dirty.push_back(topic);

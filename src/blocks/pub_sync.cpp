@@ -264,7 +264,10 @@ void PubBase::Impl::answer_fetch(Peer& peer, const wire::Header& header) {
     std::vector<Frame> frames;
     if (log) frames = log->read(topic.frame, batch.seq);
     for (const Frame& frame : batch.payload.frames) frames.push_back(frame.share());
-    if (frames.empty()) return false;  // damaged: the subscriber gives it up, and counts it
+    // Damaged, or it would end the connection of a subscriber that came with smaller frames than those before
+    // it: the subscriber gives it up, and counts it.
+    const auto fits = [&](const Frame& frame) { return frame.size() <= peer.max_frame; };
+    if (frames.empty() || !std::ranges::all_of(frames, fits)) return false;
     lost = !send_on_session(peer, topic, batch.seq, batch.payload.count, wire::kReplay, std::move(frames));
     if (!lost) ++hub.counts().replayed_batches;
     return !lost;

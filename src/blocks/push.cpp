@@ -210,17 +210,15 @@ SendStatus PushBase::full(wire::BatchBuilder& batch, const wire::BatchBuilder::M
   return SendStatus::ok;
 }
 
-bool PushBase::wait_for_room(Deadline deadline) {
+SendStatus PushBase::wait_for_room(Deadline deadline) {
   Impl& impl = *impl_;
-  if (impl.options.distribute == Distribute::hash && !impl.blocked) {  // no living peer owns the key
-    return impl.hub.loop().run_until(
-        [&] {
-          return impl.hub.closed() ||
-                 (impl.reliable ? impl.reliable->owner_of(0) != 0 : impl.owner_of(0) != nullptr);
-        },
-        deadline);
-  }
-  return impl.hub.loop().run_until([&] { return !impl.blocked || impl.hub.closed(); }, deadline);
+  const bool ownerless = impl.options.distribute == Distribute::hash && !impl.blocked;
+  const auto room = [&] {
+    if (impl.hub.closed() || !ownerless) return impl.hub.closed() || !impl.blocked;
+    return impl.reliable ? impl.reliable->owner_of(0) != 0 : impl.owner_of(0) != nullptr;
+  };
+  if (impl.hub.wait_for_peers(room, deadline)) return SendStatus::ok;
+  return impl.hub.hopeless() ? SendStatus::refused : SendStatus::timed_out;
 }
 
 bool PushBase::flush(Deadline deadline) {

@@ -236,7 +236,8 @@ void ReliablePush::drop_staged() {
   staged_bytes_ = staged_records_ = 0;
 }
 
-std::uint64_t ReliablePush::admit(Parcel parcel, const protocol::OutboxEntry& past, Duration delay) {
+void ReliablePush::admit(Parcel parcel, const protocol::OutboxEntry& past, Duration delay) {
+  if (too_late(parcel)) return;
   protocol::OutboxEntry entry{.order = past.order,
                               .part = past.part,
                               .bytes = parcel.bytes,
@@ -257,7 +258,6 @@ std::uint64_t ReliablePush::admit(Parcel parcel, const protocol::OutboxEntry& pa
   journal_put(id, parcel);
   if (past.attempts != 0 || past.order != 0) keep_past(id, parcel, delay);
   parcels_.emplace(id, std::move(parcel));
-  return id;
 }
 
 // A restart of this end does not change what a record has behind it.

@@ -35,6 +35,7 @@ struct PushBase::Impl final : blocks::HubClient {
   std::size_t receivers = 0;  // that could take something, of those listed last
   protocol::WorkRound round;  // of these
   bool sharing = false;       // there are, or were, several
+  bool held_by_size = false;  // of those listed last, one has room and takes no frame so large
   std::uint64_t queued_bytes = 0;
   std::uint64_t queued_records = 0;
   Loop::HookId hook = 0;
@@ -102,10 +103,13 @@ struct PushBase::Impl final : blocks::HubClient {
 
   // ---- who gets it ----
 
-  void list_candidates(const Batch& batch);
+  /// For the oldest batch of those that are for any peer.
+  void list_candidates();
 
   /// False: none of the peers takes a frame so large; the batch was divided, or dropped and counted.
   bool fits_somebody(Queue& queue, const Peer* only);
+  /// The oldest batch of a queue, of two records at least, becomes two.
+  void divide(Queue& queue);
 
   /// Bytes at which a batch is full, so that every peer takes it.
   [[nodiscard]] std::uint64_t batch_bytes() const;
@@ -220,7 +224,7 @@ struct PushBase::Impl final : blocks::HubClient {
              // got.
              const auto state = peer->session.state();
              const bool over = state == protocol::PeerState::dead || state == protocol::PeerState::closed;
-             return over || peer->out.outstanding() == 0;
+             return over || peer->unsettled_records() == 0;
            });
   }
 
@@ -229,7 +233,7 @@ struct PushBase::Impl final : blocks::HubClient {
     if (reliable) return reliable->probe_all();
     for (std::size_t i = 0; i < hub.peers().size(); ++i) {
       Peer& peer = *hub.peers()[i];
-      if (peer.up() && peer.out.outstanding() != 0) hub.ping(peer);
+      if (peer.up() && peer.unsettled_records() != 0) hub.ping(peer);
     }
   }
 

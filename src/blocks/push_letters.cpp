@@ -11,10 +11,17 @@ constexpr Duration kRetryLetter = std::chrono::milliseconds(20);
 
 }  // namespace
 
+// A handler that was told of another record has closed the port, and no journal has this one.
+bool ReliablePush::too_late(const Parcel& parcel) {
+  if (dropped_all_) hub_.counts().dropped_records += parcel.count;
+  return dropped_all_;
+}
+
 // A journal keeps letters apart from what is still to be delivered: after a restart they are letters still.
 // The value: [reason, attempts, receiver], then the parcel.
 void ReliablePush::bury(Parcel parcel, std::uint32_t attempts, std::string reason,
                         const std::string& receiver) {
+  if (too_late(parcel)) return;
   letter_bytes_ += parcel.bytes;
   letter_records_ += parcel.count;
   letters_.push_back({std::move(parcel), attempts, std::move(reason), receiver, 0, next_letter_++});
@@ -71,49 +78,78 @@ void ReliablePush::load_letters() {
 void ReliablePush::hand_over_letters() {
   if (letters_.empty()) return;
   // A port that takes letters into the same journal has them in the commit that forgets them here.
-  if (journal_.on()) journal_->hold();
-  while (!letters_.empty()) {
+  JournalHold hold(journal_.journal());
+  while (!letters_.empty() && !hub_.closed()) {
     // Out of the queue before a handler runs, which may come back here.
     Letter letter = std::move(letters_.front());
     letters_.pop_front();
-    if (!hand_over(letter)) {
-      if (letter.next != 0) keep_rest(letter);
-      letters_.push_front(std::move(letter));
-      plan(hub_.loop().now() + kRetryLetter);
+    bool taken = false;
+    try {
+      taken = hand_over(letter);
+    } catch (...) {
+      put_back(std::move(letter));
+      throw;
+    }
+    if (!taken) {
+      put_back(std::move(letter));
       break;
     }
-    letter_bytes_ -= letter.parcel.bytes;
-    if (journal_.on()) journal_->change().erase(letters_space_, NumberKey(letter.id).view());
+    forget_letter(letter);
   }
-  if (journal_.on()) refused_ = journal_->release() != CommitStatus::ok;
+  const bool refused = hold.release() != CommitStatus::ok;
+  if (journal_.on()) refused_ = refused;
 }
 
-// False: somebody takes letters, but not now.
+void ReliablePush::forget_letter(const Letter& letter) {
+  letter_bytes_ -= letter.parcel.bytes;
+  if (journal_.on()) journal_->change().erase(letters_space_, NumberKey(letter.id).view());
+}
+
+void ReliablePush::put_back(Letter letter) {
+  if (letter.next == letter.parcel.count) return forget_letter(letter);
+  if (letter.next != 0) keep_rest(letter);
+  letters_.push_front(std::move(letter));
+  plan(hub_.loop().now() + kRetryLetter);
+}
+
+// A handler may close the port, which drops what is here without a journal: what it was given is not among
+// that, and is dropped by itself when it is not taken.
+SendStatus ReliablePush::offer(const Letter& letter, std::uint32_t index, Bytes record) {
+  struct InHand {
+    ReliablePush& push;
+    bool back = true;  // also when the handler throws
+    explicit InHand(ReliablePush& of) : push(of) { --push.letter_records_; }
+    ~InHand() {
+      if (back) ++(push.dropped_all_ ? push.hub_.counts().dropped_records : push.letter_records_);
+    }
+  } hand(*this);
+  const Parcel& parcel = letter.parcel;
+  SendStatus status = SendStatus::closed;
+  if (dead_letter) {
+    status = dead_letter({.record = {record, parcel.tensors},
+                          .reason = letter.reason,
+                          .attempts = letter.attempts,
+                          .receiver = letter.receiver,
+                          .accepted_micros = letter.attempts == 0 ? 0 : parcel.accepted_micros,
+                          .died_micros = wall_micros(),
+                          .correlation = parcel.correlations.empty() ? 0 : parcel.correlations[index]});
+  }
+  hand.back = status == SendStatus::would_block || status == SendStatus::no_space;
+  return status;
+}
+
+// False: somebody takes letters, but not now, or no more.
 bool ReliablePush::hand_over(Letter& letter) {
   wire::BatchReader reader(letter.parcel.body.view());
   for (std::uint32_t i = 0; i < letter.parcel.count; ++i) {
     const Bytes record = reader.next();
     if (i < letter.next) continue;
-    bool taken = false;
-    if (dead_letter) {
-      const DeadLetter view{
-          .record = {record, letter.parcel.tensors},
-          .reason = letter.reason,
-          .attempts = letter.attempts,
-          .receiver = letter.receiver,
-          .accepted_micros = letter.attempts == 0 ? 0 : letter.parcel.accepted_micros,
-          .died_micros = wall_micros(),
-          .correlation = letter.parcel.correlations.empty() ? 0 : letter.parcel.correlations[i]};
-      const SendStatus status = dead_letter(view);
-      if (status == SendStatus::would_block || status == SendStatus::no_space) {
-        letter.next = i;
-        return false;
-      }
-      taken = status == SendStatus::ok;
-    }
-    --letter_records_;
+    if (hub_.closed()) return false;
+    const SendStatus status = offer(letter, i, record);
+    if (status == SendStatus::would_block || status == SendStatus::no_space) return false;
+    letter.next = i + 1;
     ++hub_.counts().dead_lettered_records;
-    if (!taken) ++hub_.counts().untaken_records;
+    if (status != SendStatus::ok) ++hub_.counts().untaken_records;
     tell(letter.parcel, i, 1, RecordFate::dead_lettered);
   }
   if (!dead_letter) {

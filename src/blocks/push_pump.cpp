@@ -1,5 +1,6 @@
 // What a Push does with its batches when there is room, when it is idle, and when a peer comes or goes.
 #include <algorithm>
+#include <optional>
 #include <span>
 
 #include <weft/core/format.hpp>
@@ -20,19 +21,22 @@ void PushBase::Impl::share() {
   }
 }
 
-void PushBase::Impl::list_candidates(const Batch& batch) {
+void PushBase::Impl::list_candidates() {
+  const Batch& batch = shared.ready.front();
   candidates.clear();
   receivers = 0;
-  const std::uint64_t largest = largest_frame(batch.body.view(), batch.tensors);
+  held_by_size = false;
+  const std::uint64_t largest = largest_frame(batch.body.view().subspan(shared.taken), batch.tensors);
   for (const auto& peer : hub.peers()) {
     if (peer->usable()) ++receivers;
-    const std::uint64_t outstanding = peer->out.outstanding_records();
+    const std::uint64_t outstanding = peer->unsettled_records();
     // Who gets a part of it needs credit for a part.
     const bool parts = sharing || peer->work.active();
     const std::uint64_t bytes = parts ? batch.bytes / std::max(1U, batch.count) : batch.bytes;
+    const bool room = peer->usable() && peer->out.admits(bytes) && peer->work.room(outstanding) != 0;
+    held_by_size = held_by_size || (room && largest > peer->max_frame);
     candidates.push_back({.id = peer->name_hash,
-                          .ready = peer->usable() && largest <= peer->max_frame && peer->out.admits(bytes) &&
-                                   peer->work.room(outstanding) != 0,
+                          .ready = room && largest <= peer->max_frame,
                           .room = sharing ? UINT64_MAX - peer->work.load(outstanding) : peer->out.room()});
   }
   round.among(receivers);
@@ -58,6 +62,12 @@ bool PushBase::Impl::fits_somebody(Queue& queue, const Peer* only) {
     pop(queue);
     return false;
   }
+  divide(queue);
+  return false;
+}
+
+void PushBase::Impl::divide(Queue& queue) {
+  Batch& batch = queue.ready.front();
   std::vector<std::uint32_t> places(batch.count);
   for (std::uint32_t i = 0; i < batch.count; ++i) places[i] = i;
   const auto half = std::span(places).first(batch.count / 2), rest = std::span(places).subspan(half.size());
@@ -70,7 +80,6 @@ bool PushBase::Impl::fits_somebody(Queue& queue, const Peer* only) {
     queued_records += part->count;
     queue.ready.push_front(std::move(*part));
   }
-  return false;
 }
 
 Peer* PushBase::Impl::owner_of(std::uint64_t key) {
@@ -115,13 +124,13 @@ void PushBase::Impl::note(Queue& queue, const To& to, std::uint64_t key) {
 void PushBase::Impl::pump() {
   if (hub.closed() || pumping) return;
   if (reliable) {
-    pumping = true;
+    std::optional<Amid> amid(std::in_place, pumping);
     reliable->pump();
-    pumping = false;
+    amid.reset();
     update_room();
     return check_drain();
   }
-  pumping = true;
+  std::optional<Amid> amid(std::in_place, pumping);
   pump_shared();
   for (auto at = queues.begin(); at != queues.end();) {
     Peer* peer = hub.find(at->first);
@@ -132,7 +141,7 @@ void PushBase::Impl::pump() {
     }
     ++at;
   }
-  pumping = false;
+  amid.reset();
   forget_down();
   update_room();
   check_drain();
@@ -141,11 +150,16 @@ void PushBase::Impl::pump() {
 void PushBase::Impl::pump_shared() {
   while (!shared.ready.empty()) {
     if (!fits_somebody(shared, nullptr)) continue;
-    list_candidates(shared.ready.front());
+    list_candidates();
     const auto at = options.distribute == Distribute::balance
                         ? protocol::most_room(candidates, last_choice)
                         : protocol::round_robin(candidates, last_choice);
-    if (!at) break;
+    if (!at) {
+      // Whoever takes such frames has no room, and one that has room takes smaller ones.
+      if (!held_by_size || shared.ready.front().count == 1) break;
+      divide(shared);
+      continue;
+    }
     last_choice = *at;
     const std::size_t sessions = hub.peers().size();
     const bool sent =
@@ -163,10 +177,11 @@ void PushBase::Impl::pump_shared() {
 
 bool PushBase::Impl::send_one(Peer& peer, Queue& queue) {
   Batch& batch = queue.ready.front();
-  if (sharing || peer.work.active()) {
+  // The rest of a batch that was dealt in parts goes as a part as well, whatever this receiver's window.
+  if (queue.taken != 0 || sharing || peer.work.active()) {
     const bool anyone = &queue == &shared;
     const std::uint64_t records =
-        peer.work.piece(peer.out.outstanding_records(), anyone ? queued_records : 0, anyone ? receivers : 0);
+        peer.work.piece(peer.unsettled_records(), anyone ? queued_records : 0, anyone ? receivers : 0);
     if (records == 0) return false;
     const bool whole = records >= batch.count && queue.taken == 0 && peer.out.admits(batch.bytes);
     if (!whole) return send_part(peer, queue, records);
@@ -196,7 +211,7 @@ bool PushBase::Impl::send_batch(Peer& peer, Batch& batch) {
   const std::uint64_t bytes = batch.bytes;
   const std::uint32_t count = batch.count;
   const TimePoint now = peer.work.active() ? Clock::now() : TimePoint();
-  const bool asks = peer.work.asks(peer.out.outstanding_records() + count, now);
+  const bool asks = peer.work.asks(peer.unsettled_records() + count, now);
   if (!hub.send_batch(peer, wire::Kind::data, peer.out.last_sent() + 1, batch,
                       asks ? std::uint32_t{wire::kReport} : 0U)) {
     return false;
@@ -297,12 +312,11 @@ void PushBase::Impl::on_room(Peer& peer) {
     update_room();
     return check_drain();
   }
-  if (peer.work.active()) peer.work.handled(peer.out.outstanding_records(), Clock::now(), &round);
+  if (peer.work.active()) peer.work.handled(peer.unsettled_records(), Clock::now(), &round);
   if (peer.draining && !peer.finished) {
     down.push_back(peer.id);
     // After what is already on its way it hears that nothing more comes.
-    hub.bye(peer, wire::kLast);
-    peer.finished = true;
+    hub.finish(peer);
   }
   pump();
 }

@@ -237,8 +237,8 @@ void ReliablePush::on_removed(Peer& peer) {
 
 void ReliablePush::give_up(std::uint32_t lane) {
   state(lane).give_up_at = TimePoint::max();
-  if (options_.delivery == Delivery::exactly_once) return;  // bound until its journal has answered
-  state(lane).given_up = true;
+  // Exactly-once: what is bound to it waits until its journal has answered, and its keys stay.
+  if (options_.delivery != Delivery::exactly_once) state(lane).given_up = true;
   box().give_up(lane);
 }
 
@@ -278,8 +278,7 @@ void ReliablePush::on_room(Peer& peer) {
   pump();
   // It wants nothing new: once it is done with what it has, it hears that nothing more comes.
   if (peer.draining && !peer.finished && outbox_.at(lane).outstanding() == 0) {
-    hub_.bye(peer, wire::kLast);
-    peer.finished = true;
+    hub_.finish(peer);
     give_up(lane);
     pump();
   }
@@ -306,7 +305,7 @@ void ReliablePush::on_message(Peer& peer, const wire::Header& header, transport:
   }
   const std::uint32_t lane = lane_of(peer);
   if (header.seq > outbox_.at(lane).last_sent()) return hub_.reject(wire::Rejection::unexpected, &peer);
-  const auto entry = box().reject(lane, header.seq);
+  const auto entry = box().reject(lane, header.seq, Clock::now());
   if (entry) {
     const auto found = parcels_.find(entry->id);
     const Parcel parcel = std::move(found->second);
@@ -347,7 +346,7 @@ void ReliablePush::on_message(Peer& peer, const wire::Header& header, transport:
 
 void ReliablePush::pump() {
   if (hub_.closed() || pumping_) return;
-  pumping_ = true;
+  std::optional<Amid> amid(std::in_place, pumping_);
   forget_places();
   do {
     for (const auto& done : outbox_.take_done()) finish(done);
@@ -373,7 +372,7 @@ void ReliablePush::pump() {
       outbox_.departed(lane, departure->seq, hub_.loop().now());
     }
   }
-  pumping_ = false;
+  amid.reset();
   settle_done();
   plan(outbox_.next_tick());
   room_came_();

@@ -27,6 +27,18 @@ void write_ack(const protocol::AckView& view, wire::Header& header);
 /// The epoch of a port's streams: the journal's when it has one, else `fresh`, which it keeps from then on.
 std::uint64_t journaled_epoch(Journal& journal, const std::string& port, std::uint64_t fresh);
 
+/// Stands while a call is under way, and is taken down when a handler ends that by throwing.
+class Amid {
+ public:
+  explicit Amid(bool& flag) : flag_(flag) { flag_ = true; }
+  ~Amid() { flag_ = false; }
+  Amid(const Amid&) = delete;
+  Amid& operator=(const Amid&) = delete;
+
+ private:
+  bool& flag_;
+};
+
 class ReliablePush {
  public:
   /// `on_room` is called when records may be accepted again.
@@ -119,7 +131,7 @@ class ReliablePush {
   void ask_way();
   void load();
   /// `past`: attempts, lane, order and suspicion of the batch that the parcel comes from.
-  std::uint64_t admit(Parcel parcel, const protocol::OutboxEntry& past, Duration delay);
+  void admit(Parcel parcel, const protocol::OutboxEntry& past, Duration delay);
   void keep_past(std::uint64_t id, Parcel& parcel, Duration delay);
   [[nodiscard]] std::string node_of(const std::string& receiver) const;
   void journal_put(std::uint64_t id, const Parcel& parcel);
@@ -145,6 +157,10 @@ class ReliablePush {
   void keep_rest(Letter& letter);
   void load_letters();
   bool hand_over(Letter& letter);
+  SendStatus offer(const Letter& letter, std::uint32_t index, Bytes record);
+  void put_back(Letter letter);
+  void forget_letter(const Letter& letter);
+  bool too_late(const Parcel& parcel);
   void hand_over_letters();
   void plan(TimePoint when);
   void tick();

@@ -200,7 +200,8 @@ void RouterBase::Impl::handled(const blocks::HandledBatch& batch) {
   if (const Asker* asker = find(peer->id)) {
     // What is said of a number is said of all before it.
     const auto oldest = asker->held.lower_bound({batch.epoch, 0});
-    if (oldest != asker->held.end() && oldest->first == batch.epoch) last = std::min(last, oldest->second - 1);
+    if (oldest != asker->held.end() && oldest->first == batch.epoch)
+      last = std::min(last, oldest->second - 1);
   }
   hub.settled(*peer, batch.epoch, last, batch.bytes);
   // Replies of this turn say it as well; where there are none, it is said behind them.

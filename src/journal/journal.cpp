@@ -224,7 +224,12 @@ CommitStatus Journal::release() {
   assert(impl_->holds != 0);
   if (impl_->holds == 1) {
     // Still under the hold: what a callback submits joins the same commit.
-    impl_->for_each_port(&Impl::Port::prepare);
+    try {
+      impl_->for_each_port(&Impl::Port::prepare);
+    } catch (...) {  // what is open goes with the next commit; the hold is over
+      impl_->holds = 0;
+      throw;
+    }
   }
   if (--impl_->holds != 0) return CommitStatus::ok;
   return impl_->hand_over();

@@ -15,6 +15,11 @@ OutboxRank rank(const OutboxEntry& entry) {
           entry.id};
 }
 
+// So many of its records go first where the whole is too large. 0: it is one record.
+std::uint32_t halved(const OutboxEntry& entry) {
+  return entry.records <= 1 ? 0 : (entry.records + 1) / 2;
+}
+
 }  // namespace
 
 std::string_view to_string(Fate fate) {
@@ -161,21 +166,35 @@ bool Outbox::alone(const OutboxEntry& entry) const {
   return isolates() && (entry.suspect || entry.attempts + 1 >= options_.max_attempts);
 }
 
+// By those who can be given something: who is gone took larger frames in vain. A record of its own, which
+// nothing makes smaller, waits for one that may come back.
 bool Outbox::fits_nobody(const OutboxEntry& entry) const {
   if (entry.largest == 0) return false;
   bool any = false;
   for (const auto& lane : lanes_) {
-    if (!lane->met_ || (entry.lane != 0 && lane.get() != lanes_[entry.lane - 1].get())) continue;
-    any = true;
-    if (lane->max_frame_ >= entry.largest) return false;
+    if (entry.lane != 0 && lane.get() != lanes_[entry.lane - 1].get()) continue;
+    any = any || lane->usable_;
+    const bool returns = entry.records == 1 && lane->met_ && !lane->up_ && !lane->given_up_;
+    if ((lane->usable_ || returns) && lane->max_frame_ >= entry.largest) return false;
   }
   return any;
+}
+
+// Whoever takes such frames has no room now, and one that has room takes smaller ones: one that is full or
+// stopped shall cost the others nothing.
+bool Outbox::held_by_size(const OutboxEntry& entry) const {
+  if (entry.records <= 1) return false;
+  OutboxEntry small = entry;
+  small.largest = 0;
+  return std::ranges::any_of(lanes_, [&](const auto& lane) {
+    return lane->max_frame_ < entry.largest && lane->takes(small, alone(entry), part_of(*lane, entry));
+  });
 }
 
 // How many of its records may leave together. 0: not even one.
 std::uint32_t Outbox::together(const OutboxEntry& entry) const {
   if (!fits_nobody(entry)) return std::min(entry.records, piece(entry));
-  return entry.records <= 1 ? 0 : (entry.records + 1) / 2;
+  return halved(entry);
 }
 
 std::optional<Outbox::Assignment> Outbox::divide(const OutboxEntry& entry, std::uint32_t records) {
@@ -278,7 +297,10 @@ std::optional<Outbox::Assignment> Outbox::assign(TimePoint now) {
   if (const auto some = together(entry); some != entry.records) return divide(entry, some);
   const std::size_t last = last_choice_;
   const auto lane = choose(entry);
-  if (!lane) return std::nullopt;
+  if (!lane) {
+    if (!held_by_size(entry)) return std::nullopt;
+    return divide(entry, halved(entry));
+  }
   const Assignment given = place_or_split(entry, *lane, now);
   if (given.split != 0) last_choice_ = last;  // it is still its turn
   return given;

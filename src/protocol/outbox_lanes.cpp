@@ -297,6 +297,7 @@ Outbox::Ack Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, cons
   lane.credit_ = credit;
   lane.max_frame_ = max_frame;
   lane.up_ = lane.usable_ = true;
+  lane.given_up_ = false;
   lane.progress_ = now;
   lane.silent_probes_ = 0;
   lane.skip_ = false;
@@ -324,6 +325,7 @@ void Outbox::cut(std::uint32_t index) {
 
 void Outbox::give_up(std::uint32_t index) {
   cut(index);
+  at(index).given_up_ = true;
   if (options_.delivery == Delivery::at_least_once) free_flights(at(index), true);
 }
 
@@ -411,7 +413,7 @@ Outbox::Ack Outbox::acknowledge(std::uint32_t index, const AckView& view, std::o
   return Ack::ok;
 }
 
-std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq) {
+std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq, TimePoint now) {
   OutboxLane& lane = at(index);
   Flight* flight = lane.flight(seq);
   if (seq == 0 || seq >= lane.next() || (flight && !flight->ever_sent)) return std::nullopt;
@@ -427,6 +429,8 @@ std::optional<OutboxEntry> Outbox::reject(std::uint32_t index, std::uint64_t seq
   records_ -= entry.records;
   entries_.erase(found);
   settle(lane, *flight);
+  // A refusal is the report that was asked for: the receiver has had the batch in its hands.
+  if (lane.work_.active()) lane.work_.handled(lane.records_, now, &round_);
   trim(lane);
   if (seq < lane.base_) skip(lane);
   return entry;

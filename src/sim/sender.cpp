@@ -426,7 +426,7 @@ void SimSender::on_ack(Peer& peer, const SimMessage& message) {
 
 void SimSender::on_reject(Peer& peer, const SimMessage& message) {
   if (message.epoch != epoch_ || !hear(peer)) return;
-  const auto entry = outbox_->reject(peer.lane, message.seq);
+  const auto entry = outbox_->reject(peer.lane, message.seq, clock());
   touched_.insert(peer.lane);
   if (!entry) return;
   const auto found = batches_.find(entry->id);

@@ -155,6 +155,23 @@ WEFT_CONFORMS(
   CHECK(sub.stats().missed_batches == 0);
 }
 
+WEFT_CONFORMS("pub-sub: a record that is refused leaves the last value of its topic as it was") {
+  Loop loop;
+  Pub<> pub(loop, {.name = "out", .bind = place.endpoints(), .max_frame_bytes = 64 << 10, .keep_last = true});
+  const std::string large(65 << 10, 'l');
+  CHECK(pub.publish("a", as_bytes("last")) == SendStatus::ok);
+  CHECK(pub.publish("a", as_bytes(large)) == SendStatus::too_large);
+  pub.flush();
+  Sub<> sub(loop, {.name = "in", .connect = pub.endpoints(), .topics = {"a"}, .keep_last = true});
+  std::vector<std::string> seen;
+  sub.on_record([&](const RawRecord& r, const Meta&) { seen.emplace_back(r.text()); });
+
+  REQUIRE(eventually(loop, [&] { return !seen.empty() || sub.stats().rejected_messages != 0; }));
+
+  CHECK(seen == std::vector<std::string>{"last"});
+  CHECK(sub.stats().rejected_messages == 0);
+}
+
 WEFT_CONFORMS("pub-sub: a publisher that restarts is followed") {
   if (place.kind() == Place::Kind::inproc) return;  // lives and dies with its process
   Loop loop;

@@ -297,3 +297,29 @@ TEST_CASE("a handler that throws takes no reply, and no deadline, from the reque
     }
   }
 }
+
+TEST_CASE(
+    "a sender without room that is refused by its only peer says so, and does not wait for the deadline") {
+  for (const Delivery delivery : {Delivery::best_effort, Delivery::at_least_once}) {
+    for (const Distribute distribute : {Distribute::balance, Distribute::hash}) {
+      CAPTURE(static_cast<int>(delivery));
+      CAPTURE(static_cast<int>(distribute));
+      const Place place(Place::Kind::tcp);
+      Loop loop;
+      const Pull<> pull(loop, {.name = "in", .scope = "elsewhere", .bind = place.endpoints()});
+      PortOptions options{.name = "out", .connect = pull.endpoints(), .capacity_bytes = 1024};
+      options.delivery = delivery;
+      options.distribute = distribute;
+      Push<> push(loop, options);
+      const Deadline deadline = soon();
+      SendStatus status = SendStatus::ok;
+      for (int i = 0; i < 100 && status == SendStatus::ok; ++i) {
+        status = distribute == Distribute::hash
+                     ? push.send(as_bytes(kHundred), PushBase::To::with_key("k"), deadline)
+                     : push.send(as_bytes(kHundred), deadline);
+      }
+      CHECK(status == SendStatus::refused);
+      CHECK(!deadline.passed(Clock::now()));
+    }
+  }
+}

@@ -201,3 +201,24 @@ TEST_CASE(
   CHECK(all == std::vector<int>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
   CHECK(bench.fates() == Fates{{single, Fate::too_large}});
 }
+
+TEST_CASE("a receiver that refuses everything is measured as well, and leaves no marks behind") {
+  Sharing bench;
+  const auto a = bench.join_reporting("a");
+  (void)bench.join_reporting("b");
+  const WorkWindow& work = bench.outbox.at(a).work();
+  std::uint64_t seq = 0;
+  for (int turn = 0; turn < 100; ++turn) {
+    bench.accept_records(turn, 1, {.lane = a});
+    CHECK(bench.leave(a) == std::vector<int>{turn});
+    CHECK(work.reports_due() <= 1);
+    bench.now += 10ms;
+    CHECK(bench.outbox.reject(a, ++seq, bench.now));
+    const auto nothing = bench.outbox.departure(a);  // what the receiver hears of the place
+    REQUIRE(nothing);
+    CHECK(nothing->id == 0);
+    bench.outbox.departed(a, nothing->seq, bench.now);
+  }
+  CHECK(work.reports_due() == 0);
+  CHECK(work.cost() != Duration::zero());
+}

@@ -186,15 +186,15 @@ TEST_CASE("a refused batch is its owner's again, once, and the receiver hears of
   for (int i = 0; i < 2; ++i) bench.accept();
   bench.send(lane);
 
-  const auto second = bench.outbox.reject(lane, 2);
+  const auto second = bench.outbox.reject(lane, 2, bench.now);
   REQUIRE(second);
   CHECK(second->id == 2);
   CHECK(bench.send(lane) == std::vector<Sent>{{0, 2}});
-  CHECK(!bench.outbox.reject(lane, 2));
+  CHECK(!bench.outbox.reject(lane, 2, bench.now));
   CHECK(bench.send(lane) == std::vector<Sent>{{0, 2}});
-  CHECK(bench.outbox.reject(lane, 1));
+  CHECK(bench.outbox.reject(lane, 1, bench.now));
   CHECK(bench.send(lane) == std::vector<Sent>{{0, 2}});  // says that nothing before 3 is retained
-  CHECK(!bench.outbox.reject(lane, 1));
+  CHECK(!bench.outbox.reject(lane, 1, bench.now));
   CHECK(bench.send(lane) == std::vector<Sent>{{0, 2}});
 
   CHECK(bench.outbox.at(lane).first_retained() == 3);
@@ -208,9 +208,9 @@ TEST_CASE("what was never sent cannot be refused") {
   bench.accept();
   bench.assign();
 
-  CHECK(!bench.outbox.reject(lane, 1));
-  CHECK(!bench.outbox.reject(lane, 0));
-  CHECK(!bench.outbox.reject(lane, 77));
+  CHECK(!bench.outbox.reject(lane, 1, bench.now));
+  CHECK(!bench.outbox.reject(lane, 0, bench.now));
+  CHECK(!bench.outbox.reject(lane, 77, bench.now));
   CHECK(bench.send(lane).size() == 1);
 }
 
@@ -282,12 +282,12 @@ TEST_CASE("no receiver hears that a place is empty before that is durable") {
   bench.send(lane);
 
   bench.outbox.committing(2);
-  CHECK(bench.outbox.reject(lane, 2));
-  CHECK(bench.outbox.reject(lane, 1));
+  CHECK(bench.outbox.reject(lane, 2, bench.now));
+  CHECK(bench.outbox.reject(lane, 1, bench.now));
   CHECK(bench.send(lane).empty());
   CHECK(bench.outbox.at(lane).first_retained() == 1);
   bench.outbox.committing(3);
-  CHECK(bench.outbox.reject(lane, 3));
+  CHECK(bench.outbox.reject(lane, 3, bench.now));
   bench.outbox.durable(2);
   CHECK(bench.outbox.at(lane).first_retained() == 3);
   bench.outbox.durable(3);

@@ -162,6 +162,7 @@ enum class [[nodiscard]] SendStatus{
     too_deep,   ///< nested deeper than wire::kMaxRecordDepth: no receiver takes it
     malformed,  ///< not exactly one msgpack object
     bad_topic,  ///< Pub: over 190 bytes, not UTF-8, or it begins with a zero byte
+    refused,    ///< there was no room, and nobody makes any: its only peers have refused this port for good
 };
 /// What went wrong, as the end of a sentence.
 std::string_view to_string(SendStatus status);

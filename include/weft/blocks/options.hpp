@@ -14,6 +14,9 @@ namespace weft {
 
 class Journal;
 
+/// Every port takes frames of so many bytes at least; a peer that says otherwise is refused.
+inline constexpr std::uint64_t kLeastFrameBytes = 64 << 10;
+
 struct PortOptions {
   /// Name of the port, unique in its node; part of the stream's name. 1-100 bytes of letters, digits, "_",
   /// "-", ".".
@@ -62,7 +65,8 @@ struct PortOptions {
   std::uint64_t window_records = 0;
   /// Receivers: batches that each sender may have on their way here. 1 - 65,536.
   std::uint64_t window_batches = 1024;
-  /// Largest frame that is taken from the network; a larger one closes its connection. 64 KiB - 4 GiB.
+  /// Largest frame that is taken from the network; a larger one closes its connection. kLeastFrameBytes -
+  /// 4 GiB.
   std::uint64_t max_frame_bytes = 256ULL << 20;
   /// Peers at once at a bound port. 1 - 65,536.
   std::uint32_t max_peers = 16384;

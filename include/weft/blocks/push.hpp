@@ -113,7 +113,8 @@ class PushBase : public Block {
   std::uint32_t batch_records_ = 0;
   /// The batch has reached a bound with its last record, which began at `mark`.
   SendStatus full(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark);
-  bool wait_for_room(Deadline deadline);
+  /// ok: try again; else why there is no room.
+  SendStatus wait_for_room(Deadline deadline);
 
   /// `Sound`: what is written is a record that receivers take, whatever its value.
   template <bool Sound = false, class Write>
@@ -144,7 +145,8 @@ class PushBase : public Block {
     for (;;) {
       const SendStatus status = put<Sound>(to, write);
       if (status != SendStatus::would_block) return status;
-      if (!wait_for_room(deadline)) return SendStatus::timed_out;
+      const SendStatus waited = wait_for_room(deadline);
+      if (waited != SendStatus::ok) return waited;
     }
   }
 
@@ -165,7 +167,7 @@ class Push : public PushBase {
   SendStatus send(const T& record, const To& to) {
     return put<kSound>(&to, [&](wire::BatchBuilder& b) { wire::encode_record(b, record); });
   }
-  /// Runs the loop while there is no room; not for use inside handlers.
+  /// Runs the loop while there is no room, as long as a peer may make some; not for use inside handlers.
   SendStatus send(const T& record, Deadline deadline) {
     return put_by<kSound>(nullptr, deadline, [&](wire::BatchBuilder& b) { wire::encode_record(b, record); });
   }

@@ -92,7 +92,7 @@ class Outbox {
   /// The receiver refuses (part of) a batch: it is the owner's again, who ends it or accepts what is to be
   /// tried anew. The next departure() tells the receiver that nothing more comes in its place, and does so
   /// again when the receiver asks again. nullopt: that has happened before.
-  std::optional<OutboxEntry> reject(std::uint32_t lane, std::uint64_t seq);
+  std::optional<OutboxEntry> reject(std::uint32_t lane, std::uint64_t seq, TimePoint now);
 
   // ---- what to do ----
 
@@ -196,6 +196,7 @@ class Outbox {
   [[nodiscard]] bool isolates() const { return options_.max_attempts >= 2; }
   [[nodiscard]] bool alone(const OutboxEntry& entry) const;
   [[nodiscard]] bool fits_nobody(const OutboxEntry& entry) const;
+  [[nodiscard]] bool held_by_size(const OutboxEntry& entry) const;
   [[nodiscard]] std::uint32_t together(const OutboxEntry& entry) const;
   std::optional<Assignment> divide(const OutboxEntry& entry, std::uint32_t records);
   bool finish_processed(OutboxLane& lane, const AckView& view);

@@ -59,10 +59,11 @@ class OutboxLane {
   std::string receiver_;
   std::uint64_t hash_ = 0;
   std::uint64_t receiver_epoch_ = 0;
-  bool met_ = false;     // has said HELLO in this life of the sender
-  bool usable_ = false;  // up, and takes new work
-  bool up_ = false;      // connected: what is bound to it may be sent again
-  bool alone_ = false;   // what is on its way there travels alone
+  bool met_ = false;       // has said HELLO in this life of the sender
+  bool usable_ = false;    // up, and takes new work
+  bool up_ = false;        // connected: what is bound to it may be sent again
+  bool given_up_ = false;  // not waited for since it was here last
+  bool alone_ = false;     // what is on its way there travels alone
   std::uint64_t max_frame_ = UINT64_MAX;
   Credit credit_;
   WorkWindow work_;

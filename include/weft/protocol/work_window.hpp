@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -93,6 +94,8 @@ class WorkWindow {
   [[nodiscard]] std::uint64_t window() const { return window_; }
   /// Time for one record, as measured; zero: not known.
   [[nodiscard]] Duration cost() const { return cost_; }
+  /// Reports that were asked for and are still to come.
+  [[nodiscard]] std::size_t reports_due() const { return marks_.size(); }
 
  private:
   struct Mark {
