@@ -149,7 +149,7 @@ TEST_CASE("a node that ends without its last report has not said what it did") {
 
 TEST_CASE("a node whose last report is awaited does not hang") {
   Watched run;
-  auto plan = pair("lifetime: finite, with: {do: leave}", "lifetime: service");
+  auto plan = linked_pair("lifetime: finite, with: {do: leave}", "lifetime: service");
   // Shorter than a file may say: of the second that its last report is awaited, most is silence.
   plan.nodes[0].hang_after = 50ms;
 
@@ -162,7 +162,7 @@ TEST_CASE("a node whose last report is awaited does not hang") {
 
 TEST_CASE("the last report of a node that took its launcher for gone is in its pipe") {
   Watched run;
-  const auto plan = pair("lifetime: finite, with: {do: leave-word}", "lifetime: service");
+  const auto plan = linked_pair("lifetime: finite, with: {do: leave-word}", "lifetime: service");
 
   const RunReport report = launch_and_wait(plan, run.options());
 

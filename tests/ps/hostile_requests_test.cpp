@@ -10,6 +10,7 @@
 #include <weft/blocks/dealer.hpp>
 
 #include "ps/live_cluster.hpp"
+#include "ps/tables.hpp"
 
 using namespace weft;
 using namespace weft::ps;
