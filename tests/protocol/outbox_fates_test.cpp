@@ -193,38 +193,3 @@ TEST_CASE("batches spread over receivers in turn, or to the one with most room")
     CHECK(at_a == (bench == &turns ? 2U : 0U));
   }
 }
-
-TEST_CASE("a batch is divided when all that take its frames are gone, and a record waits for their return") {
-  for (OutboxOptions options : {OutboxOptions{}, exactly_once()}) {
-    Bench bench(options);
-    const auto large = bench.join("large");
-    const auto small = bench.outbox.lane("small");
-    CHECK(bench.outbox.meet(small, 1, {}, {.bytes = 1000, .batches = 10}, bench.now, 40) == Outbox::Ack::ok);
-    bench.outbox.cut(large);
-    const auto batch = bench.accept({.bytes = 80, .records = 8, .largest = 80});
-    CHECK(bench.send(small).empty());
-    CHECK(bench.fates() == Fates{{batch, Fate::too_large}});
-
-    const auto record = bench.accept({.bytes = 80, .records = 1, .largest = 80});
-    CHECK(bench.send(small).empty());
-    CHECK(bench.fates().empty());
-    bench.outbox.give_up(large);
-    CHECK(bench.send(small).empty());
-    CHECK(bench.fates() == Fates{{record, Fate::too_large}});
-  }
-}
-
-TEST_CASE("a batch is divided when those that take its frames are full and one of smaller frames is not") {
-  Bench bench;
-  const auto large = bench.join("large", {.bytes = 1000, .batches = 1});
-  const auto first = bench.accept({.bytes = 80, .records = 8, .largest = 80});
-  CHECK(bench.send(large) == std::vector<Sent>{{first, 1}});
-  const auto batch = bench.accept({.bytes = 80, .records = 8, .largest = 80});
-  CHECK(bench.send(large).empty());
-  CHECK(bench.fates().empty());
-
-  const auto small = bench.outbox.lane("small");
-  CHECK(bench.outbox.meet(small, 1, {}, {.bytes = 1000, .batches = 10}, bench.now, 40) == Outbox::Ack::ok);
-  CHECK(bench.send(small).empty());
-  CHECK(bench.fates() == Fates{{batch, Fate::too_large}});
-}

@@ -222,3 +222,36 @@ TEST_CASE("a receiver that refuses everything is measured as well, and leaves no
   CHECK(work.reports_due() == 0);
   CHECK(work.cost() != Duration::zero());
 }
+
+TEST_CASE("a batch is divided when all that take its frames are gone, and a record waits for their return") {
+  for (const OutboxOptions& options : {OutboxOptions{}, exactly_once()}) {
+    Sharing bench(options);
+    const auto large = bench.join("large");
+    const auto small = bench.outbox.lane("small");
+    CHECK(bench.outbox.meet(small, 1, {}, {.bytes = 1000, .batches = 10}, bench.now, 40) == Outbox::Ack::ok);
+    bench.outbox.cut(large);
+    bench.accept_records(1, 8, {.largest = 80});
+    CHECK(bench.leave(small) == std::vector<int>{1, 2, 3, 4, 5, 6, 7, 8});
+
+    const auto record = bench.outbox.accept({.bytes = 80, .records = 1, .largest = 80});
+    CHECK(bench.leave(small).empty());
+    CHECK(bench.fates().empty());
+    bench.outbox.give_up(large);
+    CHECK(bench.leave(small).empty());
+    CHECK(bench.fates() == Fates{{record, Fate::too_large}});
+  }
+}
+
+TEST_CASE("a batch is divided when those that take its frames are full and one of smaller frames is not") {
+  Sharing bench;
+  const auto large = bench.join("large", {.bytes = 1000, .batches = 1});
+  bench.accept_records(1, 8, {.largest = 80});
+  CHECK(bench.leave(large).size() == 8);
+  bench.accept_records(9, 8, {.largest = 80});
+  CHECK(bench.leave(large).empty());
+  CHECK(bench.fates().empty());
+
+  const auto small = bench.outbox.lane("small");
+  CHECK(bench.outbox.meet(small, 1, {}, {.bytes = 1000, .batches = 10}, bench.now, 40) == Outbox::Ack::ok);
+  CHECK(bench.leave(small) == std::vector<int>{9, 10, 11, 12, 13, 14, 15, 16});
+}
