@@ -156,11 +156,12 @@ bool Context::Impl::serve_once() {
   if (zmq_poll(items_.data(), static_cast<int>(items_.size()), wait) < 0) return zmq_errno() == EINTR;
 
   bool changed = false;
-  if (stopping_.load(std::memory_order_acquire)) return false;
   if (items_[0].revents != 0) {
     take_new();
     changed = true;
   }
+  // Looked at behind that: the call that came with it may have been the one that take_new() has answered.
+  if (stopping_.load(std::memory_order_acquire)) return false;
   try {
     for (std::size_t i = watched_.size(); i-- > 0;) {
       const bool readable = i + 1 < items_.size() && items_[i + 1].revents != 0;
