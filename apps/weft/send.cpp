@@ -18,10 +18,10 @@
 namespace weft::cli {
 namespace {
 
-constexpr std::size_t kMostRequests = 256;  // on their way at once
-constexpr std::size_t kShown = 80;          // bytes of an offending line
-constexpr int kBySignal = 128;              // an exit code
-constexpr std::uint64_t kLookEvery = 64;    // records, where none of them has to wait
+constexpr std::size_t kMostRequests = 256;   // on their way at once
+constexpr std::size_t kShown = 80;           // bytes of an offending line
+constexpr int kBySignal = 128;               // an exit code
+constexpr std::uint64_t kRecordsALook = 64;  // records, where none of them has to wait
 
 /// The records to send, one after another: --text, or JSON lines.
 class Records {
@@ -33,7 +33,7 @@ class Records {
 
   /// False: there are no more. Throws Error{invalid_argument, timed_out}, Interrupted.
   bool next(wire::Buffer& out) {
-    if (given_ % kLookEvery == 0) look();
+    if (given_ % kRecordsALook == 0) look();
     if (send_.count != 0 && given_ >= send_.count) return false;
     out.clear();
     if (!lines_) {

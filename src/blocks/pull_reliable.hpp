@@ -106,7 +106,7 @@ class ReliablePull {
   static std::string stream_name(const Peer& peer) { return peer.node + "." + peer.port; }
   Stream& stream_of(Peer& peer);
   void load(const std::string& name, Stream& stream);
-  void let_go(const std::string& name);
+  void let_go(std::string name);
   [[nodiscard]] bool works_for(const std::string& name) const;
   static bool begin_stream(Stream& stream, const wire::Header& header);
   void deliver_due(Stream& stream, Peer& peer);

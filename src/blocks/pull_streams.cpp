@@ -1,6 +1,7 @@
 // What a ReliablePull knows of its senders: read from its journal when they are met, kept while they may come
 // back, given up when they are gone.
 #include <algorithm>
+#include <utility>
 
 #include <weft/core/format.hpp>
 #include <weft/wire/pack.hpp>
@@ -69,8 +70,8 @@ bool ReliablePull::works_for(const std::string& name) const {
 // Of a sender that is away and may come back, what it has settled is remembered; of one that has said BYE
 // with everything settled, nothing: it comes back with another epoch. As many are remembered as may be here
 // at once; of those before them a journal knows all, and without one their last batches may come twice.
-void ReliablePull::let_go(const std::string& given) {
-  const std::string name = given;
+// A name of its own: the given one may be that of a stream which ends here.
+void ReliablePull::let_go(std::string name) {
   const auto found = streams_.find(name);
   if (found == streams_.end() || !found->second.away || works_for(name)) return;
   Stream& stream = found->second;
@@ -87,7 +88,7 @@ void ReliablePull::let_go(const std::string& given) {
   }
   stream.held.clear();  // it is sent again
   stream.in.restore(stream.in.epoch(), protocol::SequenceSet(stream.in.processed()));
-  away_.push_back(name);
+  away_.push_back(std::move(name));
   while (away_.size() > options_.max_peers) {
     const auto oldest = streams_.find(away_.front());
     if (oldest != streams_.end() && oldest->second.away && !works_for(oldest->first)) streams_.erase(oldest);

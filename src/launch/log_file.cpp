@@ -104,7 +104,7 @@ bool LogFile::write(std::string_view line) {
 }
 
 /// `lines`: whole ones, behind what is to be said of those that are missing.
-bool LogFile::append(std::string lines) {
+bool LogFile::append(std::string_view lines) {
   std::string text;
   if (half_) text += '\n';
   if (untold_ != 0) text += format("weft: {} lines are missing here: {}\n", untold_, why_);

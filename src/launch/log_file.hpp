@@ -36,7 +36,7 @@ class LogFile {
   bool open();
   void close();
   bool turn_over();
-  bool append(std::string text);
+  bool append(std::string_view lines);
   bool put(std::string_view text);
 
   std::string path_;
