@@ -97,7 +97,7 @@ TEST_CASE("a record that no receiver could take is refused where it is made, and
 
 namespace {
 
-class Lines : public Logger::Sink {
+class SaidLines : public Logger::Sink {
  public:
   std::vector<std::string> all;
 
@@ -109,7 +109,7 @@ class Lines : public Logger::Sink {
 
 TEST_CASE("a receiver says in its log why it rejects a record, once for each reason") {
   Loop loop;
-  const auto lines = std::make_shared<Lines>();
+  const auto lines = std::make_shared<SaidLines>();
   Pull<Update> pull(loop, {.name = "in", .bind = {"inproc://unfit"}, .log = {lines, "test", LogLevel::warn}});
   pull.on_record([](const Update&, const Meta&) {});
   conformance::Stranger stranger(loop, "inproc://unfit", "stranger/0");

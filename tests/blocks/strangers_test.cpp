@@ -38,8 +38,8 @@ class Mute {
   bool lost_ = false;
 };
 
-/// Lines that a block logs.
-class Lines : public Logger::Sink {
+/// StrangerLines that a block logs.
+class StrangerLines : public Logger::Sink {
  public:
   void write(LogLevel, std::string_view, std::string_view message) override { all.emplace_back(message); }
   [[nodiscard]] bool has(std::string_view part) const {
@@ -58,7 +58,7 @@ TEST_CASE("strangers: every block that binds ends connections on which nobody sa
       return out;
     }();
     Loop loop;
-    const auto lines = std::make_shared<Lines>();
+    const auto lines = std::make_shared<StrangerLines>();
     const auto at = [&](std::string name, std::size_t i) {
       return PortOptions{.name = std::move(name),
                          .bind = places[i]->endpoints(),

@@ -6,12 +6,12 @@ using namespace weft::protocol;
 
 namespace {
 
-constexpr Credit kWindow{1000, 10};
+constexpr Credit kWideCredit{1000, 10};
 
 }  // namespace
 
 TEST_CASE("each HELLO is answered once, and not behind a later one") {
-  PeerLanes lanes(1, kWindow);
+  PeerLanes lanes(1, kWideCredit);
   CHECK(lanes.say_hello() == 1);
   CHECK(lanes.say_hello() == 2);
   CHECK(lanes.say_hello() == 3);
@@ -25,18 +25,18 @@ TEST_CASE("each HELLO is answered once, and not behind a later one") {
 }
 
 TEST_CASE("a second answer loses what was sent before its HELLO was said, and no more") {
-  PeerLanes lanes(1, kWindow);
+  PeerLanes lanes(1, kWideCredit);
   (void)lanes.say_hello();
   (void)lanes.say_hello();
-  (void)lanes.meet_receiver(0, 1, true, kWindow);
+  (void)lanes.meet_receiver(0, 1, true, kWideCredit);
   lanes.answered(1);
   lanes.out.send(100, 1);  // behind the second HELLO
   (void)lanes.say_hello();
   lanes.out.send(100, 1);  // behind the third one
 
-  CHECK(lanes.meet_receiver(0, 2, true, kWindow).batches == 0);
+  CHECK(lanes.meet_receiver(0, 2, true, kWideCredit).batches == 0);
   lanes.answered(2);
-  CHECK(lanes.meet_receiver(0, 3, true, kWindow).batches == 1);
+  CHECK(lanes.meet_receiver(0, 3, true, kWideCredit).batches == 1);
   lanes.answered(3);
 
   CHECK(lanes.out.outstanding() == 1);
@@ -44,20 +44,20 @@ TEST_CASE("a second answer loses what was sent before its HELLO was said, and no
 
 TEST_CASE(
     "what was sent before the HELLO that is answered is lost with its connection, what followed is not") {
-  PeerLanes lanes(1, kWindow);
-  (void)lanes.out.acknowledge(0, kWindow);
+  PeerLanes lanes(1, kWideCredit);
+  (void)lanes.out.acknowledge(0, kWideCredit);
   lanes.out.send(100, 1);
   (void)lanes.say_hello();
   lanes.out.send(100, 1);
 
-  const auto lost = lanes.meet_receiver(0, 1, true, kWindow);
+  const auto lost = lanes.meet_receiver(0, 1, true, kWideCredit);
 
   CHECK(lost.batches == 1);
   CHECK(lanes.out.outstanding() == 1);
 }
 
 TEST_CASE("a HELLO gives credit for what is not held from before it") {
-  PeerLanes lanes(1, kWindow);
+  PeerLanes lanes(1, kWideCredit);
   lanes.held_bytes = 300;
   CHECK(lanes.hello_credit().bytes == 700);
   CHECK(lanes.hello_credit().batches == 10);
@@ -71,7 +71,7 @@ TEST_CASE("a HELLO gives credit for what is not held from before it") {
 }
 
 TEST_CASE("when nothing is held any more, what was skipped counts as settled as well") {
-  PeerLanes lanes(1, kWindow);
+  PeerLanes lanes(1, kWideCredit);
   (void)lanes.meet_sender(7, 1, false);
   lanes.in.skip_to(3);
   lanes.held_bytes = 100;
@@ -84,7 +84,7 @@ TEST_CASE("when nothing is held any more, what was skipped counts as settled as 
 }
 
 TEST_CASE("a sender that has lost count in its epoch is followed by who asked it") {
-  PeerLanes lanes(1, kWindow);
+  PeerLanes lanes(1, kWideCredit);
   (void)lanes.meet_sender(7, 1, true);
   REQUIRE(lanes.count(7, 54));
 
@@ -95,7 +95,7 @@ TEST_CASE("a sender that has lost count in its epoch is followed by who asked it
 }
 
 TEST_CASE("what is settled of a later epoch is counted anew, also without a word of what is retained") {
-  PeerLanes lanes(1, kWindow);
+  PeerLanes lanes(1, kWideCredit);
   REQUIRE(lanes.count(7, 54));
   (void)lanes.settle(7, 54, 100);
   REQUIRE(lanes.settled == 54);
@@ -107,7 +107,7 @@ TEST_CASE("what is settled of a later epoch is counted anew, also without a word
 }
 
 TEST_CASE("an answer of a sender that has lost count is told from one that has not") {
-  PeerLanes lanes(1, kWindow);
+  PeerLanes lanes(1, kWideCredit);
   (void)lanes.meet_sender(7, 1, true);
   REQUIRE(lanes.count(7, 20));
 
@@ -118,7 +118,7 @@ TEST_CASE("an answer of a sender that has lost count is told from one that has n
 }
 
 TEST_CASE("a HELLO that is said again moves nothing back at who answers it") {
-  PeerLanes lanes(1, kWindow);
+  PeerLanes lanes(1, kWideCredit);
   (void)lanes.meet_sender(7, 1, false);
   lanes.in.skip_to(9);
 
@@ -128,7 +128,7 @@ TEST_CASE("a HELLO that is said again moves nothing back at who answers it") {
 }
 
 TEST_CASE("replies of an epoch that is over are not counted") {
-  PeerLanes lanes(1, kWindow);
+  PeerLanes lanes(1, kWideCredit);
   (void)lanes.meet_sender(7, 1, true);
 
   CHECK_FALSE(lanes.count(6, 1));

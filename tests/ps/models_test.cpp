@@ -77,9 +77,9 @@ TEST_CASE("a dense batch has all rows of the table, with the bias in the last") 
   CHECK(batch.locals().back() == 3);
   Batch other;
   const std::vector<std::uint32_t> rows{0};
-  CHECK_THROWS_WITH_AS(
-      other.build(data, rows, dense_table(3, 1), true),
-      "f: feature 2 has no row in dense table w: 3 rows hold features 0 to 1 and the bias", Error);
+  CHECK_THROWS_WITH_AS(other.build(data, rows, dense_table(3, 1), true),
+                       "f: feature 2 has no row in dense table w: 3 rows hold features 0 to 1 and the bias",
+                       Error);
   CHECK_THROWS_AS(other.build(data, rows, dense_table(2, 1), false), Error);
 }
 

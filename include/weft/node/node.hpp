@@ -88,8 +88,8 @@ class Node {
   [[nodiscard]] PortOptions port_options(std::string_view port) const;
   void adopt(const std::string& port, std::unique_ptr<Block> block);
 
-  /// The node is not ready while `busy` says true, asked every turn, within the start limit: for a program that
-  /// has to get something up before records may come.
+  /// The node is not ready while `busy` says true, asked every turn, within the start limit: for a program
+  /// that has to get something up before records may come.
   void hold_ready(std::function<bool()> busy);
   /// Called once, when every node of the run is ready: where sources start.
   void on_start(std::function<void()> handler);
