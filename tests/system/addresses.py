@@ -3,6 +3,7 @@
 import socket
 
 from netns import skip
+from ports import free_port
 from weft_support import *
 
 
@@ -10,9 +11,9 @@ def _free_port():
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
-            return probe.getsockname()[1]
     except OSError as error:
         skip("no IPv6 on the loopback interface: %s" % error)
+    return free_port("::1")
 
 
 def _run(name, link, rest=""):

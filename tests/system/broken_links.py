@@ -4,9 +4,10 @@ import random
 import re
 import time
 
-from fault_proxy import FaultProxy, free_address
+from fault_proxy import FaultProxy
 from ledger import Ledger, Taken
 from netns import hold
+from ports import free_address
 from weft_support import *
 
 SOURCE_AND_SINK = """

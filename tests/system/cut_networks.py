@@ -2,9 +2,10 @@
 
 import time
 
-from fault_proxy import FaultProxy, free_address
+from fault_proxy import FaultProxy
 from ledger import Ledger, numbers
 from netns import Network, SmallDisk, hold
+from ports import free_address
 from weft_support import *
 
 DELIVERY = "at-least-once"  # with a delivery that promises more, LOST_AT_MOST is 0

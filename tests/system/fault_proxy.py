@@ -1,17 +1,9 @@
 """weft-fault-proxy as tests use it."""
 
 import json
-import socket
 import subprocess
 
 from weft_support import check, start
-
-
-def free_address():
-    """A port that is free now, for a file that has to name one; the system hands it out again only after all others."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return "tcp://127.0.0.1:%d" % probe.getsockname()[1]
 
 
 class FaultProxy:

@@ -3,7 +3,7 @@
 import resource
 import socket
 
-from fault_proxy import free_address
+from ports import free_address
 from weft_support import *
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
