@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t kMostInHand = 1UL << 20;  // bytes of lines that are not settled
 constexpr std::size_t kAhead = 256UL << 10;     // bytes that the command is given at once
 constexpr std::size_t kMostWaiting = 65536;     // requests that the command has not answered
+constexpr std::size_t kMostAsked = 64UL << 20;  // bytes of requests that it is not done with, of all askers
 constexpr Duration kFirstLook = std::chrono::milliseconds(1);
 constexpr Duration kLastLook = std::chrono::milliseconds(128);
 constexpr Duration kLong = std::chrono::seconds(5);
@@ -28,8 +29,12 @@ void Exec::take(const wire::RecordView& record, program::Answer answer) {
   if (acknowledge_ == Acknowledge::one_answer) return take_one(program::record_to_json(record));
   const bool closed = reads_no_more();
   if (closed && promised_) return turn_away();
-  if (!closed && answer.wanted() && waiting_.size() >= kMostWaiting)
-    return answer.fail(wire::Code::full, "too many requests wait for the command");
+  if (!closed && answer.wanted() && (waiting_.size() >= kMostWaiting || hand_.bytes() >= kMostAsked)) {
+    return answer.fail(wire::Code::full,
+                       format("{} requests wait for the command {}, of which it has not taken {}; ask again "
+                              "when it has answered some",
+                              waiting_.size(), named(), humane_size(hand_.bytes())));
+  }
   if (closed || (!counts() && !child_->write_line(program::record_to_json(record)))) {
     ++dropped_;
     answer.fail(wire::Code::failed, "the command reads no more");
