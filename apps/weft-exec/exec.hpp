@@ -68,6 +68,7 @@ class Exec {
   [[nodiscard]] bool reads_no_more() const;
   void turn_away();
   void await_end();
+  void on_no_end(std::uint64_t answered_before);
   void give_back();
   void drop_hand();
   void look_whether_it_is_there();
@@ -147,6 +148,8 @@ class Exec {
   std::uint64_t command_restarts_ = 0;
   Loop::TimerId restart_timer_ = 0;
   Loop::TimerId closed_timer_ = 0;
+  std::uint64_t answered_ = 0;  // records of a promise, by lines
+  bool told_closed_ = false;
   std::string end_ = "the command reads no more";  // why it gets nothing
 
   bool there_ = false;  // it waits for its first line, or was waited for long enough

@@ -153,7 +153,45 @@ def a_command_that_closes_its_input_and_lives_fails_its_node():
     for options in ({}, {"acknowledge": "answer"}):
         report = up(_feed(dict(options, command="exec 0<&-; exec sleep 600"), attempts=2))
         equal((report["ok"], _letters()), (False, []), "the run and its dead letters: " + report["log"])
-        contains(report["log"], "has closed its standard input", "the log")
+        contains(report["log"], "sleep 600\" has closed its standard input", "the log")
+        contains(report["log"], "let it read its input to the end", "what to do")
+
+
+def a_command_that_closes_its_input_has_time_to_answer_what_it_read():
+    answers = _script("answers.py", "import threading\n"
+                                    "lines = [sys.stdin.readline() for n in range(3)]\n"
+                                    "os.close(0)\n"
+                                    "for line in lines: threading.Event().wait(2.5); print('{}')\n")
+    text = open(_feed({"command": answers, "acknowledge": "answer"})).read()
+    report = up(file("ends.yaml", text.replace("count: 100", "count: 100, rate: 20")))
+    equal(link(report, "source.out")["processed"], 3, "records that count as processed: " + report["log"])
+    check("has closed its standard input" not in report["log"], "it ends by itself: " + report["log"])
+
+
+def a_command_that_closes_its_input_drops_what_nobody_promised():
+    text = FEED.replace("count: %d", "count: %d, rate: 20").replace("  morgue: {run: weft-sink, with: {output: %s/morgue.jsonl}}\n", "")
+    text = text.replace("at-least-once, max-attempts: %d, dead-letter: morgue.in", "best-effort")
+    options = json.dumps({"command": "read line; exec 0<&-; exec sleep 600"})
+    report = up(file("ends.yaml", text % ("2s", 150, "8B", options)))
+    equal((report["code"], report["ok"]), (0, True), "the run: " + report["log"])
+    contains(report["log"], "exec sleep 600\" has closed its standard input", "the log")
+    contains(report["log"], "what comes for it is dropped", "the log")
+    check(report["result"]["work/0"]["dropped"] > 100, "what counts as dropped: %s" % report["result"])
+
+
+def a_closed_input_does_not_matter_where_none_is_linked():
+    text = """weft: 1
+name: writes
+nodes:
+  script: {run: weft-exec, lifetime: finite, with: {command: "exec 0<&-; echo 1; sleep 6; echo 2"}}
+  sink: {run: weft-sink, with: {output: %s/out.jsonl}}
+links: [{from: script.out, to: sink.in, pattern: push-pull, delivery: at-least-once}]
+""" % WORK
+    report = up(file("writes.yaml", text))
+    equal((report["code"], report["ok"]), (0, True), "the run: " + report["log"])
+    check("standard input" not in report["log"], "nothing is said of it: " + report["log"])
+    with open(WORK + "/out.jsonl") as opened:
+        equal(opened.read().split(), ["1", "2"], "what it wrote")
 
 
 def a_command_that_only_asks_may_read_its_replies_late():
