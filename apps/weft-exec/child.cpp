@@ -288,8 +288,12 @@ void Child::lose_pipe() {
   });
 }
 
+// What nobody will read takes no memory, and holds nobody up.
 void Child::close_pipe() {
   unread_.clear();
+  input_ = {};
+  input_at_ = 0;
+  if (full_) tell_room();
   close(writable_);
   close(in_);
 }
@@ -307,7 +311,7 @@ void Child::flush() {
   if (input_.empty() && closing_) return close_pipe();
   const bool written = input_.empty();
   want_write(!written || !unread_.empty());
-  if (full_ && input_.size() - input_at_ < kMostQueued / 2) tell_room();
+  if (full_ && queued() < kMostQueued / 2) tell_room();
 }
 
 // Later, too: who is told writes the next line, and is perhaps about to note this one.
@@ -340,26 +344,33 @@ void Child::read_output() {
   (void)read_some();
 }
 
+// A command may write faster than its lines are taken: what comes meanwhile has its turn in the loop.
 void Child::read_now() {
-  while (!paused_ && out_.fd >= 0 && read_some()) {
+  int there = 0;
+  if (out_.fd < 0 || ::ioctl(out_.fd, FIONREAD, &there) != 0) return;
+  std::size_t left = static_cast<std::size_t>(std::max(there, 0));
+  while (left != 0 && !paused_ && out_.fd >= 0) {
+    const std::size_t got = read_some();
+    if (got == 0) break;
+    left -= std::min(left, got);
   }
 }
 
-// False: there is nothing to read at the moment, or no more.
-bool Child::read_some() {
+// 0: there is nothing to read at the moment, or no more.
+std::size_t Child::read_some() {
   const std::size_t before = out_.text.size();
   out_.text.resize(before + kPiece);
   const ssize_t got = ::read(out_.fd, out_.text.data() + before, kPiece);
   out_.text.resize(before + static_cast<std::size_t>(got > 0 ? got : 0));
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
   if (got < 0) events_.on_broken(format("its output cannot be read: {}", std::strerror(errno)));
   if (got <= 0) {
     end_output();
-    return false;
+    return 0;
   }
   give_lines();
   end_when_done();
-  return true;
+  return static_cast<std::size_t>(got);
 }
 
 // What lacks its line end is a line all the same.

@@ -42,7 +42,9 @@ class Child {
   void tells_taken() { tells_taken_ = true; }
   /// Throws Error{io} when it cannot be started.
   void start(const std::vector<std::string>& words);
-  [[nodiscard]] bool has_room() const { return input_.size() - input_at_ < kMostQueued; }
+  /// Bytes of input that wait for it. None once it reads no more.
+  [[nodiscard]] std::size_t queued() const { return input_.size() - input_at_; }
+  [[nodiscard]] bool has_room() const { return queued() < kMostQueued; }
   /// Queues a line, also before start(); false: its standard input is closed.
   bool write_line(std::string_view line);
   /// tells_taken(): lines that it gets together. False: not now, or its standard input is closed.
@@ -55,7 +57,7 @@ class Child {
   /// Stops and resumes reading its standard output: it will wait.
   void pause(bool paused);
   [[nodiscard]] bool paused() const { return paused_; }
-  /// Reads what it has written so far, as far as it is not paused.
+  /// Reads what it has written so far, and nothing that it writes meanwhile, as far as it is not paused.
   void read_now();
   /// Whether a process of the command waits for its standard input, so that it has done all that it was
   /// given: of the command itself and the one that was seen to wait before; `all`: of any in its group.
@@ -92,7 +94,7 @@ class Child {
   void close_pipe();
   void want_write(bool wanted);
   void read_output();
-  bool read_some();
+  std::size_t read_some();
   void read_errors();
   void give_lines();
   void end_output();

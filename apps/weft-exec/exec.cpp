@@ -187,33 +187,8 @@ void Exec::answer_with(const Value& value) {
   waiting_.pop_front();
 }
 
-void Exec::on_reply(const program::OutPort::Result& result) {
-  std::string line;
-  if (result.ok) {
-    line = program::record_to_json(*result.record);
-  } else {
-    Value error = Value::map();
-    error["error"] = result.text;
-    line = to_json(error);
-  }
-  if (child_->write_line(line)) return;
-  if (++dropped_ == 1) node_.log().warn("a reply has come for the command, which reads no more: dropped");
-}
-
-Exec::Sent Exec::send_record() {
-  const auto status = out_->send_packed(record_.view(), {},
-                                        [this](const program::OutPort::Result& result) { on_reply(result); });
-  if (status == SendStatus::would_block) return Sent::later;
-  if (status == SendStatus::dropped || status == SendStatus::no_peer) {
-    ++dropped_;
-  } else if (status != SendStatus::ok) {
-    fail(format("line {} of the command cannot be sent: {}", lines_out_, to_string(status)));
-    return Sent::never;
-  }
-  return Sent::yes;
-}
-
 void Exec::on_input_room() {
+  if (std::exchange(awaits_reading_, false)) on_room();
   if (counts()) return feed();
   if (in_) in_->pause(false);
 }
@@ -226,13 +201,6 @@ void Exec::on_room() {
   child_->pause(false);
   release();
   feed();
-}
-
-// Replies are input as well. What the command wrote before it came back for more may be a request.
-bool Exec::replies_are_due() {
-  if (!out_ || out_->pattern() != topology::Pattern::dealer_router) return false;
-  child_->read_now();
-  return held_ || !out_->settled();
 }
 
 // When all input has come, the command gets to know; its exit ends the drain.

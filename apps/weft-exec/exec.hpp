@@ -24,7 +24,7 @@ namespace weft::exec {
 ///      command writes is the reply ({"error": "text"} alone: an error reply).
 /// out: push, pub: each line that the command writes is a record; dealer: is a request, whose reply comes
 /// back as a
-///      line ({"error": "text"} when there is none).
+///      line ({"error": "text"} when there is none). One that does not read its replies is not read either.
 /// A record, or request, counts as handled when the command is done with it (the option `acknowledge`):
 ///   taken:  it has come back for more. With a promise it gets one line at a time.
 ///   answer: it has written a line for it. Under exactly-once the line is sent in one commit with the
@@ -47,9 +47,6 @@ class Exec {
   void on_line(std::string_view line);
   void on_bad_line(std::string_view line, const std::string& why);
   void answer_with(const Value& value);
-  Sent send_record();
-  void on_reply(const program::OutPort::Result& result);
-  bool replies_are_due();
   void on_room();
   void on_input_room();
   void on_turn();
@@ -71,6 +68,7 @@ class Exec {
   [[nodiscard]] bool reads_no_more() const;
   void turn_away();
   void await_end();
+  void on_no_end(std::uint64_t answered_before);
   void give_back();
   void drop_hand();
   void look_whether_it_is_there();
@@ -86,6 +84,16 @@ class Exec {
   bool on_promised_exit(bool as_told, const std::string& why);
   void start_again(const std::string& why);
   void room_in_hand();
+
+  // replies.cpp
+  Sent send_record();
+  [[nodiscard]] bool asks() const;
+  [[nodiscard]] bool replies_have_room() const;
+  Sent await_reading();
+  void say_that_it_does_not_read();
+  void on_reply(const program::OutPort::Result& result);
+  void give_reply(const std::string& line);
+  bool replies_are_due();
 
   // stop.cpp
   void begin_to_stop();
@@ -112,6 +120,12 @@ class Exec {
   std::uint64_t dropped_ = 0;
   std::string last_words_;  // its last line on stderr
 
+  std::size_t open_ = 0;                   // its requests that have not ended
+  std::size_t reply_bytes_ = 512UL << 10;  // what one more reply may need, by those that came
+  bool awaits_reading_ = false;            // a request waits until the command has read replies
+  bool told_reading_ = false;
+  Loop::TimerId reading_timer_ = 0;
+
   Acknowledge acknowledge_ = Acknowledge::nothing;
   bool promised_ = false;
   Hand hand_;
@@ -134,6 +148,8 @@ class Exec {
   std::uint64_t command_restarts_ = 0;
   Loop::TimerId restart_timer_ = 0;
   Loop::TimerId closed_timer_ = 0;
+  std::uint64_t answered_ = 0;  // records of a promise, by lines
+  bool told_closed_ = false;
   std::string end_ = "the command reads no more";  // why it gets nothing
 
   bool there_ = false;  // it waits for its first line, or was waited for long enough

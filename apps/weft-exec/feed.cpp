@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t kMostInHand = 1UL << 20;  // bytes of lines that are not settled
 constexpr std::size_t kAhead = 256UL << 10;     // bytes that the command is given at once
 constexpr std::size_t kMostWaiting = 65536;     // requests that the command has not answered
+constexpr std::size_t kMostAsked = 64UL << 20;  // bytes of requests that it is not done with, of all askers
 constexpr Duration kFirstLook = std::chrono::milliseconds(1);
 constexpr Duration kLastLook = std::chrono::milliseconds(128);
 constexpr Duration kLong = std::chrono::seconds(5);
@@ -28,12 +29,16 @@ void Exec::take(const wire::RecordView& record, program::Answer answer) {
   if (acknowledge_ == Acknowledge::one_answer) return take_one(program::record_to_json(record));
   const bool closed = reads_no_more();
   if (closed && promised_) return turn_away();
-  if (!closed && answer.wanted() && waiting_.size() >= kMostWaiting)
-    return answer.fail(wire::Code::full, "too many requests wait for the command");
+  if (!closed && answer.wanted() && (waiting_.size() >= kMostWaiting || hand_.bytes() >= kMostAsked)) {
+    return answer.fail(wire::Code::full,
+                       format("{} requests wait for the command {}, of which it has not taken {}; ask again "
+                              "when it has answered some",
+                              waiting_.size(), named(), humane_size(hand_.bytes())));
+  }
   if (closed || (!counts() && !child_->write_line(program::record_to_json(record)))) {
     ++dropped_;
-    answer.fail(wire::Code::failed, "the command reads no more");
-    return;
+    answer.fail(wire::Code::failed, format("the command {} reads no more", named()));
+    return await_end();
   }
   if (answer.wanted()) waiting_.push_back(std::move(answer));
   if (!counts()) {
@@ -167,19 +172,29 @@ void Exec::on_input_closed() {
 void Exec::turn_away() {
   if (draining_ && !failed_) return in_->judge(Verdict::requeue(Duration::zero(), end_));
   in_->postpone();
-  if (!exited_) await_end();
+  await_end();
 }
 
 // A command that is about to end does so soon. Another one must not keep what it never reads from those who
 // would.
 void Exec::await_end() {
-  if (closed_timer_ != 0) return;
-  closed_timer_ = node_.loop().at(Clock::now() + kLong, [this] {
+  if (closed_timer_ != 0 || exited_ || failed_ || told_closed_) return;
+  closed_timer_ = node_.loop().at(Clock::now() + kLong, [this, before = answered_] {
     closed_timer_ = 0;
-    if (exited_ || draining_) return;
-    fail(format("the command {} has closed its standard input and goes on, while there are records for it",
-                named()));
+    if (!exited_ && !failed_ && !draining_) on_no_end(before);
   });
+}
+
+// One that answers has its time anew with each answer: it may have read a lot before it closed its input.
+void Exec::on_no_end(std::uint64_t answered_before) {
+  if (promised_ && answered_ != answered_before) return await_end();
+  const std::string sentence = format(
+      "the command {} has closed its standard input and goes on for {}, while there are records for "
+      "it; let it read its input to the end, or end when it wants no more",
+      named(), humane_duration(kLong));
+  if (promised_) return fail(sentence);
+  told_closed_ = true;
+  node_.log().warn(format("{}; what comes for it is dropped, {} so far", sentence, dropped_));
 }
 
 // What it has not got, and never will, goes back to its senders, who know that this node takes no more.
@@ -193,6 +208,7 @@ void Exec::give_back() {
 }
 
 void Exec::drop_hand() {
+  if (hand_.size() != hand_.given()) await_end();
   dropped_ += hand_.size() - hand_.given();
   pace_.reset();
   done_ = 0;

@@ -20,8 +20,8 @@ class Hand {
   explicit Hand(Settle settle) : settle_(std::move(settle)) {}
 
   void add(Receipt receipt, std::string line) {
-    bytes_ += line.size();
     records_.push_back({std::move(receipt), std::move(line)});
+    bytes_ += records_.back().bytes();
   }
   /// The next line that it has not been given, or that behind so many others; null: there is none. give()
   /// says that they were.
@@ -39,7 +39,7 @@ class Hand {
     for (; count != 0 && given_ != 0; --count, --given_) {
       const Record record = std::move(records_.front());
       records_.pop_front();
-      bytes_ -= record.line.size();
+      bytes_ -= record.bytes();
       settle_(record.receipt, verdict);
     }
   }
@@ -50,7 +50,7 @@ class Hand {
     while (records_.size() > given_) {
       const Record record = std::move(records_.back());
       records_.pop_back();
-      bytes_ -= record.line.size();
+      bytes_ -= record.bytes();
       settle_(record.receipt, verdict);
     }
   }
@@ -59,6 +59,8 @@ class Hand {
   struct Record {
     Receipt receipt;
     std::string line;
+    // Of short lines the line is the least.
+    [[nodiscard]] std::size_t bytes() const { return sizeof(Record) + line.size(); }
   };
   Settle settle_;
   std::deque<Record> records_;

@@ -48,12 +48,14 @@ void Exec::on_answer(std::string_view line) {
     one_outcome_ = error ? Verdict::requeue(Duration::zero(), *error) : Verdict{};
     one_answer_ = sends ? std::string(line) : std::string();
     failures_ = 0;
+    ++answered_;
     return room_in_hand();
   }
   if (hand_.given() == 0) {
     if (++dropped_ == 1) node_.log().warn("the command wrote more lines than it was given");
     return;
   }
+  ++answered_;
   if (error) {
     settle(1, Verdict::requeue(Duration::zero(), *error));
     return feed();

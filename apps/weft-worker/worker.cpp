@@ -129,8 +129,12 @@ void Worker::begin() {
     order_.emplace(train_->rows(), settings_.batch, settings_.shuffle);
     total_steps_ = train_->rows() == 0 ? 0 : settings_.epochs * order_->batches();
     position_ = client_.clocks();
-    if (client_.clocks() != 0)
+    resumed_ = std::min(position_, total_steps_);
+    if (const std::string note = nothing_to_do(); !note.empty()) {
+      node_.log().warn(note);
+    } else if (client_.clocks() != 0) {
       node_.log().info(format("joined at clock {}: the batches before are skipped", client_.clocks()));
+    }
     first_ = last_ = Clock::now();
   }
   phase_ = Phase::training;
@@ -440,6 +444,21 @@ Value Worker::progress() const {
   return out;
 }
 
+/// Empty: there is, or was, something to train.
+std::string Worker::nothing_to_do() const {
+  if (!order_ || resumed_ < total_steps_) return {};
+  if (total_steps_ == 0) {
+    return format("there was nothing to do: its share of the rows, {} of {}, is empty", share_.part + 1,
+                  share_.parts);
+  }
+  return format(
+      "there was nothing to do: it joined at clock {}, and all {} batches of its {} rows were over before "
+      "this "
+      "start, trained or passed by the others; to train on, give more epochs than {}, or start the servers "
+      "anew",
+      position_, total_steps_, train_->rows(), settings_.epochs);
+}
+
 Value Worker::result() const {
   Value out = Value::map();
   const double span = seconds();
@@ -450,6 +469,8 @@ Value Worker::result() const {
   if (last_epoch_loss_) out["loss"] = rounded(*last_epoch_loss_, 1e6);
   out["max_gap"] = max_gap_;
   if (rejoins_ != 0) out["rejoins"] = rejoins_;
+  if (resumed_ != 0) out["resumed"] = resumed_;
+  if (const std::string note = nothing_to_do(); !note.empty()) out["note"] = note;
   if (!scores_) return out;
   out["test_rows"] = scores_->rows;
   out["logloss"] = rounded(scores_->logloss, 1e6);

@@ -86,6 +86,7 @@ class Worker {
   /// Calls `step`; an Error that leaves it fails the node.
   void guarded(const std::function<void()>& step);
   [[nodiscard]] double seconds() const;
+  [[nodiscard]] std::string nothing_to_do() const;
   [[nodiscard]] Value result() const;
 
   Node& node_;
@@ -112,6 +113,7 @@ class Worker {
   std::uint64_t rejoins_ = 0;
   std::uint64_t total_steps_ = 0;
   std::uint64_t position_ = 0;                   ///< the batch at hand, of all steps
+  std::uint64_t resumed_ = 0;                    ///< steps of earlier starts
   std::uint64_t drawn_ = 0;                      ///< batches taken from the order
   std::span<const std::uint32_t> at_hand_ = {};  ///< rows of the batch that was drawn last
   std::uint64_t steps_ = 0;

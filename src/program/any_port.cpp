@@ -53,19 +53,33 @@ class AnyRouter : public RouterBase {
 class AnyDealer : public DealerBase {
  public:
   AnyDealer(Loop& loop, PortOptions options) : DealerBase(loop, std::move(options), {}, {}) {}
-  void ask(const wire::RecordView& record, const RequestTo& to, Deadline deadline, OutPort::Done done) {
+  /// False: there is no room for it now, and `done` will not be called.
+  [[nodiscard]] bool ask(const wire::RecordView& record, const RequestTo& to, Deadline deadline,
+                         OutPort::Done done) {
+    bool no_room = false;
+    no_room_ = &no_room;
     submit(
         to, deadline, [&record](wire::BatchBuilder& b) { add_forwarded(b, record); },
-        [done = std::move(done)](RawReply& raw) {
+        [this, done = std::move(done)](RawReply& raw) {
+          // What is too large for any router has a code; this one has only come too early.
+          bool* const early = std::exchange(no_room_, nullptr);
+          if (early && raw.outcome == Outcome::no_room && raw.code == wire::Code::none) {
+            *early = true;
+            return;
+          }
           if (!done) return;
           const bool ok = raw.outcome == Outcome::ok;
           const std::string text =
               ok || !raw.text.empty() ? std::move(raw.text) : std::string(to_string(raw.outcome));
           done({ok, code_of(raw), text, std::string(raw.peer), ok ? &raw.record : nullptr});
         });
+    no_room_ = nullptr;
+    return !no_room;
   }
 
  private:
+  // Inside submit(), which calls `done` only for what it does not take.
+  bool* no_room_ = nullptr;
   static wire::Code code_of(const RawReply& raw) {
     if (raw.outcome == Outcome::timed_out) return wire::Code::timed_out;
     if (raw.outcome == Outcome::ok || raw.code != wire::Code::none) return raw.code;
@@ -230,16 +244,19 @@ struct OutPort::Impl {
               nullptr});
       return status;
     }
-    dealer->ask(record, {.key = to.key, .peer = to.peer}, Deadline::after(settings.timeout),
-                [this, done = std::move(done)](const Result& result) {
-                  if (done) done(result);
-                  if (!std::exchange(blocked, false) || !room) return;
-                  // Not from inside the reply: the handler may send many.
-                  loop->post([this] {
-                    if (room) room();
-                  });
-                });
-    return SendStatus::ok;
+    const bool taken =
+        dealer->ask(record, {.key = to.key, .peer = to.peer}, Deadline::after(settings.timeout),
+                    [this, done = std::move(done)](const Result& result) {
+                      if (done) done(result);
+                      if (!std::exchange(blocked, false) || !room) return;
+                      // Not from inside the reply: the handler may send many.
+                      loop->post([this] {
+                        if (room) room();
+                      });
+                    });
+    if (taken) return SendStatus::ok;
+    blocked = true;
+    return SendStatus::would_block;
   }
 };
 

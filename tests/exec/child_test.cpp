@@ -2,6 +2,7 @@
 #include "weft-exec/child.hpp"
 
 #include <cstdlib>
+#include <stdexcept>
 #include <string>
 
 #include <sys/stat.h>
@@ -64,6 +65,48 @@ TEST_CASE("a command that makes room is told of later, never inside a write") {
 
   CHECK(!told_inside);
   CHECK(loop.run_until([&] { return told; }, patience()));
+}
+
+TEST_CASE("a command that reads no more has nothing waiting for it, and holds nobody up") {
+  Loop loop;
+  bool closed = false, told = false;
+  exec::Child child(loop, {.on_line = [](std::string_view) {},
+                           .on_error_line = [](std::string_view) {},
+                           .on_room = [&] { told = true; },
+                           .on_taken = {},
+                           .on_closed = [&] { closed = true; },
+                           .on_broken = {},
+                           .on_exit = {}});
+  child.write_line(std::string(2 * exec::Child::kMostQueued, 'x'));
+  child.start({"/bin/sh", "-c", "exec 0<&-; exec sleep 600"});
+
+  CHECK(loop.run_until([&] { return closed && told; }, patience()));
+  CHECK(child.queued() == 0);
+  CHECK(!child.write_line("y"));
+  CHECK(child.left_unread());
+}
+
+TEST_CASE("what a command has written so far is read at once, and not what it writes meanwhile") {
+  Loop loop;
+  std::size_t lines = 0;
+  exec::Child child(loop, {.on_line =
+                               [&](std::string_view) {
+                                 // As slow as it takes for the pipe never to be empty.
+                                 if (++lines > 1'000'000) throw std::runtime_error("it goes on for ever");
+                                 const TimePoint later = Clock::now() + std::chrono::microseconds(1);
+                                 while (Clock::now() < later) {
+                                 }
+                               },
+                           .on_error_line = [](std::string_view) {},
+                           .on_room = {},
+                           .on_taken = {},
+                           .on_closed = {},
+                           .on_broken = {},
+                           .on_exit = {}});
+  child.start({"/bin/sh", "-c", "exec yes"});
+  REQUIRE(loop.run_until([&] { return lines != 0; }, patience()));
+
+  CHECK_NOTHROW(child.read_now());
 }
 
 TEST_CASE("what a command had read when it ended counts as read") {

@@ -87,5 +87,30 @@ def a_server_whose_workers_are_silent_stops_within_its_limit_and_names_them():
     training.end(training.servers[1])
 
 
+def a_worker_that_was_done_before_says_that_there_was_nothing_to_do():
+    address = "ipc://%s/again" % WORK
+    text = """weft: 1
+name: again
+nodes:
+  server: {run: weft-server, with: {tables: {weights: {}}}}
+  worker: {run: weft-worker, replicas: 2, with: {builtin: {rows: 1000}, epochs: 2}}
+links: [{from: worker.params, to: server.params, pattern: dealer-router, bind: to, endpoint: "%s"}]
+""" % address
+    path = file("again.yaml", text)
+    # The server lives on: it waits for worker 0.
+    server = start("weft", "run", path, "--node", "server")
+    worker = ["weft", "run", path, "--node", "worker", "--replica", "1"]
+    first = finish(start(*worker))
+    equal(first.code, 0, "exit code of the first start: " + first.err)
+    check("nothing to do" not in first.err, "the first start trains: " + first.err)
+    again = finish(start(*worker))
+    equal(again.code, 0, "exit code of the second start: " + again.err)
+    contains(again.err, "there was nothing to do: it joined at clock 10, and all 10 batches of its 500 rows were over", "its log")
+    contains(again.err, '"note":"there was nothing to do', "its result")
+    contains(again.err, '"resumed":10', "its result")
+    server.terminate()
+    finish(server)
+
+
 if __name__ == "__main__":
     main(cases_of(globals()))

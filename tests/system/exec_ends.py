@@ -22,6 +22,26 @@ links:
   - {from: work.out, to: sink.in, pattern: push-pull, delivery: at-least-once}
 """
 
+ASKS = """weft: 1
+name: asks
+nodes:
+  script: {run: weft-exec, lifetime: finite, with: {command: %s, timeout: 60s}}
+  answers: %s
+links: [{from: script.out, to: answers.in, pattern: dealer-router%s}]
+"""
+# It asks `count` times, and reads what comes back from the moment when the file `gate` is there.
+ASKER = """import threading
+def read():
+    while not os.path.exists(%r): threading.Event().wait(0.02)
+    replies = [json.loads(sys.stdin.readline()) for n in range(%d)]
+    errors = [one['error'] for one in replies if 'error' in one]
+    print('replies:', len(replies), 'errors:', len(errors), errors[:1], file=sys.stderr)
+reader = threading.Thread(target=read)
+reader.start()
+for n in range(%d): print(json.dumps(%s))
+reader.join()
+"""
+
 
 def _feed(options, count=100, size="8B", attempts=0, grace="2s"):
     text = FEED % (grace, count, size, json.dumps(options), WORK, attempts)
@@ -133,7 +153,45 @@ def a_command_that_closes_its_input_and_lives_fails_its_node():
     for options in ({}, {"acknowledge": "answer"}):
         report = up(_feed(dict(options, command="exec 0<&-; exec sleep 600"), attempts=2))
         equal((report["ok"], _letters()), (False, []), "the run and its dead letters: " + report["log"])
-        contains(report["log"], "has closed its standard input", "the log")
+        contains(report["log"], "sleep 600\" has closed its standard input", "the log")
+        contains(report["log"], "let it read its input to the end", "what to do")
+
+
+def a_command_that_closes_its_input_has_time_to_answer_what_it_read():
+    answers = _script("answers.py", "import threading\n"
+                                    "lines = [sys.stdin.readline() for n in range(3)]\n"
+                                    "os.close(0)\n"
+                                    "for line in lines: threading.Event().wait(2.5); print('{}')\n")
+    text = open(_feed({"command": answers, "acknowledge": "answer"})).read()
+    report = up(file("ends.yaml", text.replace("count: 100", "count: 100, rate: 20")))
+    equal(link(report, "source.out")["processed"], 3, "records that count as processed: " + report["log"])
+    check("has closed its standard input" not in report["log"], "it ends by itself: " + report["log"])
+
+
+def a_command_that_closes_its_input_drops_what_nobody_promised():
+    text = FEED.replace("count: %d", "count: %d, rate: 20").replace("  morgue: {run: weft-sink, with: {output: %s/morgue.jsonl}}\n", "")
+    text = text.replace("at-least-once, max-attempts: %d, dead-letter: morgue.in", "best-effort")
+    options = json.dumps({"command": "read line; exec 0<&-; exec sleep 600"})
+    report = up(file("ends.yaml", text % ("2s", 150, "8B", options)))
+    equal((report["code"], report["ok"]), (0, True), "the run: " + report["log"])
+    contains(report["log"], "exec sleep 600\" has closed its standard input", "the log")
+    contains(report["log"], "what comes for it is dropped", "the log")
+    check(report["result"]["work/0"]["dropped"] > 100, "what counts as dropped: %s" % report["result"])
+
+
+def a_closed_input_does_not_matter_where_none_is_linked():
+    text = """weft: 1
+name: writes
+nodes:
+  script: {run: weft-exec, lifetime: finite, with: {command: "exec 0<&-; echo 1; sleep 6; echo 2"}}
+  sink: {run: weft-sink, with: {output: %s/out.jsonl}}
+links: [{from: script.out, to: sink.in, pattern: push-pull, delivery: at-least-once}]
+""" % WORK
+    report = up(file("writes.yaml", text))
+    equal((report["code"], report["ok"]), (0, True), "the run: " + report["log"])
+    check("standard input" not in report["log"], "nothing is said of it: " + report["log"])
+    with open(WORK + "/out.jsonl") as opened:
+        equal(opened.read().split(), ["1", "2"], "what it wrote")
 
 
 def a_command_that_only_asks_may_read_its_replies_late():
@@ -150,6 +208,87 @@ links: [{from: script.out, to: answers.in, pattern: dealer-router}]
     report = up(file("asks.yaml", text))
     equal((report["code"], report["ok"]), (0, True), "the run: " + report["log"])
     contains(report["log"], "replies: 3000", "what the script read")
+
+
+def _gate():
+    path = file("gate", "")
+    os.unlink(path)
+    return path
+
+
+def _asker(gate, count, request):
+    return json.dumps(_script("asks.py", ASKER % (gate, count, count, request)))
+
+
+def _until(running, words):
+    """Reads what a run says until these words come: that line."""
+    said = []
+    for line in running.stderr:
+        said.append(line)
+        if words in line:
+            return line
+    raise SystemExit("FAILED: the run ended, and never said %r:\n%s" % (words, "".join(said)))
+
+
+def a_command_that_does_not_read_its_replies_is_held_up():
+    count, gate = 20000, _gate()
+    asker = _asker(gate, count, "{'n': n, 'text': 1024 * 'x'}")
+    running = start("weft", "up", file("asks.yaml", ASKS % (asker, "{run: weft-relay}", "")), "--json")
+    line = _until(running, "of replies wait for the command")
+    contains(line, "asks.py", "the command that the warning names")
+    run = os.path.join(ENVIRONMENT["WEFT_RUN_DIR"], live_runs()[0]["run"])
+    taken = wait_for(lambda: (node(state(run), "script/0").get("progress") or {}).get("lines_out"), "its progress")
+    check(taken < count * 3 // 4, "requests taken while none of their replies was read: %d" % taken)
+    file("gate", "open")
+    result = finish(running)
+    equal(result.json()["ok"], True, "the run: " + result.err)
+    contains(result.err, "replies: %d errors: 0" % count, "what the script read")
+
+
+def a_reply_that_does_not_fit_is_dropped_and_said():
+    # Nothing lets one expect that replies which have been small become large.
+    count, gate = 2500, _gate()
+    grows = _script("grows.py", "for line in sys.stdin:\n"
+                                "    n = json.loads(line)['n']\n"
+                                "    print(json.dumps({'n': n, 'text': 'x' * (0 if n < 1000 else 200000)}))\n")
+    answers = "{run: weft-exec, with: {command: %s, acknowledge: answer}}" % json.dumps(grows)
+    asker = _asker(gate, count, "{'n': n}")
+    running = start("weft", "up", file("asks.yaml", ASKS % (asker, answers, ", capacity: 1GiB")), "--json")
+    contains(_until(running, "was dropped"), "asks.py", "the command that the warning names")
+    file("gate", "open")
+    result = finish(running)
+    contains(result.err, "replies: %d errors: " % count, "what the script read")
+    contains(result.err, "which has to read", "the errors among them")
+
+
+def requests_that_are_large_wait_for_room():
+    count, gate = 200, file("gate", "open")
+    slow = _script("slow.py", "import threading\n"
+                              "for line in sys.stdin:\n"
+                              "    threading.Event().wait(0.002)\n"
+                              "    print(json.dumps({'n': json.loads(line)['n']}))\n")
+    answers = "{run: weft-exec, with: {command: %s, acknowledge: answer}}" % json.dumps(slow)
+    limits = ", capacity: 64KiB, prefetch: 64KiB"
+    for delivery in ("best-effort", "at-least-once"):
+        asker = _asker(gate, count, "{'n': n, 'text': 32768 * 'x'}")
+        report = up(file("asks.yaml", ASKS % (asker, answers, limits + ", delivery: " + delivery)))
+        equal(report["ok"], True, "the run: " + report["log"])
+        contains(report["log"], "replies: %d errors: 0" % count, "what the script read")
+
+
+def requests_that_a_command_does_not_take_are_bounded():
+    text = """weft: 1
+name: piled
+nodes:
+  asker: {run: weft-source, grace: 1s, with: {count: 80, timeout: 10m, generator: {kind: counter, size: 1MiB}}}
+  script: {run: weft-exec, grace: 2s, with: {command: exec sleep 600}}
+links: [{from: asker.out, to: script.in, pattern: dealer-router, capacity: 256MiB, prefetch: 256MiB}]
+"""
+    running = start("weft", "up", file("piled.yaml", text), "--json")
+    contains(_until(running, "a request failed: "), "requests wait for the command \"exec sleep 600\"", "the refusal")
+    interrupt(running)
+    counts = link(finish(running).json(), "asker.out")
+    check(10 <= counts["failed"] <= 20, "requests that were refused: %s" % counts)
 
 
 def replies_that_are_on_their_way_are_waited_for():

@@ -1,0 +1,114 @@
+// What the command asks for, and the replies that wait for it.
+#include <algorithm>
+#include <utility>
+
+#include <weft/core/format.hpp>
+#include <weft/core/json.hpp>
+#include <weft/core/units.hpp>
+#include <weft/program/records.hpp>
+
+#include "exec.hpp"
+
+namespace weft::exec {
+namespace {
+
+// How large a reply will be is not known when its request is taken: room is kept for one as large as those
+// before. What comes all the same beyond the second bound is given up.
+constexpr std::size_t kRepliesWanted = 8UL << 20;
+constexpr std::size_t kRepliesAtMost = 64UL << 20;
+constexpr std::size_t kForgets = 32;  // replies in which one that was very large is forgotten by two thirds
+constexpr Duration kNotRead = std::chrono::seconds(2);
+
+}  // namespace
+
+bool Exec::asks() const {
+  return out_ && out_->pattern() == topology::Pattern::dealer_router;
+}
+
+Exec::Sent Exec::send_record() {
+  if (asks() && !replies_have_room()) return await_reading();
+  if (asks()) ++open_;
+  const auto status = out_->send_packed(record_.view(), {},
+                                        [this](const program::OutPort::Result& result) { on_reply(result); });
+  if (status == SendStatus::would_block) {
+    if (asks()) --open_;
+    return Sent::later;
+  }
+  if (reading_timer_ != 0) node_.loop().cancel(std::exchange(reading_timer_, 0));
+  if (status == SendStatus::dropped || status == SendStatus::no_peer) {
+    ++dropped_;
+  } else if (status != SendStatus::ok) {
+    fail(format("line {} of the command cannot be sent: {}", lines_out_, to_string(status)));
+    return Sent::never;
+  }
+  return Sent::yes;
+}
+
+bool Exec::replies_have_room() const {
+  return child_->queued() + open_ * reply_bytes_ < kRepliesWanted;
+}
+
+// Its output is not read meanwhile, so that it comes to wait in a write.
+Exec::Sent Exec::await_reading() {
+  awaits_reading_ = true;
+  if (reading_timer_ == 0 && !told_reading_) {
+    reading_timer_ = node_.loop().at(Clock::now() + kNotRead, [this] {
+      reading_timer_ = 0;
+      say_that_it_does_not_read();
+    });
+  }
+  return Sent::later;
+}
+
+void Exec::say_that_it_does_not_read() {
+  if (!awaits_reading_ || exited_ || child_->has_room()) return;
+  told_reading_ = true;
+  node_.log().warn(
+      format("{} of replies wait for the command {}, which has not read them for {}: no further request of "
+             "it is taken until it has; let it read its standard input while it asks",
+             humane_size(child_->queued()), named(), humane_duration(kNotRead)));
+}
+
+void Exec::on_reply(const program::OutPort::Result& result) {
+  --open_;
+  if (result.ok) {
+    give_reply(program::record_to_json(*result.record));
+  } else {
+    Value error = Value::map();
+    error["error"] = result.text;
+    give_reply(to_json(error));
+  }
+  // Not from inside the reply: the line that waits is a request.
+  if (std::exchange(awaits_reading_, false)) node_.loop().post([this] { on_room(); });
+}
+
+void Exec::give_reply(const std::string& line) {
+  reply_bytes_ = std::max(line.size(), reply_bytes_ - reply_bytes_ / kForgets);
+  if (child_->queued() != 0 && child_->queued() + line.size() > kRepliesAtMost) {
+    Value error = Value::map();
+    error["error"] = format("the reply of {} was dropped: {} of them wait for the command, which has to read",
+                            humane_size(line.size()), humane_size(child_->queued()));
+    if (++dropped_ == 1) {
+      node_.log().warn(
+          format("{} of replies wait for the command {}: a further one of {} was dropped; let it "
+                 "read its standard input while it asks",
+                 humane_size(child_->queued()), named(), humane_size(line.size())));
+    }
+    child_->write_line(to_json(error));
+    return;
+  }
+  if (child_->write_line(line)) return;
+  if (++dropped_ == 1) {
+    node_.log().warn(format(
+        "a reply has come for the command {}, which reads no more: dropped, as all further ones", named()));
+  }
+}
+
+// Replies are input as well. What the command wrote before it came back for more may be a request.
+bool Exec::replies_are_due() {
+  if (!asks()) return false;
+  child_->read_now();
+  return held_ || !out_->settled();
+}
+
+}  // namespace weft::exec
