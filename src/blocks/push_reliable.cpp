@@ -268,8 +268,15 @@ void ReliablePush::on_ack(Peer& peer, const wire::Header& header) {
   const auto verdict =
       box().acknowledge(lane_of(peer), read_ack(header, hub_.epoch()), credit, probe, Clock::now());
   if (verdict == protocol::Outbox::Ack::beyond) return hub_.reject(wire::Rejection::unexpected, &peer);
-  settle_done();
-  on_room(peer);
+  settle_and_send(peer);
+}
+
+// Also when somebody throws who is told of an end: the room that the others make is used.
+void ReliablePush::settle_and_send(Peer& peer) {
+  CallAll all;
+  all.call([this] { settle_done(); });
+  if (!hub_.closed()) all.call([&] { on_room(peer); });
+  all.rethrow();
 }
 
 void ReliablePush::on_room(Peer& peer) {
@@ -338,15 +345,28 @@ void ReliablePush::on_message(Peer& peer, const wire::Header& header, transport:
     journal_erase(entry->id, parcel);
     submit();
   }
-  settle_done();
-  on_room(peer);
+  settle_and_send(peer);
 }
 
 // ---- sending ----
 
 void ReliablePush::pump() {
   if (hub_.closed() || pumping_) return;
-  std::optional<Amid> amid(std::in_place, pumping_);
+  {
+    const Busy busy(pumping_);
+    place_waiting();
+    submit();
+    send_placed();
+  }
+  CallAll all;
+  all.call([this] { taps_.rethrow(); });
+  all.call([this] { settle_done(); });
+  plan(outbox_.next_tick());
+  room_came_();
+  all.rethrow();
+}
+
+void ReliablePush::place_waiting() {
   forget_places();
   do {
     for (const auto& done : outbox_.take_done()) finish(done);
@@ -363,7 +383,9 @@ void ReliablePush::pump() {
       journal_->change().put(next_space_, as_bytes(lane.receiver()), NumberKey(lane.next()).view());
     }
   } while (outbox_.any_done());
-  submit();
+}
+
+void ReliablePush::send_placed() {
   for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
     Peer* peer = state(lane).peer == 0 ? nullptr : hub_.find(state(lane).peer);
     while (peer && peer->up() && !hub_.closed()) {
@@ -372,10 +394,6 @@ void ReliablePush::pump() {
       outbox_.departed(lane, departure->seq, hub_.loop().now());
     }
   }
-  amid.reset();
-  settle_done();
-  plan(outbox_.next_tick());
-  room_came_();
 }
 
 bool ReliablePush::crowded() const {
@@ -420,7 +438,7 @@ bool ReliablePush::send(Peer& peer, std::uint32_t lane, const protocol::Outbox::
     if (status == transport::SendStatus::would_block) plan(hub_.loop().now() + kRetrySendAfter);
     return false;
   }
-  if (tap) tap(true, peer.node, parcel.body.view(), parcel.count);
+  if (tap) taps_.call([&] { tap(true, peer.node, parcel.body.view(), parcel.count); });
   if (!departure.again) {
     hub_.counts().sent_records += parcel.count;
     hub_.counts().sent_bytes += parcel.bytes;
@@ -472,19 +490,24 @@ void ReliablePush::tick() {
     Peer* peer = state(lane).peer == 0 ? nullptr : hub_.find(state(lane).peer);
     if (peer && peer->up()) hub_.probe(*peer, outbox_.at(lane).probe());
   }
-  hand_over_letters();
-  pump();
+  CallAll all;
+  all.call([this] { settle_done(); });
+  all.call([this] { pump(); });
   for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
     plan(state(lane).give_up_at);
     forget(lane);
   }
+  all.rethrow();
 }
 
 void ReliablePush::on_news() {
   box().durable(journal_->durable());
-  tell_ended();
+  CallAll all;
+  all.call([this] { tell_ended(); });
+  if (hub_.closed()) return all.rethrow();
   if (refused_) submit();
-  pump();
+  all.call([this] { pump(); });
+  all.rethrow();
 }
 
 }  // namespace weft::blocks
