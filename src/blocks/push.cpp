@@ -141,7 +141,7 @@ wire::BatchBuilder* PushBase::begin(const To& to, SendStatus& why) {
     }
     switch (impl.options.overflow) {
       case Overflow::block:
-        why = SendStatus::would_block;
+        why = impl.hub.hopeless() ? SendStatus::refused : SendStatus::would_block;
         return nullptr;
       case Overflow::fail:
         why = SendStatus::full;
@@ -173,8 +173,11 @@ wire::BatchBuilder* PushBase::begin(const To& to, SendStatus& why) {
       id = peer->id;
     }
     impl.ownerless = by_key && id == 0;
-    why = by_key ? SendStatus::would_block : SendStatus::no_peer;
-    if (id == 0) return nullptr;
+    if (id == 0) {
+      const SendStatus no_owner = impl.hub.hopeless() ? SendStatus::refused : SendStatus::would_block;
+      why = by_key ? no_owner : SendStatus::no_peer;
+      return nullptr;
+    }
     queue = &impl.queue_of(id);
     queue->lane = static_cast<std::uint32_t>(id);
   }

@@ -9,6 +9,11 @@ namespace {
 
 constexpr Duration kRetryLetter = std::chrono::milliseconds(20);
 
+// Nobody has it, and nothing says that nobody ever will.
+bool not_now(SendStatus status) {
+  return status == SendStatus::would_block || status == SendStatus::no_space || status == SendStatus::refused;
+}
+
 }  // namespace
 
 // A handler that was told of another record has closed the port, and no journal has this one.
@@ -134,7 +139,7 @@ SendStatus ReliablePush::offer(const Letter& letter, std::uint32_t index, Bytes 
                           .died_micros = wall_micros(),
                           .correlation = parcel.correlations.empty() ? 0 : parcel.correlations[index]});
   }
-  hand.back = status == SendStatus::would_block || status == SendStatus::no_space;
+  hand.back = not_now(status);
   return status;
 }
 
@@ -146,7 +151,7 @@ bool ReliablePush::hand_over(Letter& letter) {
     if (i < letter.next) continue;
     if (hub_.closed()) return false;
     const SendStatus status = offer(letter, i, record);
-    if (status == SendStatus::would_block || status == SendStatus::no_space) return false;
+    if (not_now(status)) return false;
     letter.next = i + 1;
     ++hub_.counts().dead_lettered_records;
     if (status != SendStatus::ok) ++hub_.counts().untaken_records;
