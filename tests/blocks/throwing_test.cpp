@@ -45,9 +45,7 @@ TEST_CASE("a handler that throws: those of requests that are too large") {
   for (const Delivery delivery : kAll) {
     CAPTURE(static_cast<int>(delivery));
     Loop loop;
-    PortOptions at = answers(delivery, "server/0", {"tcp://127.0.0.1:*"});
-    at.max_frame_bytes = 64 << 10;
-    Router<> router(loop, at);
+    Router<> router(loop, small_answers(delivery));
     echo(router);
     Dealer<> dealer(loop, asks(delivery, router.endpoints()));
     const std::string large(100 << 10, 'x');
