@@ -35,6 +35,12 @@ std::function<void(Reply<RawRecord>&)> told(Once& once) {
   return [&once](Reply<RawRecord>&) { once(); };
 }
 
+/// A slow machine takes nobody for dead.
+PortOptions patient(PortOptions options) {
+  options.dead_after = 10s;
+  return options;
+}
+
 void check_throws(Loop& loop) {
   CHECK_THROWS_WITH((void)loop.run_until([] { return false; }, soon()), kThrown);
 }
@@ -123,9 +129,9 @@ TEST_CASE("a handler that throws: taps, on both ends and both ways") {
         CAPTURE(at_dealer);
         CAPTURE(on_way_out);
         Loop loop;
-        Router<> router(loop, answers(delivery, "server/0", {"tcp://127.0.0.1:*"}));
+        Router<> router(loop, patient(answers(delivery, "server/0", {"tcp://127.0.0.1:*"})));
         echo(router);
-        Dealer<> dealer(loop, asks(delivery, router.endpoints()));
+        Dealer<> dealer(loop, patient(asks(delivery, router.endpoints())));
         REQUIRE(dealer.wait_for_peers(1, soon()));
         Once once;
         const auto tap = [&](bool outgoing, std::string_view, Bytes, std::uint64_t) {
@@ -150,7 +156,7 @@ TEST_CASE("a handler that throws: a router's, amid a batch, with a journal that 
   for (const Delivery delivery : kAll) {
     CAPTURE(static_cast<int>(delivery));
     Loop loop;
-    PortOptions at = answers(delivery, "server/0", {"tcp://127.0.0.1:*"});
+    PortOptions at = patient(answers(delivery, "server/0", {"tcp://127.0.0.1:*"}));
     at.window_bytes = 4096;
     const auto disk = std::make_shared<journal::testing::MemoryDisk>();
     if (delivery == kOnce) at.journal = open_journal(disk);
@@ -160,7 +166,7 @@ TEST_CASE("a handler that throws: a router's, amid a batch, with a journal that 
       if (throws && query.text().starts_with('b')) throw Error(Errc::internal, kThrown);
       respond.reply(query.bytes());
     });
-    Dealer<> dealer(loop, asks(delivery, router.endpoints()));
+    Dealer<> dealer(loop, patient(asks(delivery, router.endpoints())));
     REQUIRE(dealer.wait_for_peers(1, soon()));
     for (int round = 0; round < 10; ++round) {  // several times its credit
       throws = true;
@@ -313,11 +319,11 @@ TEST_CASE("a handler that throws: a dealer's, and each request of the same turn 
   for (const Delivery delivery : kAll) {
     CAPTURE(static_cast<int>(delivery));
     Loop loop;
-    PortOptions at = answers(delivery, "server/0", {"tcp://127.0.0.1:*"});
+    PortOptions at = patient(answers(delivery, "server/0", {"tcp://127.0.0.1:*"}));
     if (delivery == kOnce) at.journal = open_journal(std::make_shared<journal::testing::MemoryDisk>());
     Router<> router(loop, at);
     echo(router);
-    Dealer<> dealer(loop, asks(delivery, router.endpoints()));
+    Dealer<> dealer(loop, patient(asks(delivery, router.endpoints())));
     REQUIRE(dealer.wait_for_peers(1, soon()));
     Once once;
     for (int i = 0; i < 20; ++i) dealer.request(as_bytes("x"), soon(), told(once));
