@@ -48,20 +48,20 @@ std::uint64_t DealerBase::Impl::batch_bytes() const {
 }
 
 bool DealerBase::Impl::keep(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark,
-                            const Done& done) const {
+                            const Done& done) {
   const SendStatus why = blocks::judge(batch, mark, batch_bytes(), hub.frame_for_all());
   if (why == SendStatus::ok) return true;
   batch.roll_back(mark);
   if (why == SendStatus::too_large) {
     RawReply reply = too_large(hub.frame_for_all());
-    done(reply);
+    call(done, reply);
     return false;
   }
   RawReply reply;
   reply.outcome = Outcome::no_room;
   reply.code = wire::Code::bad_request;
   reply.text = format("the request cannot be sent: {}", to_string(why));
-  done(reply);
+  call(done, reply);
   return false;
 }
 
@@ -78,6 +78,11 @@ void DealerBase::Impl::refuse(const Done& done, Outcome outcome, std::string tex
   reply.outcome = outcome;
   reply.text = std::move(text);
   reply.peer = peer;
+  call(done, reply);
+}
+
+void DealerBase::Impl::call(const Done& done, RawReply& reply) {
+  const blocks::InCall amid(hub.calls());
   done(reply);
 }
 
@@ -142,26 +147,27 @@ std::string DealerBase::Impl::states(std::string_view node) const {
 void DealerBase::Impl::on_idle() {
   woken = false;
   if (pumping) return wake();
-  const std::weak_ptr<bool> alive = hub.alive();
   blocks::CallAll all;
   all.call([this] { (void)end_lost(); });
-  if (!alive.expired()) all.call([this] { pump(); });
+  all.call([this] { pump(); });
   all.rethrow();
 }
 
 void DealerBase::Impl::pump() {
   if (hub.closed() || pumping) return;
-  const std::weak_ptr<bool> alive = hub.alive();
   blocks::CallAll all;
   {
-    const blocks::Busy busy(pumping, hub.alive());
+    const blocks::Busy busy(pumping);
     send_all();
   }
-  if (alive.expired()) return;
   all.call([this] { taps.rethrow(); });
+  if (hub.closed()) {  // by a tap
+    all.call([this] { end_all(); });
+    return all.rethrow();
+  }
   all.call([this] { refuse_oversize(); });
-  if (!alive.expired() && hub.hopeless()) all.call([this] { refuse_waiting(); });
-  if (!alive.expired() && !hub.closed()) check_drain();
+  if (!hub.closed() && hub.hopeless()) all.call([this] { refuse_waiting(); });
+  if (!hub.closed()) check_drain();
   all.rethrow();
 }
 
@@ -199,9 +205,9 @@ void DealerBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   hub.counts().received_records += count;
   hub.counts().received_bytes += bytes;
   ++hub.counts().received_batches;
-  const std::weak_ptr<bool> alive = hub.alive();
   blocks::CallAll all;
   if (tap) all.call([&] { tap(false, name, hold->body.view(), count); });
+  if (hub.closed()) return all.rethrow();
   settle(peer, header.epoch, count, bytes);
   const std::uint64_t id = peer.id;
   const std::uint64_t first = header.seq;
@@ -217,7 +223,7 @@ void DealerBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
       reply.text = "the reply is nested deeper than 32 levels";
     }
     all.call([&] { on_reply(id, first + i, reply); });
-    if (alive.expired() || hub.closed()) break;
+    if (hub.closed()) break;
   }
   all.rethrow();
 }
@@ -242,12 +248,7 @@ DealerBase::DealerBase(Loop& loop, PortOptions options, RecordType request, Reco
 }
 
 DealerBase::~DealerBase() {
-  try {
-    close();
-  } catch (const std::exception& e) {  // of a handler that was told of the end
-    impl_->options.log.error(
-        format("{}: a handler threw as its dealer ended: {}", impl_->hub.stream(), e.what()));
-  }
+  blocks::end_block(impl_, [this] { close(); });
 }
 
 std::vector<std::string> DealerBase::endpoints() const {
@@ -272,7 +273,7 @@ TensorRoom DealerBase::allocate(std::size_t bytes) {
   return impl_->hub.allocate(bytes);
 }
 void DealerBase::tap(Tap tap) {
-  impl_->tap = std::move(tap);
+  impl_->tap = blocks::guarded(impl_->hub.calls(), std::move(tap));
 }
 
 PortStats DealerBase::stats() const {
@@ -305,7 +306,7 @@ void DealerBase::close() {
   if (impl.hub.closed()) return;
   impl.hub.close();
   impl.hub.loop().remove_hook(impl.hook);
-  impl.end_all();
+  if (!impl.pumping) impl.end_all();  // else behind that, whose tap has called this
 }
 
 bool DealerBase::cancel(RequestId id) {
@@ -325,11 +326,19 @@ void DealerBase::wait(const bool& finished, Deadline deadline) {
   (void)impl_->hub.loop().run_until([&] { return finished; }, last);
 }
 
-std::string DealerBase::wait_for_room(const RequestTo& to, Deadline deadline) {
+std::optional<DealerBase::RawReply> DealerBase::wait_for_room(const RequestTo& to, Deadline deadline) {
   Impl& impl = *impl_;
-  const auto over = [&] { return impl.hub.closed() || impl.draining || impl.has_room(to); };
-  if (impl.hub.wait_for_peers(over, deadline) || impl.hub.hopeless()) return {};
-  return "no router had room for the request: " + impl.states(to.peer);
+  if (impl.hub.closed()) return std::nullopt;
+  const auto over = [&] { return impl.draining || impl.has_room(to); };
+  if (impl.hub.wait_for_peers(over, deadline)) return std::nullopt;
+  RawReply reply;
+  reply.text = "the dealer was closed";
+  if (impl.hub.closed()) return reply;
+  if (impl.hub.hopeless()) return std::nullopt;
+  reply.outcome = Outcome::timed_out;
+  reply.code = wire::Code::timed_out;
+  reply.text = "no router had room for the request: " + impl.states(to.peer);
+  return reply;
 }
 
 bool DealerBase::wait_for_peers(std::size_t count, Deadline deadline) {

@@ -69,16 +69,18 @@ struct DealerBase::Impl : blocks::HubClient {
   virtual void refuse_waiting() = 0;
   /// At the end of a turn in which wake() was called.
   void on_idle();
-  /// Ends what the hub has told to be lost. False: this block is closed or gone.
+  /// Ends what the hub has told to be lost. False: this block is closed.
   virtual bool end_lost() { return true; }
   /// Ends all that is open, as closed.
   virtual void end_all() = 0;
 
   [[nodiscard]] std::uint64_t batch_bytes() const;
   /// Takes the request back that was added since `mark` when it cannot be sent, and says so. True: it can.
-  bool keep(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark, const Done& done) const;
+  bool keep(wire::BatchBuilder& batch, const wire::BatchBuilder::Mark& mark, const Done& done);
   [[nodiscard]] static RawReply too_large(std::uint64_t most);
-  static void refuse(const Done& done, Outcome outcome, std::string text, const std::string& peer);
+  void refuse(const Done& done, Outcome outcome, std::string text, const std::string& peer);
+  /// Tells who waits for a request, and may end this block.
+  void call(const Done& done, RawReply& reply);
   void send_cancel(Peer& peer, std::uint64_t number);
   /// A request that was accepted has ended so: each goes through here, once, before who waits for it is told.
   void count_end(Outcome outcome);

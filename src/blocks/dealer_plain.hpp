@@ -115,7 +115,7 @@ struct PlainDealer final : DealerBase::Impl {
 
   /// Every request that was accepted ends in here, once: counted, then told.
   void tell(const Done& done, RawReply& reply);
-  /// Ends a request if it is still open. False: this block is closed or gone.
+  /// Ends a request if it is still open. False: this block is closed.
   bool finish(std::uint64_t ticket, RawReply& reply);
   /// Out of the book, and nobody has been told yet.
   struct Ended {

@@ -29,15 +29,14 @@ void PlainDealer::on_reply(std::uint64_t peer_id, std::uint64_t number, RawReply
 
 void PlainDealer::tell(const Done& done, RawReply& reply) {
   count_end(reply.outcome);
-  done(reply);
+  call(done, reply);
 }
 
 bool PlainDealer::finish(std::uint64_t ticket, RawReply& reply) {
   const auto done = book.answer(ticket);
   if (!done) return !hub.closed();
-  const std::weak_ptr<bool> alive = hub.alive();
   tell(*done, reply);
-  return !alive.expired() && !hub.closed();
+  return !hub.closed();
 }
 
 // All are counted before the first of them is told, who may look at the counts, or end this block.
@@ -46,7 +45,7 @@ void PlainDealer::finish_all(std::vector<Ended> ended) {
   blocks::CallAll all;
   for (Ended& one : ended) {
     one.reply.peer = one.peer;
-    all.call([&one] { one.done(one.reply); });
+    all.call([&] { call(one.done, one.reply); });
   }
   all.rethrow();
 }
@@ -139,10 +138,9 @@ void PlainDealer::on_down(Peer& peer, PeerEvent::What what) {
   for (const std::uint64_t ticket : outlet.sent) {
     if (ticket != 0) lost.push_back({ticket, peer.name(), text});
   }
-  const std::weak_ptr<bool> alive = hub.alive();
   blocks::CallAll all;
   all.call([this] { (void)end_lost(); });
-  if (alive.expired() || hub.closed()) return all.rethrow();
+  if (hub.closed()) return all.rethrow();
   all.call([this] { pump(); });
   all.rethrow();
 }
@@ -188,7 +186,6 @@ void PlainDealer::refuse_waiting() {
   count_waiting();
   wake();  // this may be the end of a drain
   const std::string text = "never sent: " + states();
-  const std::weak_ptr<bool> alive = hub.alive();
   blocks::CallAll all;
   for (const Requests& requests : refused) {
     for (const std::uint64_t ticket : requests.tickets) {
@@ -197,7 +194,6 @@ void PlainDealer::refuse_waiting() {
       reply.peer = requests.peer;
       reply.text = text;
       all.call([&] { (void)finish(ticket, reply); });
-      if (alive.expired()) return all.rethrow();
     }
   }
   all.rethrow();
@@ -207,13 +203,11 @@ void PlainDealer::refuse_waiting() {
 void PlainDealer::refuse_oversize() {
   if (oversize.empty()) return;
   const auto refused = std::exchange(oversize, {});
-  const std::weak_ptr<bool> alive = hub.alive();
   blocks::CallAll all;
   for (const auto& [requests, most] : refused) {
     for (const std::uint64_t ticket : requests.tickets) {
       RawReply reply = too_large(most);
       all.call([&] { (void)finish(ticket, reply); });
-      if (alive.expired()) return all.rethrow();
     }
   }
   all.rethrow();
@@ -247,9 +241,8 @@ bool PlainDealer::cancel(RequestId id) {
   reply.text =
       reply.peer.empty() ? "was never sent" : format("was sent to {}, which may have done it", reply.peer);
   forget_unsent();
-  const std::weak_ptr<bool> alive = hub.alive();
   tell(*done, reply);
-  if (!alive.expired() && !hub.closed()) check_drain();
+  if (!hub.closed()) check_drain();
   return true;
 }
 

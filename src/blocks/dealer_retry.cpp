@@ -116,7 +116,7 @@ void RetryDealer::end_all() {
     RawReply reply;
     reply.text =
         exact ? "the dealer was closed; if it was sent, it may have been done" : "the dealer was closed";
-    all.call([&reply, &done = request.done] { done(reply); });
+    all.call([&, &done = request.done] { call(done, reply); });
   }
   all.rethrow();
 }
@@ -177,10 +177,9 @@ void RetryDealer::on_up(Peer& peer) {
   // A new life at another endpoint: nobody else would say that the old one is over.
   const bool new_life = replica.epoch != 0 && peer.epoch > replica.epoch;
   replica.epoch = peer.epoch;
-  const std::weak_ptr<bool> alive = hub.alive();
   blocks::CallAll all;
   if (new_life) all.call([&] { (void)finish_all(book.down(id, true, hub.loop().now()), "restarted"); });
-  if (alive.expired() || hub.closed()) return all.rethrow();
+  if (hub.closed()) return all.rethrow();
   book.up(id, peer.out.last_sent());
   change();
   all.call([this] { pump(); });
@@ -213,7 +212,6 @@ void RetryDealer::refuse_waiting() {
   std::ranges::sort(open);
   wake();  // this may be the end of a drain
   const bool exact = options.delivery == Delivery::exactly_once;
-  const std::weak_ptr<bool> alive = hub.alive();
   blocks::CallAll all;
   for (const RequestId id : open) {
     if (!requests.contains(id)) continue;  // closed by the end of another one
@@ -224,7 +222,6 @@ void RetryDealer::refuse_waiting() {
     if (sent) reply.code = exact ? wire::Code::outcome_unknown : wire::Code::dead;
     reply.text = text;
     all.call([&] { (void)finish(id, reply); });
-    if (alive.expired()) break;
   }
   all.rethrow();
 }
@@ -268,13 +265,11 @@ void RetryDealer::collect(const RetryBook::Send& send) {
 void RetryDealer::refuse_oversize() {
   if (oversize.empty()) return;
   wake();  // their router may wait for a BYE
-  const std::weak_ptr<bool> alive = hub.alive();
   blocks::CallAll all;
   for (const auto& [id, most] : std::exchange(oversize, {})) {
     (void)book.cancel(id);
     RawReply reply = too_large(most);
     all.call([&, &ticket = id] { (void)finish(ticket, reply); });
-    if (alive.expired()) break;
   }
   all.rethrow();
 }
@@ -371,27 +366,23 @@ bool RetryDealer::finish(RequestId id, RawReply& reply) {
   if (at == requests.end()) return !hub.closed();
   const auto ended = requests.extract(at);  // the reply may view it
   kept_bytes -= ended.mapped().request.bytes;
-  const std::weak_ptr<bool> alive = hub.alive();
   count_end(reply.outcome);
-  ended.mapped().done(reply);
-  return !alive.expired() && !hub.closed();
+  call(ended.mapped().done, reply);
+  return !hub.closed();
 }
 
 bool RetryDealer::finish_all(const std::vector<RetryBook::End>& ends, std::string_view what) {
   blocks::CallAll all;
-  const std::weak_ptr<bool> alive = hub.alive();
-  bool going_on = true;
   for (const RetryBook::End& end : ends) {
     const auto open = requests.find(end.ticket);
     if (open == requests.end()) continue;  // closed by the end of another one
     RawReply reply;
     explain(end, open->second, what, reply);
     all.call([&] { (void)finish(end.ticket, reply); });
-    going_on = !alive.expired() && !hub.closed();
-    if (!going_on) break;
+    if (hub.closed()) break;  // which has told the others
   }
   all.rethrow();
-  return going_on;
+  return !hub.closed();
 }
 
 /// Says who was asked, how often, and in which state they are.

@@ -84,7 +84,7 @@ struct RetryDealer final : DealerBase::Impl {
   void say_bye_when_idle(Peer& peer);
   void plan();
   void on_time();
-  /// Takes the request out and tells who waits for it. False: this block is closed or gone.
+  /// Takes the request out and tells who waits for it. False: this block is closed.
   bool finish(RequestId id, RawReply& reply);
   bool finish_all(const std::vector<protocol::RetryBook::End>& ends, std::string_view what);
   void explain(const protocol::RetryBook::End& end, const Open& open, std::string_view what, RawReply& reply);

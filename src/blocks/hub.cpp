@@ -107,9 +107,11 @@ bool Hub::hopeless() const {
 }
 
 bool Hub::wait_for_peers(const std::function<bool()>& done, Deadline deadline) {
+  if (closed_) return done();
+  const InCall call(calls_);
   bool good = false;
-  const auto over = [&] { return (good = done()) || hopeless(); };
-  return loop_.run_until(over, deadline) && good;
+  const auto over = [&] { return closed_ || (good = done()) || hopeless(); };
+  return loop_.run_until(over, deadline) && good && !closed_;
 }
 
 std::string Hub::state_of(const Peer& peer) {
@@ -135,7 +137,7 @@ std::size_t Hub::peers_up() const {
 // -------------------------------------------------------------------------------------------------
 
 void Hub::read_router() {
-  HubScope scope(busy_, alive_, inbox_);
+  HubScope scope(busy_, inbox_);
   transport::Message& message = scope.message;
   std::uint64_t bytes = 0;
   for (int i = 0; i < kMessagesPerTurn && bytes < kBytesPerTurn; ++i) {
@@ -145,19 +147,19 @@ void Hub::read_router() {
     const std::string routing_id(message.empty() ? std::string_view() : as_text(message[0].view()));
     const auto known = by_routing_id_.find(routing_id);
     handle(known == by_routing_id_.end() ? nullptr : known->second, routing_id, message, 1);
-    if (scope.alive.expired() || closed_ || came_alone(i)) return;
+    if (closed_ || came_alone(i)) return;
   }
 }
 
 void Hub::read_dealer(Peer& peer) {
-  HubScope scope(busy_, alive_, inbox_);
+  HubScope scope(busy_, inbox_);
   transport::Message& message = scope.message;
   std::uint64_t bytes = 0;
   for (int i = 0; i < kMessagesPerTurn && bytes < kBytesPerTurn; ++i) {
     if (!peer.socket || !peer.socket->open() || !peer.socket->receive(message)) return;
     for (const auto& frame : message) bytes += frame.size();
     handle(&peer, {}, message, 0);
-    if (scope.alive.expired() || closed_ || peer.watch == 0 || came_alone(i)) return;
+    if (closed_ || peer.watch == 0 || came_alone(i)) return;
   }
 }
 
@@ -285,9 +287,8 @@ void Hub::give_up(Peer& peer, wire::Code code, std::string text) {
   frame_sizes_.reset();
   lose_flight(peer);
   peer.trouble = format("{} ({})", text, wire::to_string(code));
-  const std::weak_ptr<bool> alive = alive_;
   emit(peer, PeerEvent::What::refused, code, std::move(text));
-  if (!alive.expired() && !closed_) client_.on_down(peer, PeerEvent::What::refused);
+  if (!closed_) client_.on_down(peer, PeerEvent::What::refused);
 }
 
 // ---- sending

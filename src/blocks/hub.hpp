@@ -21,6 +21,7 @@
 #include <weft/wire/record_type.hpp>
 #include <weft/wire/shared.hpp>
 
+#include "blocks/guarded.hpp"
 #include "blocks/peer.hpp"
 #include "blocks/strangers.hpp"
 
@@ -92,7 +93,9 @@ class Hub {
   [[nodiscard]] bool anyone_living() const;
   /// Nobody can come any more: this port only connects, and each of its peers has been refused for good.
   [[nodiscard]] bool hopeless() const;
-  /// Runs the loop until what only peers can bring about is done; false at the deadline, or when hopeless().
+  /// Runs the loop until what only peers can bring about is done; false at the deadline, when hopeless(), or
+  /// when the port is closed meanwhile: `done`, which may look at a block that is gone then, is not asked any
+  /// more.
   [[nodiscard]] bool wait_for_peers(const std::function<bool()>& done, Deadline deadline);
   /// "dead", "connecting: the host name is unknown": for errors that name a peer.
   [[nodiscard]] static std::string state_of(const Peer& peer);
@@ -162,13 +165,16 @@ class Hub {
   void say_rejected(const Peer& peer, wire::Header& header) const;
   [[nodiscard]] wire::Header header(wire::Kind kind, std::uint64_t seq) const;
   wire::Buffer& scratch() { return scratch_; }
-  void on_peer(std::function<void(const PeerEvent&)> handler) { peer_handler_ = std::move(handler); }
+  void on_peer(std::function<void(const PeerEvent&)> handler) {
+    peer_handler_ = guarded(calls_, std::move(handler));
+  }
   void fill(PortStats& stats) const;
   /// Under best-effort: those that were on their way to whom is dead or gone.
   [[nodiscard]] std::uint64_t lost_records() const;
   PortStats& counts() { return counts_; }
   void close();
   [[nodiscard]] bool closed() const { return closed_; }
+  Calls& calls() { return calls_; }
   /// Expires with the hub: for calls that come later.
   [[nodiscard]] const std::shared_ptr<bool>& alive() const { return alive_; }
   Loop& loop() { return loop_; }
@@ -236,7 +242,7 @@ class Hub {
   bool make_room();
   [[nodiscard]] bool is_lost(const Peer& peer) const;
   void tick();
-  bool tick(Peer& peer, TimePoint now, const std::weak_ptr<bool>& alive);
+  bool tick(Peer& peer, TimePoint now);
   void plan_tick(Peer& peer, TimePoint when);
   void plan_timer(TimePoint when);
 
@@ -273,6 +279,7 @@ class Hub {
   Loop::TimerId timer_ = 0;
   TimePoint timer_at_ = TimePoint::max();
   std::function<void(const PeerEvent&)> peer_handler_;
+  Calls calls_;
   PortStats counts_;
   mutable std::optional<FrameSizes> frame_sizes_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -326,11 +326,10 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
   if (restarted) {
     // Also when it is not up just now: what was asked of its former life gets no answer. Nor may anything
     // leave for the new one before the HELLO that answers it, and before its lanes begin anew.
-    const std::weak_ptr<bool> alive = alive_;
     peer.session.lose();
     emit(peer, PeerEvent::What::restarted);
-    if (!alive.expired() && !closed_) client_.on_down(peer, PeerEvent::What::restarted);
-    if (alive.expired() || closed_ || peer.session.state() == protocol::PeerState::closed) return;
+    if (!closed_) client_.on_down(peer, PeerEvent::What::restarted);
+    if (closed_ || peer.session.state() == protocol::PeerState::closed) return;
     lose_flight(peer);
     peer.fates = {};
     if (renamed) peer.in = protocol::ReceiveLane();

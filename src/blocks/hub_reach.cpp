@@ -88,16 +88,17 @@ void Hub::disconnect(const std::string& endpoint) {
   if (reachable) bye(peer, wire::kLast);
   if (peer.session.state() != protocol::PeerState::closed && !leaving)
     lost(peer, PeerEvent::What::dead, "told to disconnect");
+  if (closed_) return;
   remove_peer(peer, reachable);
 }
 
 void Hub::read_news(Peer& peer) {
-  const HubScope scope(busy_, alive_, inbox_);
+  const HubScope scope(busy_, inbox_);
   while (peer.watch != 0 && peer.socket && peer.socket->open()) {
     const auto news = peer.socket->next_news();
     if (!news) return;
     on_news(peer, *news);
-    if (scope.alive.expired() || closed_) return;
+    if (closed_) return;
   }
 }
 

@@ -1,7 +1,6 @@
 // HubScope: a Hub's call that handlers may re-enter, or end.
 #pragma once
 
-#include <memory>
 #include <utility>
 
 #include <weft/transport/socket.hpp>
@@ -11,15 +10,13 @@ namespace weft::blocks {
 /// A read or a tick of a Hub that is under way. Its message is its own, because handlers may run the loop.
 struct HubScope {
   int& busy;
-  std::weak_ptr<bool> alive;
   transport::Message& spare;
   transport::Message message;
-  HubScope(int& depth, const std::shared_ptr<bool>& life, transport::Message& keep)
-      : busy(depth), alive(life), spare(keep), message(std::exchange(keep, {})) {
+  HubScope(int& depth, transport::Message& keep)
+      : busy(depth), spare(keep), message(std::exchange(keep, {})) {
     ++busy;
   }
   ~HubScope() {
-    if (alive.expired()) return;
     --busy;
     spare = std::move(message);
     spare.clear();

@@ -51,19 +51,18 @@ void Hub::plan_timer(TimePoint when) {
 void Hub::tick() {
   const TimePoint now = loop_.now();
   if (busy_ == 0) graveyard_.clear();
-  HubScope scope(busy_, alive_, inbox_);
+  const HubScope scope(busy_, inbox_);
   // Also when a handler throws: the others want their heartbeats.
   struct Next {
     Hub& hub;
-    const std::weak_ptr<bool>& alive;
     std::uint64_t looked_at = 0;
     ~Next() {
-      if (alive.expired() || hub.closed_) return;
+      if (hub.closed_) return;
       Peer* amid = looked_at != 0 ? hub.find(looked_at) : nullptr;
       if (amid) hub.plan_tick(*amid, hub.loop_.now() + hub.options_.heartbeat);
       if (!hub.ticks_.empty()) hub.plan_timer(hub.ticks_.begin()->first);
     }
-  } next{*this, scope.alive};
+  } next{*this};
   // By count: one whose next time has come already is looked at in the next turn.
   for (std::size_t left = ticks_.size(); left > 0 && !ticks_.empty(); --left) {
     const auto [when, id] = *ticks_.begin();
@@ -73,29 +72,28 @@ void Hub::tick() {
     if (!peer) continue;
     peer->tick_at = TimePoint::max();
     next.looked_at = id;
-    if (!tick(*peer, now, scope.alive)) return;
+    if (!tick(*peer, now)) return;
     next.looked_at = 0;
   }
 }
 
-// False: the hub is closed or gone.
-bool Hub::tick(Peer& peer, TimePoint now, const std::weak_ptr<bool>& alive) {
+// False: the hub is closed.
+bool Hub::tick(Peer& peer, TimePoint now) {
   const std::uint64_t id = peer.id;
-  const auto ended = [&] { return alive.expired() || closed_; };
   if (peer.gone) report_gone(peer);
-  if (ended()) return false;
+  if (closed_) return false;
   if (peer.cut && peer.socket && !peer.socket->readable()) {
     peer.cut = false;
     apply(peer, peer.session.on_cut(now));
-    if (ended()) return false;
+    if (closed_) return false;
   }
   apply(peer, peer.session.on_tick(now));
-  if (ended()) return false;
+  if (closed_) return false;
   if (peer.up() && peer.ack.untold()) {
     client_.keeps_streams() ? acknowledge_stream(peer, std::nullopt) : acknowledge(peer);
   }
   if (peer.up() && identity_.sends) client_.on_room(peer);
-  if (ended()) return false;
+  if (closed_) return false;
   if (find(id) != &peer) return true;  // removed meanwhile, and kept in the graveyard until all is done
   // An inbound peer that is long gone is forgotten, so that strangers who come and go cannot fill the memory.
   TimePoint next = peer.session.next_tick();
@@ -200,9 +198,8 @@ void Hub::lost(Peer& peer, PeerEvent::What what, std::string text) {
   if (peer.unsettled_records() != 0) plan_tick(peer, peer.session.last_heard() + options_.dead_after);
   // What a sender left behind in its memory has been taken in by now, as far as it came through the socket.
   if (peer.borrower && peer.borrower->ended()) peer.borrower.reset();
-  const std::weak_ptr<bool> alive = alive_;
   if (!peer.finished) emit(peer, what, wire::Code::dead, std::move(text));
-  if (!alive.expired() && !closed_) client_.on_down(peer, what);
+  if (!closed_) client_.on_down(peer, what);
 }
 
 }  // namespace weft::blocks

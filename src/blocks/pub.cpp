@@ -70,7 +70,9 @@ SendStatus PubBase::Impl::put(std::string_view name, const std::function<void(wi
   }
   const bool is_full = topic->open.bytes() >= batch_bytes() || topic->open.count() >= options.batch_records ||
                        topic->open.tensors().size() > wire::kMaxTensors / 2;
-  if (is_full) send(*topic);
+  if (!is_full) return SendStatus::ok;
+  send(*topic);
+  taps.rethrow();
   return SendStatus::ok;
 }
 
@@ -78,8 +80,13 @@ void PubBase::Impl::send(Topic& topic) {
   if (topic.open.empty()) return;
   const std::size_t last = topic.last_record;
   Batch batch = topic.open.take();
-  if (tap) tap(true, blocks::topic_name(topic.frame), batch.body.view(), batch.count);
   hub.counts().accepted_records += batch.count;
+  const auto show = [&] { tap(true, blocks::topic_name(topic.frame), batch.body.view(), batch.count); };
+  if (tap && !hub.closed()) taps.call(show);
+  if (hub.closed()) {  // by the tap
+    hub.counts().dropped_records += batch.count;
+    return;
+  }
   blocks::PubBatch out;
   if (options.keep_last) out.kept = last_record_of(batch, last);
   out.count = batch.count;
@@ -141,6 +148,7 @@ void PubBase::Impl::flush() {
     topic->dirty = false;
     send(*topic);
   }
+  taps.rethrow();
 }
 
 void PubBase::Impl::on_idle() {
@@ -180,7 +188,7 @@ PubBase::PubBase(Loop& loop, PortOptions options, RecordType type) {
 }
 
 PubBase::~PubBase() {
-  close();
+  blocks::end_block(impl_, [this] { close(); });
 }
 
 std::vector<std::string> PubBase::endpoints() const {
@@ -208,7 +216,7 @@ void PubBase::on_peer(std::function<void(const PeerEvent&)> handler) {
   impl_->hub.on_peer(std::move(handler));
 }
 void PubBase::tap(Tap tap) {
-  impl_->tap = std::move(tap);
+  impl_->tap = blocks::guarded(impl_->hub.calls(), std::move(tap));
 }
 void PubBase::flush() {
   impl_->flush();
@@ -233,9 +241,11 @@ PortStats PubBase::stats() const {
 void PubBase::begin_drain() {
   Impl& impl = *impl_;
   if (impl.draining || impl.hub.closed()) return;
-  impl.flush();
+  blocks::CallAll all;
+  all.call([&] { impl.flush(); });
   impl.draining = true;
-  if (impl.pending.empty()) impl.end_drain();
+  if (impl.pending.empty() && !impl.hub.closed()) impl.end_drain();
+  all.rethrow();
 }
 
 bool PubBase::drained() const {
@@ -269,13 +279,15 @@ std::uint64_t PubBase::sequence(std::string_view topic) const {
 }
 
 void PubBase::set_snapshot(SnapshotHandler handler) {
-  impl_->snapshot_handler = std::move(handler);
+  impl_->snapshot_handler = blocks::guarded(impl_->hub.calls(), std::move(handler));
 }
 
 void PubBase::close() {
   Impl& impl = *impl_;
   if (impl.hub.closed()) return;
-  if (impl.data) impl.flush();
+  blocks::CallAll all;
+  if (impl.data) all.call([&] { impl.flush(); });
+  if (impl.hub.closed()) return all.rethrow();  // by a tap
   // What is not durable yet is in the journal's hands, and goes out when it is opened again.
   if (impl.log) impl.log->stop();
   impl.hub.close();
@@ -286,6 +298,7 @@ void PubBase::close() {
   impl.strangers.close();
   if (impl.data_watch != 0) loop.unwatch(impl.data_watch);
   if (impl.data) impl.data->close();
+  all.rethrow();
 }
 
 bool PubBase::wait_for_peers(std::size_t count, Deadline deadline) {

@@ -16,6 +16,7 @@
 #include <weft/protocol/replay_window.hpp>
 
 #include "blocks/defaults.hpp"
+#include "blocks/guarded.hpp"
 #include "blocks/hub.hpp"
 #include "blocks/pub_log.hpp"
 
@@ -105,6 +106,7 @@ struct PubBase::Impl final : blocks::HubClient {
   Loop::TimerId heartbeat = 0;
   Loop::TimerId linger_timer = 0;
   Tap tap;
+  blocks::CallAll taps;  // what one of them threw is thrown when all has left
   bool draining = false;
   bool said_goodbye = false;
 
@@ -154,6 +156,7 @@ struct PubBase::Impl final : blocks::HubClient {
   // pub_sync.cpp
   void on_message(blocks::Peer& peer, const wire::Header& header, transport::Message& received,
                   std::size_t at) override;
+  void answer(blocks::Peer& peer, const wire::Header& header);
   void give_kept(blocks::Peer& peer, const wire::Header& header);
   bool send_kept(blocks::Peer& peer, const Topic& topic);
   void answer_join(blocks::Peer& peer, const wire::Header& header);

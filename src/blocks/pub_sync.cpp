@@ -57,7 +57,13 @@ struct Positions {
 
 void PubBase::Impl::on_message(Peer& peer, const wire::Header& header, transport::Message&, std::size_t) {
   if (header.kind != wire::Kind::sync) return hub.reject(wire::Rejection::unexpected, &peer);
-  flush();
+  blocks::CallAll all;
+  all.call([this] { flush(); });
+  if (!hub.closed()) all.call([&] { answer(peer, header); });
+  all.rethrow();
+}
+
+void PubBase::Impl::answer(Peer& peer, const wire::Header& header) {
   const std::uint32_t flags = header.options.has(wire::Options::flags) ? header.options.flags_v : 0;
   if ((flags & wire::kReplay) == 0) return give_kept(peer, header);
   follow(peer, true);
@@ -205,7 +211,6 @@ bool PubBase::Impl::collect_snapshot(Peer& peer, const std::vector<std::string>&
   const std::uint64_t id = peer.id;
   std::deque<PubSnapshot> parts;
   std::uint64_t bytes = 0;
-  const std::weak_ptr<bool> alive = hub.alive();
   for (const std::string& prefix : prefixes) {
     const bool inner = std::ranges::any_of(prefixes, [&](const auto& other) {
       return &other != &prefix && prefix.starts_with(other) && (prefix != other || &other < &prefix);
@@ -239,7 +244,7 @@ bool PubBase::Impl::collect_snapshot(Peer& peer, const std::vector<std::string>&
     };
     snapshot_handler(blocks::topic_name(prefix), into);
     close();
-    if (alive.expired() || hub.closed() || hub.find(id) == nullptr) return false;
+    if (hub.closed() || hub.find(id) == nullptr) return false;
   }
   snapshots[id] = std::move(parts);
   return true;

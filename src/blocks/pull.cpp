@@ -7,6 +7,7 @@
 
 #include "blocks/defaults.hpp"
 #include "blocks/deferred.hpp"
+#include "blocks/guarded.hpp"
 #include "blocks/hub.hpp"
 #include "blocks/inbox.hpp"
 #include "blocks/pull_reliable.hpp"
@@ -90,7 +91,7 @@ struct PullBase::Impl final : blocks::HubClient {
       if (weak.expired()) return;
       turn_planned = false;
       inbox.deliver(1);
-      if (!weak.expired() && !hub.closed() && !inbox.paused() && !inbox.empty()) hand_out();
+      if (!hub.closed() && !inbox.paused() && !inbox.empty()) hand_out();
     });
   }
 
@@ -168,8 +169,8 @@ struct PullBase::Impl final : blocks::HubClient {
       item.count = static_cast<std::uint32_t>(o.count_v);
       item.attempt = o.has(wire::Options::attempt) ? o.attempt_v : 1;
       item.priority = o.has(wire::Options::priority) ? o.priority_v : blocks::kUsualPriority;
-      if (tap) tap(false, item.peer, item.body.view(), o.count_v);
-      return reliable->on_batch(peer, header, std::move(item));
+      return tapped(std::move(item), o.count_v,
+                    [&](InboxItem whole) { reliable->on_batch(peer, header, std::move(whole)); });
     }
     const auto outcome = peer.in.arrive(header.epoch, header.seq);
     if (!accepted(outcome)) {
@@ -236,9 +237,20 @@ struct PullBase::Impl final : blocks::HubClient {
     hub.counts().received_records += header.options.count_v;
     hub.counts().received_bytes += item.bytes;
     ++hub.counts().received_batches;
-    if (tap) tap(false, item.peer, item.body.view(), header.options.count_v);
-    inbox.add(std::move(item));
-    inbox.deliver();
+    tapped(std::move(item), header.options.count_v, [&](InboxItem whole) {
+      inbox.add(std::move(whole));
+      inbox.deliver();
+    });
+  }
+
+  /// Shows a batch before it is taken: it is that also when the tap throws, but not when it closes the port.
+  template <class Take>
+  void tapped(InboxItem item, std::uint64_t count, const Take& take_it) {
+    if (!tap) return take_it(std::move(item));
+    blocks::CallAll all;
+    all.call([&] { tap(false, item.peer, item.body.view(), count); });
+    if (!hub.closed()) all.call([&] { take_it(std::move(item)); });
+    all.rethrow();
   }
 
   // ---- wire: native ----
@@ -322,7 +334,7 @@ PullBase::PullBase(Loop& loop, PortOptions options, RecordType type) {
 }
 
 PullBase::~PullBase() {
-  close();
+  blocks::end_block(impl_, [this] { close(); });
 }
 
 std::vector<std::string> PullBase::endpoints() const {
@@ -361,10 +373,10 @@ void PullBase::on_peer(std::function<void(const PeerEvent&)> handler) {
   impl_->hub.on_peer(std::move(handler));
 }
 void PullBase::on_batch_end(std::function<void()> handler) {
-  impl_->batch_end = std::move(handler);
+  impl_->batch_end = blocks::guarded(impl_->hub.calls(), std::move(handler));
 }
 void PullBase::tap(Tap tap) {
-  impl_->tap = std::move(tap);
+  impl_->tap = blocks::guarded(impl_->hub.calls(), std::move(tap));
 }
 bool PullBase::paused() const {
   return impl_->inbox.paused();
@@ -405,13 +417,15 @@ bool PullBase::settle(const Receipt& receipt, Verdict outcome) {
 }
 
 void PullBase::set_handler(Handler handler) {
-  impl_->inbox.handler = std::move(handler);
-  impl_->watch_native();
-  impl_->hand_out();
+  Impl& impl = *impl_;
+  impl.inbox.handler = blocks::guarded(impl.hub.calls(), std::move(handler));
+  impl.watch_native();
+  impl.hand_out();
 }
 
 bool PullBase::receive_one(Deadline deadline, const Handler& take) {
   Impl& impl = *impl_;
+  const blocks::InCall call(impl.hub.calls());
   for (;;) {
     if (impl.inbox.take_one(take)) return true;
     impl.watch_native();
@@ -447,6 +461,7 @@ void PullBase::close() {
     impl.options.log.error(format("{}: the end of its last batch failed, which comes again: {}",
                                   impl.hub.stream(), error.what()));
   }
+  if (impl.hub.closed()) return;  // by the handler of that end
   impl.hub.close();
   if (impl.reliable) impl.reliable->close();
   impl.inbox.clear();

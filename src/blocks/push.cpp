@@ -35,7 +35,7 @@ PushBase::PushBase(Loop& loop, PortOptions options, RecordType type) {
 }
 
 PushBase::~PushBase() {
-  close();
+  blocks::end_block(impl_, [this] { close(); });
 }
 
 std::vector<std::string> PushBase::endpoints() const {
@@ -89,14 +89,10 @@ void PushBase::on_peer(std::function<void(const PeerEvent&)> handler) {
   impl_->hub.on_peer(std::move(handler));
 }
 void PushBase::on_room(std::function<void()> handler) {
-  impl_->room_handler = std::move(handler);
+  impl_->room_handler = blocks::guarded(impl_->hub.calls(), std::move(handler));
 }
 void PushBase::tap(Tap tap) {
-  if (impl_->reliable) {
-    impl_->reliable->tap = std::move(tap);
-  } else {
-    impl_->tap = std::move(tap);
-  }
+  (impl_->reliable ? impl_->reliable->tap : impl_->tap) = blocks::guarded(impl_->hub.calls(), std::move(tap));
 }
 TensorRoom PushBase::allocate(std::size_t bytes) {
   return impl_->hub.allocate(bytes);
@@ -121,24 +117,13 @@ void PushBase::close() {
   Impl& impl = *impl_;
   if (impl.hub.closed()) return;
   impl.close_all();
-  impl.pump();
-  impl.hub.close();
-  std::uint64_t unsent = impl.queued_records;
-  impl.drop(unsent);
-  if (impl.reliable) {
-    if (impl.options.journal) impl.options.journal->remove_before_commit(impl.prepare);
-    unsent = impl.reliable->close();
+  blocks::CallAll all;
+  all.call([&] { impl.pump(); });
+  if (!impl.hub.closed()) {  // by a tap
+    open_ = nullptr;
+    impl.close();
   }
-  impl.tell_dropped(unsent);
-  Loop& loop = impl.hub.loop();
-  loop.remove_hook(impl.hook);
-  if (impl.linger_timer != 0) loop.cancel(impl.linger_timer);
-  if (impl.native_timer != 0) loop.cancel(impl.native_timer);
-  impl.natives.clear();
-  impl.queues.clear();
-  impl.shared.ready.clear();
-  impl.queued_bytes = impl.queued_records = 0;
-  open_ = nullptr;
+  all.rethrow();
 }
 
 wire::BatchBuilder* PushBase::begin(const To& to, SendStatus& why) {
@@ -147,6 +132,7 @@ wire::BatchBuilder* PushBase::begin(const To& to, SendStatus& why) {
   if (impl.hub.closed() || impl.draining) return nullptr;
   if (impl.reliable && impl.by_peer()) impl.update_room();  // counts what is open for each receiver
   if (impl.blocked) impl.pump();
+  if (impl.hub.closed()) return nullptr;  // by who was told of an outcome, and this may be gone
   if (impl.blocked) {
     const SendStatus refusal = impl.refusal();
     if (refusal == SendStatus::no_space || refusal == SendStatus::failed) {
@@ -155,7 +141,7 @@ wire::BatchBuilder* PushBase::begin(const To& to, SendStatus& why) {
     }
     switch (impl.options.overflow) {
       case Overflow::block:
-        why = SendStatus::would_block;
+        why = impl.hub.hopeless() ? SendStatus::refused : SendStatus::would_block;
         return nullptr;
       case Overflow::fail:
         why = SendStatus::full;
@@ -166,6 +152,7 @@ wire::BatchBuilder* PushBase::begin(const To& to, SendStatus& why) {
         return nullptr;
       case Overflow::drop_oldest:
         impl.drop_oldest();
+        if (impl.hub.closed()) return nullptr;
         // All of it is on its way: nothing can be taken back, so the new one goes.
         if (impl.reliable && impl.blocked) {
           impl.drop_newest();
@@ -186,8 +173,11 @@ wire::BatchBuilder* PushBase::begin(const To& to, SendStatus& why) {
       id = peer->id;
     }
     impl.ownerless = by_key && id == 0;
-    why = by_key ? SendStatus::would_block : SendStatus::no_peer;
-    if (id == 0) return nullptr;
+    if (id == 0) {
+      const SendStatus no_owner = impl.hub.hopeless() ? SendStatus::refused : SendStatus::would_block;
+      why = by_key ? no_owner : SendStatus::no_peer;
+      return nullptr;
+    }
     queue = &impl.queue_of(id);
     queue->lane = static_cast<std::uint32_t>(id);
   }
@@ -214,10 +204,11 @@ SendStatus PushBase::wait_for_room(Deadline deadline) {
   Impl& impl = *impl_;
   const bool ownerless = impl.options.distribute == Distribute::hash && !impl.blocked;
   const auto room = [&] {
-    if (impl.hub.closed() || !ownerless) return impl.hub.closed() || !impl.blocked;
+    if (!ownerless) return !impl.blocked;
     return impl.reliable ? impl.reliable->owner_of(0) != 0 : impl.owner_of(0) != nullptr;
   };
   if (impl.hub.wait_for_peers(room, deadline)) return SendStatus::ok;
+  if (impl.hub.closed()) return SendStatus::closed;
   return impl.hub.hopeless() ? SendStatus::refused : SendStatus::timed_out;
 }
 
@@ -243,17 +234,20 @@ bool PushBase::sync(Deadline deadline) {
   if (!impl.reliable) return true;
   impl.close_all();
   impl.pump();
-  (void)impl.hub.loop().run_until(
-      [&] { return impl.reliable->durable() || impl.refusal() == SendStatus::failed; }, deadline);
+  const blocks::InCall call(impl.hub.calls());
+  const auto over = [&] {
+    return impl.reliable->durable() || impl.hub.closed() || impl.refusal() == SendStatus::failed;
+  };
+  (void)impl.hub.loop().run_until(over, deadline);
   return impl.reliable->durable();
 }
 
 void PushBase::on_outcome(std::function<void(std::uint64_t, RecordFate)> handler) {
-  if (impl_->reliable) impl_->reliable->outcome = std::move(handler);
+  if (impl_->reliable) impl_->reliable->outcome = blocks::guarded(impl_->hub.calls(), std::move(handler));
 }
 
 void PushBase::on_dead_letter(std::function<SendStatus(const DeadLetter&)> handler) {
-  if (impl_->reliable) impl_->reliable->dead_letter = std::move(handler);
+  if (impl_->reliable) impl_->reliable->dead_letter = blocks::guarded(impl_->hub.calls(), std::move(handler));
 }
 
 std::uint64_t PushBase::purge() {
@@ -261,7 +255,9 @@ std::uint64_t PushBase::purge() {
 }
 
 void PushBase::peek(std::size_t limit, const std::function<void(const HeldRecord&)>& show) const {
-  if (impl_->reliable) impl_->reliable->peek(limit, show);
+  if (!impl_->reliable) return;
+  const blocks::InCall call(impl_->hub.calls());
+  impl_->reliable->peek(limit, show);
 }
 
 bool PushBase::journaled() const {
@@ -274,11 +270,10 @@ std::uint64_t PushBase::accepted_total() const {
 
 bool PushBase::wait_for_peers(std::size_t count, Deadline deadline) {
   Loop& loop = impl_->hub.loop();
-  if (impl_->natives.empty()) return impl_->hub.wait_for_peers([&] { return peers_up() >= count; }, deadline);
   // A plain PUSH socket does not tell when its connection stands: ask again and again.
-  const Loop::TimerId ask = loop.every(kNativeRetry, [] {});
-  const bool there = loop.run_until([&] { return peers_up() >= count; }, deadline);
-  loop.cancel(ask);
+  const Loop::TimerId ask = impl_->natives.empty() ? 0 : loop.every(kNativeRetry, [] {});
+  const bool there = impl_->hub.wait_for_peers([&] { return peers_up() >= count; }, deadline);
+  if (ask != 0) loop.cancel(ask);
   return there;
 }
 

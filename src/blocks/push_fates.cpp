@@ -285,7 +285,10 @@ void ReliablePush::settle_done() {
     for (const auto& one : done) finish(one);
   }
   submit();
-  hand_over_letters();
+  CallAll all;
+  all.call([this] { hand_over_letters(); });
+  all.call([this] { tell_ended(); });
+  all.rethrow();
 }
 
 void ReliablePush::finish(const protocol::Outbox::Done& done) {
@@ -321,29 +324,28 @@ void ReliablePush::finish(const protocol::Outbox::Done& done) {
   tell(parcel, 0, parcel.count, fate_of(done.fate));
 }
 
-// With a journal the news waits until it is durable: after a crash the records would have another fate.
+// Behind the call that ends it, when all that has ended with it is counted. With a journal the news waits
+// until it is durable: after a crash the records would have another fate.
 void ReliablePush::tell(const Parcel& parcel, std::uint32_t first, std::uint32_t count, RecordFate fate) {
   if (!outcome || parcel.correlations.empty()) return;
+  const std::uint64_t commit = journal_.on() ? journal_->next() : 0;
   for (std::uint32_t i = first; i < first + count; ++i) {
-    if (parcel.correlations[i] == 0) continue;
-    if (!journal_.on()) {
-      outcome(parcel.correlations[i], fate);
-    } else {
-      ended_.push_back({journal_->next(), parcel.correlations[i], fate});
-    }
+    if (parcel.correlations[i] != 0) ended_.push_back({commit, parcel.correlations[i], fate});
   }
 }
 
 void ReliablePush::tell_ended() {
-  while (!totals_.empty() && totals_.front().first <= journal_->durable()) {
+  const std::uint64_t durable = journal_.on() ? journal_->durable() : 0;
+  for (; !totals_.empty() && totals_.front().first <= durable; totals_.pop_front()) {
     durable_total_ = totals_.front().second;
-    totals_.pop_front();
   }
-  while (!ended_.empty() && ended_.front().commit <= journal_->durable()) {
+  CallAll all;
+  while (!ended_.empty() && ended_.front().commit <= durable) {
     const Ended news = ended_.front();
     ended_.pop_front();
-    if (outcome) outcome(news.correlation, news.fate);
+    if (outcome) all.call([&] { outcome(news.correlation, news.fate); });
   }
+  all.rethrow();
 }
 
 // What lost its place waits for another one: the journal forgets the old one first.

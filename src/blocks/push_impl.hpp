@@ -45,6 +45,7 @@ struct PushBase::Impl final : blocks::HubClient {
   std::size_t natives_made = 0;
   std::function<void()> room_handler;
   Tap tap;
+  CallAll taps;                     // what one of them threw is thrown when all has left
   std::vector<std::uint64_t> down;  // peers that take nothing more
   bool pumping = false;
   bool room_came = false;
@@ -165,6 +166,8 @@ struct PushBase::Impl final : blocks::HubClient {
 
   void pump();
 
+  /// A part of pump(), for best-effort.
+  void send_all();
   void pump_shared();
 
   bool send_one(Peer& peer, Queue& queue);
@@ -203,6 +206,9 @@ struct PushBase::Impl final : blocks::HubClient {
   }
 
   void drop_oldest();
+  /// Its hub, and all that it keeps; what is being sent just now stays until that is over.
+  void close();
+  void forget_all();
   /// Says that the block was closed with records that nobody has, where nobody else would.
   void tell_dropped(std::uint64_t records) const;
 

@@ -1,4 +1,6 @@
-// The dead letters of an acknowledging Push, from their end as parcels until somebody has taken them.
+// The dead letters of an acknowledging Push, from a receiver's refusal until somebody has taken them.
+#include <algorithm>
+
 #include <weft/core/format.hpp>
 #include <weft/wire/pack.hpp>
 
@@ -9,7 +11,69 @@ namespace {
 
 constexpr Duration kRetryLetter = std::chrono::milliseconds(20);
 
+// Nobody has it, and nothing says that nobody ever will.
+bool not_now(SendStatus status) {
+  return status == SendStatus::would_block || status == SendStatus::no_space || status == SendStatus::refused;
+}
+
 }  // namespace
+
+// A receiver refuses records of a batch, by their place in it; the others it has processed.
+void ReliablePush::on_message(Peer& peer, const wire::Header& header, transport::Message& message,
+                              std::size_t at) {
+  if (header.kind != wire::Kind::nack || message.size() <= at)
+    return hub_.reject(wire::Rejection::unexpected, &peer);
+  if (!speaks_of(header, hub_.epoch())) return;
+  wire::Unpack in(message[at].view());
+  const auto numbers = in.array();
+  if (!numbers || *numbers % 2 != 0) return hub_.reject(wire::Rejection::malformed, &peer);
+  std::vector<std::uint32_t> again, refused;
+  std::uint64_t last = 0;
+  for (std::uint32_t i = 0; i < *numbers; i += 2) {
+    const auto index = in.uint(), action = in.uint();
+    if (!index || !action || *action > 1 || *index >= wire::kMaxBatchRecords || (i != 0 && *index <= last)) {
+      return hub_.reject(wire::Rejection::malformed, &peer);
+    }
+    last = *index;
+    (*action == 0 ? again : refused).push_back(static_cast<std::uint32_t>(*index));
+  }
+  const std::uint32_t lane = lane_of(peer);
+  if (header.seq > outbox_.at(lane).last_sent()) return hub_.reject(wire::Rejection::unexpected, &peer);
+  const auto entry = box().reject(lane, header.seq, Clock::now());
+  if (entry) {
+    const auto found = parcels_.find(entry->id);
+    const Parcel parcel = std::move(found->second);
+    parcels_.erase(found);
+    if (last >= parcel.count) {
+      again.erase(std::ranges::lower_bound(again, parcel.count), again.end());
+      refused.erase(std::ranges::lower_bound(refused, parcel.count), refused.end());
+    }
+    const wire::Options& o = header.options;
+    const std::string reason(o.has(wire::Options::text) ? o.text_v : "refused by the receiver");
+    const Duration delay = o.has(wire::Options::not_before)
+                               ? Duration(std::chrono::milliseconds(o.not_before_v))
+                               : Duration::zero();
+    hub_.counts().processed_records += parcel.count - again.size() - refused.size();
+    std::size_t next_again = 0, next_refused = 0;
+    for (std::uint32_t i = 0; i < parcel.count; ++i) {
+      const bool listed =
+          (next_again < again.size() && again[next_again] == i && ++next_again != 0) ||
+          (next_refused < refused.size() && refused[next_refused] == i && ++next_refused != 0);
+      if (!listed) tell(parcel, i, 1, RecordFate::processed);
+    }
+    const bool worn_out = options_.max_attempts != 0 && entry->attempts >= options_.max_attempts;
+    if (!again.empty() && !worn_out) {
+      hub_.counts().redelivered_records += again.size();
+      admit(take_records(parcel, again), {.attempts = entry->attempts, .lane = entry->lane}, delay);
+    } else if (!again.empty()) {
+      bury(take_records(parcel, again), entry->attempts, "max-attempts: " + reason, peer.node);
+    }
+    if (!refused.empty()) bury(take_records(parcel, refused), entry->attempts, reason, peer.node);
+    journal_erase(entry->id, parcel);
+    submit();
+  }
+  settle_and_send(peer);
+}
 
 // A handler that was told of another record has closed the port, and no journal has this one.
 bool ReliablePush::too_late(const Parcel& parcel) {
@@ -134,7 +198,7 @@ SendStatus ReliablePush::offer(const Letter& letter, std::uint32_t index, Bytes 
                           .died_micros = wall_micros(),
                           .correlation = parcel.correlations.empty() ? 0 : parcel.correlations[index]});
   }
-  hand.back = status == SendStatus::would_block || status == SendStatus::no_space;
+  hand.back = not_now(status);
   return status;
 }
 
@@ -146,7 +210,7 @@ bool ReliablePush::hand_over(Letter& letter) {
     if (i < letter.next) continue;
     if (hub_.closed()) return false;
     const SendStatus status = offer(letter, i, record);
-    if (status == SendStatus::would_block || status == SendStatus::no_space) return false;
+    if (not_now(status)) return false;
     letter.next = i + 1;
     ++hub_.counts().dead_lettered_records;
     if (status != SendStatus::ok) ++hub_.counts().untaken_records;

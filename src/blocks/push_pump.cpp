@@ -123,28 +123,30 @@ void PushBase::Impl::note(Queue& queue, const To& to, std::uint64_t key) {
 
 void PushBase::Impl::pump() {
   if (hub.closed() || pumping) return;
-  if (reliable) {
-    std::optional<Amid> amid(std::in_place, pumping);
-    reliable->pump();
-    amid.reset();
-    update_room();
-    return check_drain();
+  CallAll all;
+  {
+    const Busy busy(pumping);
+    all.call([this] { reliable ? reliable->pump() : send_all(); });
   }
-  std::optional<Amid> amid(std::in_place, pumping);
-  pump_shared();
-  for (auto at = queues.begin(); at != queues.end();) {
-    Peer* peer = hub.find(at->first);
-    if (peer) {
-      while (!at->second.ready.empty() && peer->usable() &&
-             (!fits_somebody(at->second, peer) || send_one(*peer, at->second))) {
-      }
-    }
-    ++at;
+  all.call([this] { taps.rethrow(); });
+  if (hub.closed()) {
+    forget_all();
+    return all.rethrow();
   }
-  amid.reset();
   forget_down();
   update_room();
   check_drain();
+  all.rethrow();
+}
+
+void PushBase::Impl::send_all() {
+  pump_shared();
+  for (auto& [id, queue] : queues) {
+    Peer* peer = hub.find(id);
+    while (peer && !queue.ready.empty() && peer->usable() &&
+           (!fits_somebody(queue, peer) || send_one(*peer, queue))) {
+    }
+  }
 }
 
 void PushBase::Impl::pump_shared() {
@@ -166,7 +168,7 @@ void PushBase::Impl::pump_shared() {
         *at < sessions ? send_one(*hub.peers()[*at], shared) : send_native(*natives[*at - sessions]);
     if (!sent) break;
   }
-  if (!natives.empty() && !shared.ready.empty() && native_timer == 0) {
+  if (!natives.empty() && !shared.ready.empty() && native_timer == 0 && !hub.closed()) {
     native_timer = hub.loop().at(hub.loop().now() + native_retry, [this] {
       native_timer = 0;
       native_retry = std::min(2 * native_retry, kNativeLastRetry);
@@ -207,7 +209,7 @@ bool PushBase::Impl::send_part(Peer& peer, Queue& queue, std::uint64_t records) 
 }
 
 bool PushBase::Impl::send_batch(Peer& peer, Batch& batch) {
-  if (tap) tap(true, peer.node, batch.body.view(), batch.count);
+  if (tap) taps.call([&] { tap(true, peer.node, batch.body.view(), batch.count); });
   const std::uint64_t bytes = batch.bytes;
   const std::uint32_t count = batch.count;
   const TimePoint now = peer.work.active() ? Clock::now() : TimePoint();
@@ -225,14 +227,16 @@ bool PushBase::Impl::send_batch(Peer& peer, Batch& batch) {
 bool PushBase::Impl::send_native(NativeTarget& native) {
   Batch& batch = shared.ready.front();
   if (!native.send(batch, type.fingerprint, *hub.pool())) return false;
-  if (tap) tap(true, native.endpoint, batch.body.view(), batch.count);
   native_retry = kNativeRetry;
   count_sent(batch.bytes, batch.count);
+  const Batch sent = std::move(batch);
   pop(shared);
+  if (tap) taps.call([&] { tap(true, native.endpoint, sent.body.view(), sent.count); });
   return true;
 }
 
 void PushBase::Impl::update_room() {
+  if (hub.closed()) return;  // its owner may be gone
   const bool was_blocked = blocked;
   self.batch_bytes_ = batch_bytes();
   blocked = refusal() != SendStatus::ok;
@@ -251,7 +255,7 @@ void PushBase::Impl::update_room() {
 
 void PushBase::Impl::drop_oldest() {
   if (reliable) {
-    while (refusal() == SendStatus::would_block && reliable->drop_oldest()) {
+    while (!hub.closed() && refusal() == SendStatus::would_block && reliable->drop_oldest()) {
     }
     return update_room();
   }
@@ -265,6 +269,29 @@ void PushBase::Impl::drop_oldest() {
     pop(*fullest);
   }
   update_room();
+}
+
+void PushBase::Impl::close() {
+  hub.close();
+  std::uint64_t unsent = queued_records;
+  drop(unsent);
+  queued_bytes = queued_records = 0;
+  if (reliable) {
+    if (options.journal) options.journal->remove_before_commit(prepare);
+    unsent = reliable->close();
+  }
+  tell_dropped(unsent);
+  Loop& loop = hub.loop();
+  loop.remove_hook(hook);
+  if (linger_timer != 0) loop.cancel(linger_timer);
+  if (native_timer != 0) loop.cancel(native_timer);
+  if (!pumping) forget_all();
+}
+
+void PushBase::Impl::forget_all() {
+  natives.clear();
+  queues.clear();
+  shared.ready.clear();
 }
 
 void PushBase::Impl::tell_dropped(std::uint64_t records) const {

@@ -268,8 +268,15 @@ void ReliablePush::on_ack(Peer& peer, const wire::Header& header) {
   const auto verdict =
       box().acknowledge(lane_of(peer), read_ack(header, hub_.epoch()), credit, probe, Clock::now());
   if (verdict == protocol::Outbox::Ack::beyond) return hub_.reject(wire::Rejection::unexpected, &peer);
-  settle_done();
-  on_room(peer);
+  settle_and_send(peer);
+}
+
+// Also when somebody throws who is told of an end: the room that the others make is used.
+void ReliablePush::settle_and_send(Peer& peer) {
+  CallAll all;
+  all.call([this] { settle_done(); });
+  if (!hub_.closed()) all.call([&] { on_room(peer); });
+  all.rethrow();
 }
 
 void ReliablePush::on_room(Peer& peer) {
@@ -284,69 +291,25 @@ void ReliablePush::on_room(Peer& peer) {
   }
 }
 
-// A receiver refuses records of a batch, by their place in it; the others it has processed.
-void ReliablePush::on_message(Peer& peer, const wire::Header& header, transport::Message& message,
-                              std::size_t at) {
-  if (header.kind != wire::Kind::nack || message.size() <= at)
-    return hub_.reject(wire::Rejection::unexpected, &peer);
-  if (!speaks_of(header, hub_.epoch())) return;
-  wire::Unpack in(message[at].view());
-  const auto numbers = in.array();
-  if (!numbers || *numbers % 2 != 0) return hub_.reject(wire::Rejection::malformed, &peer);
-  std::vector<std::uint32_t> again, refused;
-  std::uint64_t last = 0;
-  for (std::uint32_t i = 0; i < *numbers; i += 2) {
-    const auto index = in.uint(), action = in.uint();
-    if (!index || !action || *action > 1 || *index >= wire::kMaxBatchRecords || (i != 0 && *index <= last)) {
-      return hub_.reject(wire::Rejection::malformed, &peer);
-    }
-    last = *index;
-    (*action == 0 ? again : refused).push_back(static_cast<std::uint32_t>(*index));
-  }
-  const std::uint32_t lane = lane_of(peer);
-  if (header.seq > outbox_.at(lane).last_sent()) return hub_.reject(wire::Rejection::unexpected, &peer);
-  const auto entry = box().reject(lane, header.seq, Clock::now());
-  if (entry) {
-    const auto found = parcels_.find(entry->id);
-    const Parcel parcel = std::move(found->second);
-    parcels_.erase(found);
-    if (last >= parcel.count) {
-      again.erase(std::ranges::lower_bound(again, parcel.count), again.end());
-      refused.erase(std::ranges::lower_bound(refused, parcel.count), refused.end());
-    }
-    const wire::Options& o = header.options;
-    const std::string reason(o.has(wire::Options::text) ? o.text_v : "refused by the receiver");
-    const Duration delay = o.has(wire::Options::not_before)
-                               ? Duration(std::chrono::milliseconds(o.not_before_v))
-                               : Duration::zero();
-    hub_.counts().processed_records += parcel.count - again.size() - refused.size();
-    std::size_t next_again = 0, next_refused = 0;
-    for (std::uint32_t i = 0; i < parcel.count; ++i) {
-      const bool listed =
-          (next_again < again.size() && again[next_again] == i && ++next_again != 0) ||
-          (next_refused < refused.size() && refused[next_refused] == i && ++next_refused != 0);
-      if (!listed) tell(parcel, i, 1, RecordFate::processed);
-    }
-    const bool worn_out = options_.max_attempts != 0 && entry->attempts >= options_.max_attempts;
-    if (!again.empty() && !worn_out) {
-      hub_.counts().redelivered_records += again.size();
-      admit(take_records(parcel, again), {.attempts = entry->attempts, .lane = entry->lane}, delay);
-    } else if (!again.empty()) {
-      bury(take_records(parcel, again), entry->attempts, "max-attempts: " + reason, peer.node);
-    }
-    if (!refused.empty()) bury(take_records(parcel, refused), entry->attempts, reason, peer.node);
-    journal_erase(entry->id, parcel);
-    submit();
-  }
-  settle_done();
-  on_room(peer);
-}
-
 // ---- sending ----
 
 void ReliablePush::pump() {
   if (hub_.closed() || pumping_) return;
-  std::optional<Amid> amid(std::in_place, pumping_);
+  {
+    const Busy busy(pumping_);
+    place_waiting();
+    submit();
+    send_placed();
+  }
+  CallAll all;
+  all.call([this] { taps_.rethrow(); });
+  all.call([this] { settle_done(); });
+  plan(outbox_.next_tick());
+  room_came_();
+  all.rethrow();
+}
+
+void ReliablePush::place_waiting() {
   forget_places();
   do {
     for (const auto& done : outbox_.take_done()) finish(done);
@@ -363,7 +326,9 @@ void ReliablePush::pump() {
       journal_->change().put(next_space_, as_bytes(lane.receiver()), NumberKey(lane.next()).view());
     }
   } while (outbox_.any_done());
-  submit();
+}
+
+void ReliablePush::send_placed() {
   for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
     Peer* peer = state(lane).peer == 0 ? nullptr : hub_.find(state(lane).peer);
     while (peer && peer->up() && !hub_.closed()) {
@@ -372,10 +337,6 @@ void ReliablePush::pump() {
       outbox_.departed(lane, departure->seq, hub_.loop().now());
     }
   }
-  amid.reset();
-  settle_done();
-  plan(outbox_.next_tick());
-  room_came_();
 }
 
 bool ReliablePush::crowded() const {
@@ -420,7 +381,7 @@ bool ReliablePush::send(Peer& peer, std::uint32_t lane, const protocol::Outbox::
     if (status == transport::SendStatus::would_block) plan(hub_.loop().now() + kRetrySendAfter);
     return false;
   }
-  if (tap) tap(true, peer.node, parcel.body.view(), parcel.count);
+  if (tap) taps_.call([&] { tap(true, peer.node, parcel.body.view(), parcel.count); });
   if (!departure.again) {
     hub_.counts().sent_records += parcel.count;
     hub_.counts().sent_bytes += parcel.bytes;
@@ -472,19 +433,24 @@ void ReliablePush::tick() {
     Peer* peer = state(lane).peer == 0 ? nullptr : hub_.find(state(lane).peer);
     if (peer && peer->up()) hub_.probe(*peer, outbox_.at(lane).probe());
   }
-  hand_over_letters();
-  pump();
+  CallAll all;
+  all.call([this] { settle_done(); });
+  all.call([this] { pump(); });
   for (std::uint32_t lane = 1; lane <= outbox_.lane_count(); ++lane) {
     plan(state(lane).give_up_at);
     forget(lane);
   }
+  all.rethrow();
 }
 
 void ReliablePush::on_news() {
   box().durable(journal_->durable());
-  tell_ended();
+  CallAll all;
+  all.call([this] { tell_ended(); });
+  if (hub_.closed()) return all.rethrow();
   if (refused_) submit();
-  pump();
+  all.call([this] { pump(); });
+  all.rethrow();
 }
 
 }  // namespace weft::blocks

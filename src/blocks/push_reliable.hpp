@@ -13,6 +13,7 @@
 #include <weft/protocol/outbox.hpp>
 
 #include "blocks/durable.hpp"
+#include "blocks/guarded.hpp"
 #include "blocks/hub.hpp"
 #include "blocks/parcel.hpp"
 
@@ -26,18 +27,6 @@ protocol::AckView read_ack(const wire::Header& header, std::uint64_t epoch);
 void write_ack(const protocol::AckView& view, wire::Header& header);
 /// The epoch of a port's streams: the journal's when it has one, else `fresh`, which it keeps from then on.
 std::uint64_t journaled_epoch(Journal& journal, const std::string& port, std::uint64_t fresh);
-
-/// Stands while a call is under way, and is taken down when a handler ends that by throwing.
-class Amid {
- public:
-  explicit Amid(bool& flag) : flag_(flag) { flag_ = true; }
-  ~Amid() { flag_ = false; }
-  Amid(const Amid&) = delete;
-  Amid& operator=(const Amid&) = delete;
-
- private:
-  bool& flag_;
-};
 
 class ReliablePush {
  public:
@@ -119,7 +108,7 @@ class ReliablePush {
   };
 
   struct Ended {
-    std::uint64_t commit = 0;  // told when this is durable
+    std::uint64_t commit = 0;  // told when this is durable; 0: at the end of the call that ended it
     std::uint64_t correlation = 0;
     RecordFate fate = RecordFate::processed;
   };
@@ -137,11 +126,15 @@ class ReliablePush {
   void journal_put(std::uint64_t id, const Parcel& parcel);
   void journal_erase(std::uint64_t id, const Parcel& parcel);
   void submit();
+  void place_waiting();
+  void send_placed();
   bool send(Peer& peer, std::uint32_t lane, const protocol::Outbox::Departure& departure);
   bool send_void(Peer& peer, std::uint32_t lane, std::uint64_t seq);
   void settle_done();
+  void settle_and_send(Peer& peer);
   void finish(const protocol::Outbox::Done& done);
   void tell(const Parcel& parcel, std::uint32_t first, std::uint32_t count, RecordFate fate);
+  /// Those whose end is known for good, each of them, although a handler may throw.
   void tell_ended();
   void forget_places();
   protocol::Outbox& box();
@@ -190,6 +183,7 @@ class ReliablePush {
   std::uint64_t last_commit_ = 0;  // number of the journal's commit that has the newest parcel
   bool refused_ = false;           // the journal took the last changes not yet
   bool pumping_ = false;
+  CallAll taps_;              // what one of them threw is thrown when all has left
   bool dropped_all_ = false;  // at the end: nothing is held any more
   Loop::TimerId timer_ = 0;
   TimePoint timer_at_ = TimePoint::max();

@@ -24,7 +24,7 @@ RouterBase::RouterBase(Loop& loop, PortOptions options, RecordType request, Reco
 }
 
 RouterBase::~RouterBase() {
-  close();
+  blocks::end_block(impl_, [this] { close(); });
 }
 
 std::vector<std::string> RouterBase::endpoints() const {
@@ -55,7 +55,7 @@ TensorRoom RouterBase::allocate(std::size_t bytes) {
   return impl_->hub.allocate(bytes);
 }
 void RouterBase::tap(Tap tap) {
-  impl_->tap = std::move(tap);
+  impl_->tap = blocks::guarded(impl_->hub.calls(), std::move(tap));
 }
 
 PortStats RouterBase::stats() const {
@@ -83,22 +83,23 @@ bool RouterBase::drained() const {
 void RouterBase::close() {
   Impl& impl = *impl_;
   if (impl.hub.closed()) return;
-  impl.pump();
+  blocks::CallAll all;
+  all.call([&] { impl.pump(); });
+  if (impl.hub.closed()) return all.rethrow();  // by a tap
   impl.leave_journal();
   impl.hub.close();
   impl.waiting.clear();
   impl.deferred.clear();
-  impl.latest = nullptr;
-  impl.askers.clear();
+  if (!impl.pumping) impl.forget_askers();
   impl.hub.loop().remove_hook(impl.hook);
+  all.rethrow();
 }
 
 void RouterBase::set_handler(Handler handler) {
   Impl& impl = *impl_;
-  impl.handler = std::move(handler);
-  const std::weak_ptr<bool> alive = impl.hub.alive();
+  impl.handler = blocks::guarded(impl.hub.calls(), std::move(handler));
   blocks::CallAll all;
-  while (!alive.expired() && impl.handler && !impl.waiting.empty()) {
+  while (impl.handler && !impl.waiting.empty()) {
     Waiting next = std::move(impl.waiting.front());
     impl.waiting.pop_front();
     all.call([&] { (void)impl.hand_out(std::move(next), impl.handler); });

@@ -15,6 +15,7 @@
 
 #include "blocks/defaults.hpp"
 #include "blocks/deferred.hpp"
+#include "blocks/durable.hpp"
 #include "blocks/guarded.hpp"
 #include "blocks/hub.hpp"
 #include "blocks/inbox.hpp"
@@ -184,8 +185,7 @@ struct RouterBase::Impl final : blocks::HubClient {
   /// False: it was refused, as not of the block's type.
   bool hand_out(Waiting next, const Handler& to);
 
-  bool hand_out(const wire::RecordView& view, Ticket ticket, const Handler& to,
-                const std::weak_ptr<bool>& alive);
+  bool hand_out(const wire::RecordView& view, Ticket ticket, const Handler& to);
 
   [[nodiscard]] std::uint64_t frame_for(const Peer& asker) const {
     return std::min(options.max_frame_bytes, asker.max_frame);
@@ -217,6 +217,10 @@ struct RouterBase::Impl final : blocks::HubClient {
             std::string_view text);
 
   void close_batch(Asker& asker);
+  void forget_askers() {
+    latest = nullptr;
+    askers.clear();
+  }
 
   /// Sends what has changed; the others wait for credit, or for their connection.
   void pump();

@@ -211,12 +211,16 @@ void RouterBase::Impl::list(Asker& asker) {
 void RouterBase::Impl::pump() {
   if (pumping || hub.closed()) return;
   {
-    const blocks::Busy busy(pumping, hub.alive());
+    const blocks::Busy busy(pumping);
     pumped.swap(changed);
     for (const std::uint64_t id : pumped) {
       if (Asker* asker = find(id)) pump(*asker);
     }
     pumped.clear();
+  }
+  if (hub.closed()) {  // by a tap
+    forget_askers();
+    return taps.rethrow();
   }
   if (!changed.empty()) hub.loop().ask_for(hook);  // a tap has replied
   if (window) window->forget_peers(hub);

@@ -58,6 +58,7 @@ void RouterBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   ++hub.counts().received_batches;
   blocks::CallAll all;
   if (tap) all.call([&] { tap(false, peer.node, hold->body.view(), count); });
+  if (hub.closed()) return all.rethrow();
   hold->peer = peer.id;
   hold->epoch = header.epoch;
   hold->first = header.seq;
@@ -66,9 +67,8 @@ void RouterBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   hold->bytes = bytes;
   hold->report = header.options.has(wire::Options::flags) && (header.options.flags_v & wire::kReport) != 0;
   peer.held_bytes += bytes;
-  const std::weak_ptr<bool> alive = hub.alive();
   all.call([&] { dispatch(peer, hold); });
-  if (alive.expired() || hold.use_count() != 1) return all.rethrow();
+  if (hold.use_count() != 1) return all.rethrow();
   hold->tensors.clear();
   hold->body = transport::Frame();
   spare = std::move(hold);
@@ -144,7 +144,6 @@ void RouterBase::Impl::on_cancel(Peer& peer, std::uint64_t number) {
 }
 
 void RouterBase::Impl::dispatch(Peer& peer, const std::shared_ptr<RequestHold>& hold) {
-  const std::weak_ptr<bool> alive = hub.alive();
   const std::uint64_t id = peer.id;
   const auto origin = origin_of(asker_of(peer));
   hold->waiting = 1;
@@ -164,12 +163,12 @@ void RouterBase::Impl::dispatch(Peer& peer, const std::shared_ptr<RequestHold>& 
       hub.reject(wire::Rejection::too_deep, nullptr);
       ticket.fail(wire::Code::bad_request, "the request is nested deeper than 32 levels");
     } else if (handler) {
-      all.call([&] { hand_out(view, std::move(ticket), handler, alive); });
+      all.call([&] { hand_out(view, std::move(ticket), handler); });
     } else {
       ++hold->waiting;
       waiting.push_back({hold, view, std::move(ticket)});
     }
-    if (alive.expired() || hub.closed()) return all.rethrow();
+    if (hub.closed()) return all.rethrow();
     if (hub.find(id) == nullptr) {
       deferred.handed_out({});  // the rest of it is for nobody
       return all.rethrow();
@@ -209,29 +208,21 @@ void RouterBase::Impl::handled(const blocks::HandledBatch& batch) {
 }
 
 bool RouterBase::Impl::hand_out(Waiting next, const Handler& to) {
-  const std::weak_ptr<bool> alive = hub.alive();
   bool taken = false;
   blocks::CallAll all;
-  all.call([&] { taken = hand_out(next.view, std::move(next.ticket), to, alive); });
-  if (!alive.expired() && !hub.closed()) let_go(*next.hold);
+  all.call([&] { taken = hand_out(next.view, std::move(next.ticket), to); });
+  if (!hub.closed()) let_go(*next.hold);
   all.rethrow();
   return taken;
 }
 
-bool RouterBase::Impl::hand_out(const wire::RecordView& view, Ticket ticket, const Handler& to,
-                                const std::weak_ptr<bool>& alive) {
+bool RouterBase::Impl::hand_out(const wire::RecordView& view, Ticket ticket, const Handler& to) {
   // What the handler sends through ports that share the journal is in one commit with its reply.
-  const std::shared_ptr<Journal> journal = window ? options.journal : nullptr;
-  bool taken = false;
-  blocks::CallAll all;
-  if (journal) journal->hold();
-  all.call([&] { taken = to(view, std::move(ticket)); });
-  // What is refused stays open until there is room. Also when it has thrown: others share the journal.
-  if (journal) all.call([&] { (void)journal->release(); });
-  all.rethrow();
-  if (taken) return true;
+  blocks::JournalHold hold(window ? options.journal : nullptr);
+  const bool taken = to(view, std::move(ticket));
+  (void)hold.release();  // what is refused stays open until there is room
+  if (taken || hub.closed()) return taken;
   // The ticket went into the handler unused, and has answered "failed" already; say why in the counts.
-  if (alive.expired()) return false;
   ++hub.counts().rejected_records;
   hub.reject(wire::Rejection::wrong_type, nullptr);
   return false;

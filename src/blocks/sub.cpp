@@ -61,7 +61,7 @@ SubBase::SubBase(Loop& loop, PortOptions options, RecordType type) {
 }
 
 SubBase::~SubBase() {
-  close();
+  blocks::end_block(impl_, [this] { close(); });
 }
 
 std::vector<std::string> SubBase::endpoints() const {
@@ -71,8 +71,9 @@ void SubBase::connect(const std::string& endpoint) {
   impl_->hub.connect(endpoint);
 }
 void SubBase::disconnect(const std::string& endpoint) {
-  impl_->hub.disconnect(endpoint);
-  impl_->forget_removed();
+  Impl& impl = *impl_;
+  impl.hub.disconnect(endpoint);
+  if (!impl.hub.closed()) impl.forget_removed();
 }
 
 std::size_t SubBase::peers_up() const {
@@ -95,7 +96,7 @@ void SubBase::on_peer(std::function<void(const PeerEvent&)> handler) {
   impl_->hub.on_peer(std::move(handler));
 }
 void SubBase::tap(Tap tap) {
-  impl_->tap = std::move(tap);
+  impl_->tap = blocks::guarded(impl_->hub.calls(), std::move(tap));
 }
 
 void SubBase::pause(bool paused) {
@@ -110,9 +111,10 @@ void SubBase::pause(bool paused) {
 }
 
 void SubBase::set_handler(Handler handler) {
-  impl_->inbox.handler = std::move(handler);
-  impl_->watch_all();
-  impl_->inbox.deliver();
+  Impl& impl = *impl_;
+  impl.inbox.handler = blocks::guarded(impl.hub.calls(), std::move(handler));
+  impl.watch_all();
+  impl.inbox.deliver();
 }
 
 bool SubBase::receive_one(Deadline deadline, const Handler& take) {

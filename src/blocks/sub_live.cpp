@@ -32,7 +32,6 @@ void SubBase::Impl::watch_all() {
 }
 
 void SubBase::Impl::read(std::uint64_t id) {
-  const std::weak_ptr<bool> alive = hub.alive();
   for (int i = 0; i < kLivePerTurn; ++i) {
     const auto found = sources.find(id);
     if (found == sources.end() || !found->second.socket) return;
@@ -46,7 +45,7 @@ void SubBase::Impl::read(std::uint64_t id) {
     source.last_data = hub.loop().now();
     source.channel.heard(source.last_data);
     handle(id, source);
-    if (alive.expired() || hub.closed()) return;
+    if (hub.closed()) return;
   }
 }
 
@@ -125,9 +124,13 @@ void SubBase::Impl::take(InboxItem item) {
   hub.counts().received_records += item.count;
   hub.counts().received_bytes += item.bytes;
   ++hub.counts().received_batches;
-  if (tap) tap(false, item.topic, item.body.view(), item.count);
-  inbox.add(std::move(item));
-  inbox.deliver();
+  blocks::CallAll all;
+  if (tap) all.call([&] { tap(false, item.topic, item.body.view(), item.count); });
+  if (!hub.closed()) {
+    inbox.add(std::move(item));
+    all.call([this] { inbox.deliver(); });
+  }
+  all.rethrow();
 }
 
 bool SubBase::Impl::wants(std::string_view topic) const {

@@ -85,9 +85,8 @@ void SubBase::Impl::on_batch(std::uint64_t id, Source& source, std::string_view 
     if (arrival.verdict == Arrived::held) {
       source.reader->hold(topic, header.seq, bytes, std::move(item), now);
     } else {
-      const std::weak_ptr<bool> alive = hub.alive();
       take(std::move(item));
-      if (alive.expired() || hub.closed()) return;
+      if (hub.closed()) return;
     }
   }
   pump(id);
@@ -158,7 +157,6 @@ void SubBase::Impl::on_list(Source& source, const wire::Header& header, std::uin
 // -----------------------------------------------------------------------------------------------------
 
 bool SubBase::Impl::hand_over(std::uint64_t id) {
-  const std::weak_ptr<bool> alive = hub.alive();
   for (;;) {
     const auto found = sources.find(id);
     if (found == sources.end() || !found->second.reader) return false;
@@ -166,7 +164,7 @@ bool SubBase::Impl::hand_over(std::uint64_t id) {
     if (!ready) return true;
     ready->payload.reset = ready->reset;
     take(std::move(ready->payload));
-    if (alive.expired() || hub.closed()) return false;
+    if (hub.closed()) return false;
   }
 }
 

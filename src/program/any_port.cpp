@@ -211,8 +211,10 @@ struct OutPort::Impl {
     return waiting(push->forward(RawRecord(record), to));
   }
 
-  /// A generic node waits until there is room on the disk, and says so.
+  /// A generic node waits until there is room on the disk, and says so; and for other peers than those that
+  /// have refused it, which the node has said.
   SendStatus waiting(SendStatus status) {
+    if (status == SendStatus::refused) return SendStatus::would_block;
     if (status != SendStatus::no_space) {
       told_no_space = false;
       return status;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <iterator>
 #include <utility>
 
 #include <weft/core/error.hpp>
@@ -162,6 +163,14 @@ void Loop::Impl::bury() {
   dead_hooks.clear();
   if (std::exchange(hooks_removed, false))
     std::erase_if(hooks, [](const auto& hook) { return hook->removed; });
+  if (!retired.empty()) let_go();
+}
+
+// Their ends may retire others.
+void Loop::Impl::let_go() {
+  auto asked_now = std::exchange(retired, {});
+  std::erase_if(asked_now, [](const auto& gone) { return gone(); });
+  std::ranges::move(asked_now, std::back_inserter(retired));
 }
 
 Loop::Impl::Watch* Loop::Impl::find(WatchId id) {
@@ -202,7 +211,13 @@ Loop::WatchId Loop::Impl::add(std::unique_ptr<Watch> watch) {
 
 Loop::Loop() : own_context_(std::make_unique<Context>()), impl_(std::make_unique<Impl>(*own_context_)) {}
 Loop::Loop(Context& context) : impl_(std::make_unique<Impl>(context)) {}
-Loop::~Loop() = default;
+Loop::~Loop() {
+  // Their ends may use the loop, and retire others.
+  while (!impl_->retired.empty()) {
+    const auto last = std::move(impl_->retired.back());
+    impl_->retired.pop_back();
+  }
+}
 
 Context& Loop::context() {
   return impl_->context;
@@ -363,6 +378,11 @@ void Loop::remove_hook(HookId hook) {
   } else {
     hooks.erase(found);
   }
+}
+
+void Loop::retire(std::function<bool()> gone) {
+  impl_->check_thread();
+  impl_->retired.push_back(std::move(gone));
 }
 
 }  // namespace weft

@@ -49,6 +49,7 @@ struct Loop::Impl {
   void run_hooks();
   static void run(Hook& hook);
   void bury();
+  void let_go();
   Watch* find(WatchId id);
   void remove(WatchId id);
   void check_thread() const;
@@ -66,6 +67,7 @@ struct Loop::Impl {
   std::unordered_map<HookId, std::unique_ptr<Hook>> demand_hooks;
   std::deque<Hook*> asked;  // of demand_hooks
   std::vector<std::unique_ptr<Hook>> dead_hooks;
+  std::vector<std::function<bool()>> retired;
   std::array<Ready, kMaxDepth> ready;  // one for each turn on the stack
   std::uint64_t turns = 0;
   std::uint64_t next_id = 1;

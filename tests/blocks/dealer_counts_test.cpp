@@ -56,9 +56,7 @@ TEST_CASE("a request that its router's frames are too small for is counted") {
   for (const Delivery delivery : {Delivery::best_effort, kLeast, kOnce}) {
     CAPTURE(static_cast<int>(delivery));
     Loop loop;
-    PortOptions at = answers(delivery, "server/0", {"tcp://127.0.0.1:*"});
-    at.max_frame_bytes = 64 << 10;
-    Router<> router(loop, at);
+    Router<> router(loop, small_answers(delivery));
     echo(router);
     Dealer<> dealer(loop, asks(delivery, router.endpoints()));
     std::vector<Ended> ended(4);

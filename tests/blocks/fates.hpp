@@ -13,10 +13,12 @@
 #include <weft/blocks/options.hpp>
 #include <weft/core/format.hpp>
 #include <weft/core/log.hpp>
+#include <weft/journal/journal.hpp>
 #include <weft/transport/context.hpp>
 #include <weft/transport/loop.hpp>
 #include <weft/wire/codec.hpp>
 
+#include "../journal/memory_disk.hpp"
 #include "conformance.hpp"
 
 namespace weft::fates {
@@ -143,5 +145,82 @@ inline PortOptions any_port(Chance& chance, Delivery delivery) {
   out.log = quiet();
   return out;
 }
+
+/// One story: steps at random, what must hold behind each of them, and an end.
+class Story {
+ public:
+  virtual ~Story() = default;
+  Story(const Story&) = delete;
+  Story& operator=(const Story&) = delete;
+  void play() {
+    for (std::uint64_t steps = least_steps_ + chance_.number(more_steps_); steps > 0; --steps) {
+      step();
+      for (std::uint64_t turns = chance_.number(4); turns > 0; --turns) loops_.turn(1ms);
+      check();
+    }
+    loops_.resume_all();
+    end();
+  }
+
+ protected:
+  Story(std::uint64_t seed, Delivery delivery, std::size_t far_ends)
+      : chance_(seed), delivery_(delivery), loops_(1 + far_ends) {}
+  virtual void step() = 0;
+  virtual void check() = 0;
+  virtual void end() = 0;
+  /// Those on the other loops die, and come back when they are not there.
+  virtual void begin_far(std::size_t) {}
+  virtual void end_far(std::size_t) {}
+
+  /// One of the ends of far end `i`, or of its halts; false when `what` is another step.
+  bool befalls(std::uint64_t what, std::size_t i) {
+    switch (what) {
+      case 0:
+        end_far(i);
+        return true;
+      case 1:
+      case 2:
+        begin_far(i);
+        return true;
+      case 3:
+        loops_.stop(1 + i);
+        return true;
+      case 4:
+        loops_.resume_all();
+        return true;
+      default:
+        return false;
+    }
+  }
+  void perhaps_drain(Block& block) {
+    if (!chance_.one_in(2)) return;
+    block.begin_drain();
+    (void)loops_.until([&] { return block.drained(); }, 20ms);
+    check();
+  }
+  static void check_sum(const PortStats& s, std::uint64_t accepted) {
+    const Sum sum(s);
+    CHECK_MESSAGE(sum.given == sum.named, text_of(s));
+    CHECK_MESSAGE(s.accepted_records == accepted, text_of(s));
+  }
+  static void check_nothing_left(const PortStats& s) {
+    CHECK_MESSAGE(s.queued_records + s.outstanding_records == 0, text_of(s));
+  }
+
+  Chance chance_;
+  Delivery delivery_;
+  Loops loops_;
+  std::uint64_t least_steps_ = 10, more_steps_ = 30;
+  std::uint64_t epoch_ = 0, accepted_ = 0;
+};
+
+/// A block on another loop: what of it outlives it.
+template <class B>
+struct FarEnd {
+  std::unique_ptr<B> block;
+  std::shared_ptr<Journal> journal;
+  std::shared_ptr<journal::testing::MemoryDisk> disk = std::make_shared<journal::testing::MemoryDisk>();
+  std::string endpoint;
+};
 
 }  // namespace weft::fates

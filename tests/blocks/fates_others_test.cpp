@@ -14,16 +14,14 @@
 using namespace weft;
 using namespace weft::fates;
 using conformance::open_journal;
-using journal::testing::MemoryDisk;
 
 namespace {
 
 // ---- dealer-router
 
-class DealerStory {
+class DealerStory final : public Story {
  public:
-  DealerStory(std::uint64_t seed, Delivery delivery)
-      : chance_(seed), delivery_(delivery), loops_(1 + kRouters) {
+  DealerStory(std::uint64_t seed, Delivery delivery) : Story(seed, delivery, kRouters) {
     PortOptions options = any_port(chance_, delivery);
     options.name = "ask";
     options.node = "dealer/0";
@@ -36,39 +34,18 @@ class DealerStory {
     options.max_attempts = static_cast<std::uint32_t>(chance_.of({0, 1, 3}));
     distribute_ = options.distribute;
     dealer_ = std::make_unique<Dealer<>>(loops_.at(0), options);
-    for (std::size_t i = 0; i < kRouters; ++i) begin_router(i);
-  }
-
-  void play() {
-    const std::uint64_t steps = 10 + chance_.number(30);
-    for (std::uint64_t i = 0; i < steps; ++i) {
-      step();
-      check();
-    }
-    loops_.resume_all();
-    if (chance_.one_in(2)) {
-      dealer_->begin_drain();
-      (void)loops_.until([this] { return dealer_->drained(); }, 20ms);
-      check();
-    }
-    dealer_->close();
-    check();
-    const PortStats s = dealer_->stats();
-    CHECK_MESSAGE(s.queued_records + s.outstanding_records == 0, text_of(s));
+    for (std::size_t i = 0; i < kRouters; ++i) begin_far(i);
   }
 
  private:
   static constexpr std::size_t kRouters = 2;
-  struct Answerer {
-    std::unique_ptr<Router<Reading, Reading>> router;
-    std::shared_ptr<Journal> journal;
-    std::shared_ptr<MemoryDisk> disk = std::make_shared<MemoryDisk>();
+  struct Answerer : FarEnd<Router<Reading, Reading>> {
     std::deque<Responder<Reading>> held;
-    std::string endpoint;
   };
 
-  void begin_router(std::size_t i) {
+  void begin_far(std::size_t i) override {
     Answerer& it = answerers_[i];
+    if (it.block) return;
     PortOptions options = any_port(chance_, delivery_);
     options.name = "answer";
     options.node = format("router/{}", i);
@@ -77,8 +54,8 @@ class DealerStory {
     it.endpoint = format("inproc://router-{}", epoch_);
     options.bind = {it.endpoint};
     if (delivery_ == Delivery::exactly_once) options.journal = it.journal = open_journal(it.disk);
-    it.router = std::make_unique<Router<Reading, Reading>>(loops_.at(1 + i), options);
-    it.router->on_request([this, &it](const Reading& query, Responder<Reading> respond) {
+    it.block = std::make_unique<Router<Reading, Reading>>(loops_.at(1 + i), options);
+    it.block->on_request([this, &it](const Reading& query, Responder<Reading> respond) {
       switch (chance_.number(8)) {
         case 0:
           return respond.fail(wire::Code::failed, "no");
@@ -96,12 +73,12 @@ class DealerStory {
     dealer_->connect(it.endpoint);
   }
 
-  void end_router(std::size_t i) {
+  void end_far(std::size_t i) override {
     Answerer& it = answerers_[i];
-    if (!it.router) return;
-    if (chance_.one_in(3)) it.router->begin_drain();
+    if (!it.block) return;
+    if (chance_.one_in(3)) it.block->begin_drain();
     it.held.clear();
-    it.router.reset();
+    it.block.reset();
     it.journal.reset();
     dealer_->disconnect(it.endpoint);
   }
@@ -120,27 +97,16 @@ class DealerStory {
           record.view(), Deadline::after(limit), [this](Reply<RawRecord>& reply) { ++ends_[reply.outcome]; },
           to);
       if (id == 0) continue;
-      ++asked_;
+      ++accepted_;
       last_ = id;
     }
   }
 
-  void step() {
+  void step() override {
     const std::size_t i = chance_.number(kRouters);
-    switch (chance_.number(12)) {
-      case 0:
-        end_router(i);
-        break;
-      case 1:
-      case 2:
-        if (!answerers_[i].router) begin_router(i);
-        break;
-      case 3:
-        loops_.stop(1 + i);
-        break;
-      case 4:
-        loops_.resume_all();
-        break;
+    const std::uint64_t what = chance_.number(12);
+    if (befalls(what, i)) return;
+    switch (what) {
       case 5:
         for (auto& [n, it] : answerers_) {
           for (; !it.held.empty(); it.held.pop_front()) it.held.front().reply({7});
@@ -152,35 +118,37 @@ class DealerStory {
       default:
         ask_some();
     }
-    for (std::uint64_t turns = chance_.number(4); turns > 0; --turns) loops_.turn(1ms);
   }
 
-  void check() {
+  void check() override {
     const PortStats s = dealer_->stats();
-    const Sum sum(s);
-    CHECK_MESSAGE(sum.given == sum.named, text_of(s));
-    CHECK_MESSAGE(s.accepted_records == asked_, text_of(s));
+    check_sum(s, accepted_);
     CHECK_MESSAGE(s.processed_records == ends_[Outcome::ok], text_of(s));
     CHECK_MESSAGE(s.timed_out_requests == ends_[Outcome::timed_out], text_of(s));
     CHECK_MESSAGE(s.lost_records == ends_[Outcome::peer_lost] + ends_[Outcome::unknown], text_of(s));
   }
 
-  Chance chance_;
-  Delivery delivery_;
-  Loops loops_;
+  void end() override {
+    perhaps_drain(*dealer_);
+    dealer_->close();
+    check();
+    check_nothing_left(dealer_->stats());
+  }
+
   std::unique_ptr<Dealer<>> dealer_;
   std::map<std::size_t, Answerer> answerers_;
   Distribute distribute_ = Distribute::balance;
   std::map<Outcome, std::uint64_t> ends_;
-  std::uint64_t epoch_ = 0, asked_ = 0;
   RequestId last_ = 0;
 };
 
 // ---- pub-sub
 
-class PubStory {
+class PubStory final : public Story {
  public:
-  PubStory(std::uint64_t seed, Delivery delivery) : chance_(seed), delivery_(delivery), loops_(2) {
+  PubStory(std::uint64_t seed, Delivery delivery) : Story(seed, delivery, 1) {
+    least_steps_ = 5;
+    more_steps_ = 20;
     PortOptions options = any_port(chance_, delivery);
     options.name = "news";
     options.node = "pub/0";
@@ -198,27 +166,7 @@ class PubStory {
     all_ = sub.topics.front().empty();
     sub_ = std::make_unique<Sub<Reading>>(loops_.at(1), sub);
     sub_->on_record([](Reading&, const Meta&) {});
-  }
-
-  void play() {
     REQUIRE(loops_.until([this] { return pub_->peers_up() == 1 && sub_->peers_up() == 1; }));
-    const std::uint64_t steps = 5 + chance_.number(20);
-    for (std::uint64_t i = 0; i < steps; ++i) {
-      step();
-      check();
-    }
-    loops_.resume_all();
-    sub_->pause(false);
-    pub_->begin_drain();
-    REQUIRE(loops_.until([this] { return pub_->drained(); }));
-    REQUIRE(loops_.until([this] {
-      const PortStats s = sub_->stats();
-      return s.received_batches + s.missed_batches >= wanted_;
-    }));
-    const PortStats s = sub_->stats();
-    CHECK(s.received_records + s.rejected_records + s.missed_batches == wanted_);
-    pub_->close();
-    check();
   }
 
  private:
@@ -234,7 +182,7 @@ class PubStory {
     }
   }
 
-  void step() {
+  void step() override {
     switch (chance_.number(6)) {
       case 0:
         loops_.stop(1);
@@ -249,22 +197,32 @@ class PubStory {
       default:
         publish_some();
     }
-    for (std::uint64_t turns = chance_.number(4); turns > 0; --turns) loops_.turn(1ms);
   }
 
-  void check() {
+  void check() override {
     const PortStats s = pub_->stats();
     CHECK_MESSAGE(s.accepted_records == s.sent_records + s.dropped_records + s.queued_records, text_of(s));
     CHECK_MESSAGE(s.accepted_records == accepted_, text_of(s));
   }
 
-  Chance chance_;
-  Delivery delivery_;
-  Loops loops_;
+  void end() override {
+    sub_->pause(false);
+    pub_->begin_drain();
+    REQUIRE(loops_.until([this] { return pub_->drained(); }));
+    REQUIRE(loops_.until([this] {
+      const PortStats s = sub_->stats();
+      return s.received_batches + s.missed_batches >= wanted_;
+    }));
+    const PortStats s = sub_->stats();
+    CHECK(s.received_records + s.rejected_records + s.missed_batches == wanted_);
+    pub_->close();
+    check();
+  }
+
   std::unique_ptr<Pub<>> pub_;
   std::unique_ptr<Sub<Reading>> sub_;
   bool all_ = true, paused_ = false;
-  std::uint64_t accepted_ = 0, wanted_ = 0;
+  std::uint64_t wanted_ = 0;
 };
 
 }  // namespace

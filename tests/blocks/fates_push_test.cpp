@@ -16,10 +16,10 @@ using journal::testing::MemoryDisk;
 
 namespace {
 
-class PushStory {
+class PushStory final : public Story {
  public:
   PushStory(std::uint64_t seed, Delivery delivery)
-      : chance_(seed), delivery_(delivery), loops_(1 + kPulls), push_binds_(chance_.one_in(2)) {
+      : Story(seed, delivery, kPulls), push_binds_(chance_.one_in(2)) {
     push_options_ = any_port(chance_, delivery);
     push_options_.name = "out";
     push_options_.node = "push/0";
@@ -37,26 +37,13 @@ class PushStory {
       letters_ = chance_.number(3);
     }
     begin_push();
-    for (std::size_t i = 0; i < kPulls; ++i) begin_pull(i);
-  }
-
-  void play() {
-    const std::uint64_t steps = 10 + chance_.number(30);
-    for (std::uint64_t i = 0; i < steps; ++i) {
-      step();
-      check();
-    }
-    end();
+    for (std::size_t i = 0; i < kPulls; ++i) begin_far(i);
   }
 
  private:
   static constexpr std::size_t kPulls = 2;
-  struct Taker {
-    std::unique_ptr<Pull<Reading>> pull;
-    std::shared_ptr<Journal> journal;
-    std::shared_ptr<MemoryDisk> disk = std::make_shared<MemoryDisk>();
+  struct Taker : FarEnd<Pull<Reading>> {
     std::deque<Receipt> deferred;
-    std::string endpoint;
   };
 
   void begin_push() {
@@ -75,8 +62,8 @@ class PushStory {
     }
     for (auto& [i, taker] : takers_) {
       if (push_binds_) {
-        if (taker.pull) taker.pull->connect(push_at_);
-      } else if (taker.pull) {
+        if (taker.block) taker.block->connect(push_at_);
+      } else if (taker.block) {
         push_->connect(taker.endpoint);
       }
     }
@@ -87,18 +74,19 @@ class PushStory {
     push_->close();
     check();
     const PortStats s = push_->stats();
-    if (!journaled_) CHECK_MESSAGE(s.queued_records + s.outstanding_records == 0, text_of(s));
+    if (!journaled_) check_nothing_left(s);
     held_ = s.queued_records + s.outstanding_records;
     processed_before_ += s.processed_records;
     for (auto& [i, taker] : takers_) {
-      if (push_binds_ && taker.pull) taker.pull->disconnect(push_at_);
+      if (push_binds_ && taker.block) taker.block->disconnect(push_at_);
     }
     push_.reset();
     push_journal_.reset();
   }
 
-  void begin_pull(std::size_t i) {
+  void begin_far(std::size_t i) override {
     Taker& taker = takers_[i];
+    if (taker.block) return;
     PortOptions options = any_port(chance_, delivery_);
     options.name = "in";
     options.node = format("pull/{}", i);
@@ -114,17 +102,17 @@ class PushStory {
       taker.endpoint = name("pull");
       options.bind = {taker.endpoint};
     }
-    taker.pull = std::make_unique<Pull<Reading>>(loops_.at(1 + i), options);
-    taker.pull->on_record([this, &taker](Reading&, const Meta&) {
+    taker.block = std::make_unique<Pull<Reading>>(loops_.at(1 + i), options);
+    taker.block->on_record([this, &taker](Reading&, const Meta&) {
       ++handled_;
       if (delivery_ == Delivery::best_effort) return;
       switch (chance_.number(12)) {
         case 0:
-          return taker.pull->judge(Verdict::reject("no"));
+          return taker.block->judge(Verdict::reject("no"));
         case 1:
-          return taker.pull->judge(Verdict::requeue());
+          return taker.block->judge(Verdict::requeue());
         case 2:
-          return taker.deferred.push_back(taker.pull->defer());
+          return taker.deferred.push_back(taker.block->defer());
         default:
           return;
       }
@@ -133,11 +121,11 @@ class PushStory {
   }
 
   // Dead at once: nothing is said, what it had not handled is gone with it.
-  void end_pull(std::size_t i) {
+  void end_far(std::size_t i) override {
     Taker& taker = takers_[i];
-    if (!taker.pull) return;
-    if (chance_.one_in(3)) taker.pull->begin_drain();
-    taker.pull.reset();
+    if (!taker.block) return;
+    if (chance_.one_in(3)) taker.block->begin_drain();
+    taker.block.reset();
     taker.deferred.clear();
     taker.journal.reset();
     if (!push_binds_ && push_) push_->disconnect(taker.endpoint);
@@ -158,24 +146,13 @@ class PushStory {
     }
   }
 
-  void step() {
+  void step() override {
     const std::size_t i = chance_.number(kPulls);
-    switch (chance_.number(14)) {
-      case 0:
-        end_pull(i);
-        break;
-      case 1:
-      case 2:
-        if (!takers_[i].pull) begin_pull(i);
-        break;
-      case 3:
-        loops_.stop(1 + i);
-        break;
-      case 4:
-        loops_.resume_all();
-        break;
+    const std::uint64_t what = chance_.number(14);
+    if (befalls(what, i)) return;
+    switch (what) {
       case 5:
-        if (takers_[i].pull) takers_[i].pull->pause(!takers_[i].pull->paused());
+        if (takers_[i].block) takers_[i].block->pause(!takers_[i].block->paused());
         break;
       case 6:
         if (chance_.one_in(3)) {
@@ -188,8 +165,8 @@ class PushStory {
         break;
       case 7:
         for (auto& [n, taker] : takers_) {
-          for (; taker.pull && !taker.deferred.empty(); taker.deferred.pop_front())
-            (void)taker.pull->settle(taker.deferred.front());
+          for (; taker.block && !taker.deferred.empty(); taker.deferred.pop_front())
+            (void)taker.block->settle(taker.deferred.front());
         }
         break;
       case 8:
@@ -201,14 +178,11 @@ class PushStory {
       default:
         send_some();
     }
-    for (std::uint64_t turns = chance_.number(4); turns > 0; --turns) loops_.turn(1ms);
   }
 
-  void check() {
+  void check() override {
     const PortStats s = push_->stats();
-    const Sum sum(s);
-    CHECK_MESSAGE(sum.given == sum.named, text_of(s));
-    CHECK_MESSAGE(s.accepted_records == accepted_, text_of(s));
+    check_sum(s, accepted_);
     // What its handlers have not seen, nobody is done with.
     CHECK_MESSAGE(processed_before_ + s.processed_records <= handled_, text_of(s));
     if (delivery_ != Delivery::best_effort) return;
@@ -217,25 +191,17 @@ class PushStory {
         text_of(s));
   }
 
-  void end() {
-    loops_.resume_all();
+  void end() override {
     for (std::size_t i = 0; i < kPulls; ++i) {
-      if (!takers_[i].pull) begin_pull(i);
-      takers_[i].pull->pause(false);
+      begin_far(i);
+      takers_[i].block->pause(false);
     }
-    if (chance_.one_in(2)) {
-      push_->begin_drain();
-      (void)loops_.until([this] { return push_->drained(); }, 20ms);
-      check();
-    }
+    perhaps_drain(*push_);
     end_push();
   }
 
   std::string name(const char* what) { return format("inproc://{}-{}", what, ++names_); }
 
-  Chance chance_;
-  Delivery delivery_;
-  Loops loops_;
   PortOptions push_options_;
   std::shared_ptr<MemoryDisk> push_disk_ = std::make_shared<MemoryDisk>();
   std::shared_ptr<Journal> push_journal_;
@@ -246,7 +212,7 @@ class PushStory {
   bool journaled_ = false;
   bool bad_ = false;
   std::uint64_t letters_ = 0;
-  std::uint64_t epoch_ = 0, names_ = 0, accepted_ = 0, handled_ = 0, held_ = 0, processed_before_ = 0;
+  std::uint64_t names_ = 0, handled_ = 0, held_ = 0, processed_before_ = 0;
 };
 
 }  // namespace

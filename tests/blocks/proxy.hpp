@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,6 +14,9 @@
 
 #include <poll.h>
 #include <sys/un.h>
+
+#include <weft/blocks/pull.hpp>
+#include <weft/blocks/push.hpp>
 
 #include "conformance.hpp"
 
@@ -133,6 +137,35 @@ class Proxy {
   int listener_ = -1;
   Loop::WatchId watch_ = 0;
   std::map<int, End> ends_;
+};
+
+/// A Push that sends through a Proxy to a Pull, at least once, one record a batch. The one end is bound, the
+/// other one connects.
+struct ProxiedLine {
+  Loop loop;
+  std::optional<Push<>> push;
+  std::optional<Pull<>> pull;
+  std::optional<Proxy> proxy;
+  std::shared_ptr<std::uint64_t> got;  // records
+
+  explicit ProxiedLine(bool push_binds) {
+    PortOptions out{.name = "out", .heartbeat = 20ms, .dead_after = 10s, .batch_records = 1};
+    out.delivery = Delivery::at_least_once;
+    PortOptions in = out;
+    in.name = "in";
+    (push_binds ? out : in).bind = {"tcp://127.0.0.1:*"};
+    if (push_binds) push.emplace(loop, out);
+    if (!push_binds) pull.emplace(loop, in);
+    proxy.emplace(loop, (push_binds ? push->endpoints() : pull->endpoints())[0]);
+    (push_binds ? in : out).connect = proxy->endpoints();
+    if (push_binds) pull.emplace(loop, in);
+    if (!push_binds) push.emplace(loop, out);
+    got = count(*pull);
+    REQUIRE(push->wait_for_peers(1, soon()));
+  }
+  void send(int records) {
+    for (int i = 0; i < records; ++i) REQUIRE(push->send(as_bytes("x"), soon()) == SendStatus::ok);
+  }
 };
 
 }  // namespace weft::conformance

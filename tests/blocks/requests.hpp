@@ -34,6 +34,13 @@ inline PortOptions answers(Delivery delivery, std::string node, const std::vecto
           .delivery = delivery};
 }
 
+/// Takes the smallest frames that a port may.
+inline PortOptions small_answers(Delivery delivery) {
+  PortOptions options = answers(delivery, "server/0", {"tcp://127.0.0.1:*"});
+  options.max_frame_bytes = kLeastFrameBytes;
+  return options;
+}
+
 inline constexpr auto kLeast = Delivery::at_least_once;
 inline constexpr auto kOnce = Delivery::exactly_once;
 

@@ -113,24 +113,12 @@ TEST_CASE("strangers: a plain subscriber has said enough, also when another one 
 }
 
 TEST_CASE("strangers: a connection that its peer has replaced is ended as well") {
-  Loop loop;
-  PortOptions options{.heartbeat = 20ms, .dead_after = 10s};
-  options.delivery = Delivery::at_least_once;
-  options.name = "in";
-  options.bind = {"tcp://127.0.0.1:*"};
-  Pull<> pull(loop, options);
-  Proxy proxy(loop, pull.endpoints()[0]);
-  options.name = "out";
-  options.bind = {};
-  options.connect = proxy.endpoints();
-  Push<> push(loop, options);
-  pull.on_record([](const RawRecord&, const Meta&) {});
-  REQUIRE(push.wait_for_peers(1, soon()));
+  ProxiedLine line(false);
 
-  proxy.hold();
-  REQUIRE(push.send(as_bytes("x"), soon()) == SendStatus::ok);
-  REQUIRE(push.settle(soon()));
+  line.proxy->hold();
+  line.send(1);
+  REQUIRE(line.push->settle(soon()));
 
-  CHECK(proxy.joined() >= 2);
-  CHECK(eventually(loop, [&] { return proxy.ended_by_target() >= 1; }));
+  CHECK(line.proxy->joined() >= 2);
+  CHECK(eventually(line.loop, [&] { return line.proxy->ended_by_target() >= 1; }));
 }

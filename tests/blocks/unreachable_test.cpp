@@ -320,6 +320,12 @@ TEST_CASE(
       }
       CHECK(status == SendStatus::refused);
       CHECK(!deadline.passed(Clock::now()));
+      // The same word where nobody waits.
+      const auto to = distribute == Distribute::hash ? PushBase::To::with_key("k") : PushBase::To{};
+      CHECK(push.send(as_bytes(kHundred), to) == SendStatus::refused);
+      const Pull<> better(loop, {.name = "in", .bind = place.endpoints(), .delivery = delivery});
+      push.connect(better.endpoints()[0]);
+      CHECK(push.send(as_bytes(kHundred), to) == SendStatus::would_block);
     }
   }
 }

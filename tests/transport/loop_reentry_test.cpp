@@ -233,3 +233,43 @@ TEST_CASE("waits inside each other without end are refused by an error") {
   loop.post([&] { usable = true; });
   CHECK(loop.run_until([&] { return usable; }, soon()));
 }
+
+TEST_CASE("what is retired ends when its time has come and no turn is on the stack") {
+  Loop loop;
+  int held = 0;
+  const auto hold = [&held] {
+    ++held;
+    return std::shared_ptr<void>(nullptr, [&held](void*) { --held; });
+  };
+  bool over = false;
+  int within = 0;
+  loop.post([&] {
+    loop.retire([&, what = hold()] { return over; });
+    loop.retire([what = hold()] { return true; });
+    loop.post([] {});
+    REQUIRE(loop.run_once(soon()));  // inside of this one
+    within = held;
+  });
+
+  REQUIRE(loop.run_once(soon()));
+
+  CHECK(within == 2);
+  CHECK(held == 1);
+  over = true;
+  loop.post([] {});
+  REQUIRE(loop.run_once(soon()));
+  CHECK(held == 0);
+}
+
+TEST_CASE("what is retired ends with the loop, and may retire others then") {
+  int ends = 0;
+  {
+    Loop loop;
+    const auto last = [&] {
+      ++ends;
+      loop.retire([what = std::shared_ptr<void>(nullptr, [&](void*) { ++ends; })] { return false; });
+    };
+    loop.retire([what = std::shared_ptr<void>(nullptr, [last](void*) { last(); })] { return false; });
+  }
+  CHECK(ends == 2);
+}

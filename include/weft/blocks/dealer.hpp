@@ -108,9 +108,10 @@ class DealerBase : public Block {
                    const std::function<void(wire::BatchBuilder&)>& encode, Done done);
   /// Runs the loop until `finished`; waits for room first.
   void wait(const bool& finished, Deadline deadline);
-  /// Empty: submit() takes the request, or says at once why it will not. Else why there was no room by the
-  /// deadline, and in which state the routers are.
-  [[nodiscard]] std::string wait_for_room(const RequestTo& to, Deadline deadline);
+  /// nullopt: submit() takes the request, or says at once why it will not. Else how it ends: there was no
+  /// room by the deadline (and in which state the routers are), or this was closed meanwhile, and may be
+  /// gone.
+  [[nodiscard]] std::optional<RawReply> wait_for_room(const RequestTo& to, Deadline deadline);
 
  private:
   std::unique_ptr<Impl> impl_;
@@ -138,13 +139,8 @@ class Dealer : public DealerBase {
   /// Sends, and runs the loop until the request has ended: by the deadline, or at once as `no_peer` when this
   /// port only connects and each of its routers has refused it for good. Not for use inside handlers.
   Reply<Record> ask(const Query& query, Deadline deadline, const RequestTo& to = {}) {
+    if (auto ended = wait_for_room(to, deadline)) return decode(*ended);
     auto out = std::make_shared<std::pair<bool, Reply<Record>>>();
-    if (std::string why = wait_for_room(to, deadline); !why.empty()) {
-      out->second.outcome = Outcome::timed_out;
-      out->second.code = wire::Code::timed_out;
-      out->second.text = std::move(why);
-      return std::move(out->second);
-    }
     request(
         query, deadline,
         [out](Reply<Record>& r) {

@@ -80,7 +80,7 @@ class PushBase : public Block {
 
   /// Called on the loop's thread when a record that was sent with a correlation has its fate.
   void on_outcome(std::function<void(std::uint64_t correlation, RecordFate fate)> handler);
-  /// Takes records that could not be delivered. would_block and no_space: it is asked again later.
+  /// Takes records that could not be delivered. would_block, no_space and refused: it is asked again later.
   void on_dead_letter(std::function<SendStatus(const DeadLetter&)> handler);
   /// Runs the loop until all that was sent is in the journal, synced. False: the deadline came first, or the
   /// journal has failed. True at once without a journal.
