@@ -365,7 +365,7 @@ Examples:
   weft sim topologies/pipeline.yaml --set links.0.delivery=at-least-once --seed 7
   weft sim my.yaml --workers 10000 --faults loss=0.01,duplicate=0.01,reorder=0.05,crash=0.001
   weft sim --seeds 2000            links and faults of every mixture
-  weft sim --seeds 2000 --kind requests
+  weft sim --seeds 2000 --kind requests            links of requests alone
   weft sim --seed 12200            one of them again
 
 Exit codes: 0 every invariant held, 1 one did not, 2 wrong command line or topology file.)");
