@@ -347,6 +347,8 @@ CLI::App* add_sim(CLI::App& app, Sim& sim) {
   verb->add_option("--seeds", sim.seeds, "Without FILE: so many runs, from that seed on")
       ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1'000'000'000}))
       ->capture_default_str();
+  verb->add_option("--kind", sim.kind, "Without FILE: only seeds that draw such a link")
+      ->check(CLI::IsMember({"push-pull", "requests", "pub-sub"}));
   verb->add_option("--workers", sim.workers, "Processes at the end of each link that has more of them");
   verb->add_option("--records", sim.records, "Records of a link (1000, or ten a worker)");
   verb->add_option("--faults", sim.faults,
@@ -363,6 +365,7 @@ Examples:
   weft sim topologies/pipeline.yaml --set links.0.delivery=at-least-once --seed 7
   weft sim my.yaml --workers 10000 --faults loss=0.01,duplicate=0.01,reorder=0.05,crash=0.001
   weft sim --seeds 2000            links and faults of every mixture
+  weft sim --seeds 2000 --kind requests            links of requests alone
   weft sim --seed 12200            one of them again
 
 Exit codes: 0 every invariant held, 1 one did not, 2 wrong command line or topology file.)");

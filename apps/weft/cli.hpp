@@ -154,6 +154,7 @@ struct Sim {
   Source source;                      ///< no file: seeds
   std::optional<std::uint64_t> seed;  ///< absent: 1
   std::uint64_t seeds = 1;
+  std::string kind;           ///< of the links of seeds; empty: any
   std::uint32_t workers = 0;  ///< 0: as in the file
   std::uint64_t records = 0;  ///< of a link; 0: 1,000, or ten a worker where that is more
   std::string faults;         ///< empty: the usual ones; "none"

@@ -158,12 +158,11 @@ int simulate_seeds(const Sim& sim) {
     throw Error(Errc::invalid_argument,
                 "--workers, --faults and --for need a topology file: without one, each seed draws them");
   if (sim.pauses) return simulate_pauses(sim);
-  const std::uint64_t first = sim.seed.value_or(1);
   const TimePoint start = Clock::now();
   Tallies tallies;
   Tally all;
   Value failures = Value::list();
-  for (std::uint64_t seed = first; seed - first < sim.seeds; ++seed) {
+  for_each_seed(sim, [&](std::uint64_t seed) {
     const SimulatedLink run =
         sim.pause.empty()
             ? simulate_seed(seed, sim.records != 0 ? sim.records : 1000)
@@ -172,12 +171,12 @@ int simulate_seeds(const Sim& sim) {
     const Tally one = tally_of(run);
     tallies[static_cast<std::size_t>(sim::kind_of_seed(seed))].add(one);
     all.add(one);
-    if (run.report.ok()) continue;
+    if (run.report.ok()) return;
     std::fprintf(stderr, "seed %llu: %s; again: weft sim --seed %llu\n",
                  static_cast<unsigned long long>(seed), run.report.problems.front().c_str(),
                  static_cast<unsigned long long>(seed));
     failures.push_back(run.numbers);
-  }
+  });
   const double wall = seconds_since(start);
   if (sim.json) {
     std::printf("%s\n", to_json(value_of(sim, tallies, all, wall, std::move(failures))).c_str());
@@ -190,8 +189,9 @@ int simulate_seeds(const Sim& sim) {
 }  // namespace
 
 int run_verb(const Sim& sim) {
-  if (!sim.source.file.empty() && (sim.pauses || !sim.pause.empty()))
-    throw Error(Errc::invalid_argument, "--pauses and --pause are for seeds, without a topology file");
+  if (!sim.source.file.empty() && (sim.pauses || !sim.pause.empty() || !sim.kind.empty()))
+    throw Error(Errc::invalid_argument,
+                "--pauses, --pause and --kind are for seeds, without a topology file");
   return sim.source.file.empty() ? simulate_seeds(sim) : simulate_file(sim);
 }
 

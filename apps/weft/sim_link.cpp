@@ -159,6 +159,15 @@ SimulatedLink simulate_link(const topology::LinkPlan& link, const Sim& sim) {
   return out;
 }
 
+void for_each_seed(const Sim& sim, const std::function<void(std::uint64_t seed)>& play) {
+  std::uint64_t seed = sim.seed.value_or(1);
+  for (std::uint64_t played = 0; played < sim.seeds; ++seed) {
+    if (!sim.kind.empty() && sim::to_string(sim::kind_of_seed(seed)) != sim.kind) continue;
+    play(seed);
+    ++played;
+  }
+}
+
 SimulatedLink simulate_seed(std::uint64_t seed, std::uint64_t records) {
   switch (sim::kind_of_seed(seed)) {
     case sim::LinkKind::requests:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +28,8 @@ struct SimulatedLink {
 std::string left_out(const topology::LinkPlan& link);
 /// Only of one that is not left out.
 SimulatedLink simulate_link(const topology::LinkPlan& link, const Sim& sim);
+/// Calls it with each seed that is to be played, in their order.
+void for_each_seed(const Sim& sim, const std::function<void(std::uint64_t seed)>& play);
 /// What a seed draws, with so many records.
 SimulatedLink simulate_seed(std::uint64_t seed, std::uint64_t records);
 /// What a seed draws for runs whose processes are stopped at named moments.

@@ -72,14 +72,14 @@ int simulate_pauses(const Sim& sim) {
   std::array<PauseTally, sim::kLinkKinds> tallies;
   PauseTally all;
   Value failures = Value::list();
-  for (std::uint64_t seed = first; seed - first < sim.seeds; ++seed) {
+  for_each_seed(sim, [&](std::uint64_t seed) {
     const sim::PausesReport report = play(seed, sim);
     tallies[static_cast<std::size_t>(sim::kind_of_seed(seed))].add(report);
     all.add(report);
-    if (report.ok()) continue;
+    if (report.ok()) return;
     complain(report, sim);
     failures.push_back(report.to_value());
-  }
+  });
   const double wall = std::chrono::duration<double>(Clock::now() - start).count();
   Value out = all.to_value();
   out["ok"] = all.broken == 0;

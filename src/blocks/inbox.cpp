@@ -105,6 +105,11 @@ void Inbox::pause(bool paused) {
   records_.stop = paused_ || cleared_;
 }
 
+void Inbox::drop(const std::function<bool(const InboxItem&)>& is_void) {
+  std::erase_if(items_, is_void);
+  std::erase_if(ranked_, [&](const auto& ranked) { return is_void(ranked.second); });
+}
+
 void Inbox::clear() {
   items_.clear();
   ranked_.clear();

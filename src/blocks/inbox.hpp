@@ -73,6 +73,9 @@ class Inbox {
   /// thrown, which has not handled its record.
   void finish();
   void pause(bool paused);
+  /// Takes those batches out that `is_void` says, which it is asked once of each; the one whose records are
+  /// being handed out stays.
+  void drop(const std::function<bool(const InboxItem&)>& is_void);
   /// Inside a handler: its record is not taken. Pauses; the record is handed out again afterwards.
   void postpone() { records_.postponed = records_.stop = paused_ = true; }
   [[nodiscard]] bool paused() const { return paused_; }

@@ -71,20 +71,22 @@ std::uint64_t ReliablePull::most_held(const Peer& peer) const {
 }
 
 // False: the stream belongs to a later life of its sender.
-bool ReliablePull::begin_stream(Stream& stream, const wire::Header& header) {
+bool ReliablePull::begin_stream(const std::string& name, Stream& stream, const wire::Header& header) {
   const wire::Options& o = header.options;
+  const std::uint64_t processed = stream.in.processed().upto();
   bool restarted = false;
   const bool known =
       stream.in.begin(header.epoch, o.has(wire::Options::first_retained) ? o.first_retained_v : 0, restarted);
   if (!known) return false;
   if (restarted) stream.forget();
+  if (!restarted && stream.in.processed().upto() != processed) drop_void(name, stream);
   return true;
 }
 
 void ReliablePull::on_met(Peer& peer, const wire::Header& header) {
   Stream& stream = stream_of(peer);
-  if (!begin_stream(stream, header)) return;
-  drop_void(stream);
+  if (!begin_stream(stream_name(peer), stream, header)) return;
+  drop_held(stream);
   deliver_due(stream, peer);
   // A connecting end did not know whom it would meet: what it has of this stream is said now.
   if (!peer.inbound) acknowledge(stream, peer);
@@ -92,8 +94,20 @@ void ReliablePull::on_met(Peer& peer, const wire::Header& header) {
 }
 
 // Batches that waited for one that never comes, and that others have got instead.
-void ReliablePull::drop_void(Stream& stream) {
+void ReliablePull::drop_held(Stream& stream) {
   std::erase_if(stream.held, [&](const auto& held) { return stream.in.processed().contains(held.first); });
+}
+
+// The same of batches that no handler has seen yet. Its sender counts them as ended and sends a whole window
+// anew: they would be handled twice, and lie here beyond the window for as long as this end is paused.
+void ReliablePull::drop_void(const std::string& name, Stream& stream) {
+  inbox_.drop([&](const InboxItem& item) {
+    if (item.epoch != stream.in.epoch() || !stream.in.processed().contains(item.seq) || item.stream != name)
+      return false;
+    if (Peer* peer = hub_.find(item.peer_id)) peer->held_bytes -= std::min(peer->held_bytes, item.bytes);
+    open_.erase({name, item.seq});
+    return true;
+  });
 }
 
 void ReliablePull::on_batch(Peer& peer, const wire::Header& header, InboxItem item) {
@@ -155,9 +169,9 @@ void ReliablePull::on_unreadable(Peer& peer, const wire::Header& header, std::ui
 // Nothing comes in this place any more: its records have another one, or an end.
 void ReliablePull::on_void(Peer& peer, const wire::Header& header) {
   Stream& stream = stream_of(peer);
-  if (!begin_stream(stream, header)) return;
-  (void)stream.in.arrive(header.epoch, header.seq, 0);
   const std::string name = stream_name(peer);
+  if (!begin_stream(name, stream, header)) return;
+  (void)stream.in.arrive(header.epoch, header.seq, 0);
   if (stream.in.settle(header.epoch, header.seq)) {
     if (journal_.on()) {
       if (stream.refused.contains(header.seq)) {
@@ -175,7 +189,7 @@ void ReliablePull::on_void(Peer& peer, const wire::Header& header) {
   }
   stream.refused.erase(header.seq);
   stream.held.erase(header.seq);
-  drop_void(stream);
+  drop_held(stream);
   deliver_due(stream, peer);
   if (!hub_.closed()) acknowledge_soon(stream, 0, false);
 }

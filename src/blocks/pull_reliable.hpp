@@ -108,10 +108,11 @@ class ReliablePull {
   void load(const std::string& name, Stream& stream);
   void let_go(std::string name);
   [[nodiscard]] bool works_for(const std::string& name) const;
-  static bool begin_stream(Stream& stream, const wire::Header& header);
+  bool begin_stream(const std::string& name, Stream& stream, const wire::Header& header);
   void deliver_due(Stream& stream, Peer& peer);
   void deliver(Peer& peer, InboxItem item);
-  void drop_void(Stream& stream);
+  static void drop_held(Stream& stream);
+  void drop_void(const std::string& name, Stream& stream);
   void finish(const std::string& name, std::uint64_t seq, Open& open);
   void write_finished();
   void write_marks(const std::string& name, const Stream& stream);

@@ -252,6 +252,14 @@ void Outbox::mention_skipped(OutboxLane& lane, const AckView& view) {
   if (missing < lane.base_) skip(lane);
 }
 
+// What was freed while the receiver was away may lie there still, and would be worked on beside a whole
+// window that comes anew. Its HELLO could not say so where that was not durable yet, or was decided behind
+// it: so it hears it before anything else.
+void Outbox::mention_freed(OutboxLane& lane, const AckView& view) {
+  if (view.seq + 1 < lane.base_) return skip(lane);
+  mention_skipped(lane, view);
+}
+
 bool Outbox::claims_unsent(const OutboxLane& lane, const AckView& view) {
   return claimed(view) > lane.last_sent_;
 }
@@ -312,7 +320,7 @@ Outbox::Ack Outbox::meet(std::uint32_t index, std::uint64_t receiver_epoch, cons
     lane.cursor_ = std::max(lane.cursor_, lane.base_);
     resend_all_unseen(lane, view, restarted, now);
   }
-  mention_skipped(lane, view);
+  mention_freed(lane, view);
   lane.work_.reset(lane.records_);
   lane.unseen_ = unseen(lane, view);
   return Ack::ok;

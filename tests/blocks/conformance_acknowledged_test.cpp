@@ -271,3 +271,38 @@ WEFT_CONFORMS("acknowledged: a draining receiver finishes what it has, and the r
   CHECK(at_next.texts == numbers(1000, 80));
   CHECK(push.stats().redelivered_records == 0);
 }
+
+WEFT_CONFORMS("acknowledged: what its sender has given up takes no room at a paused receiver") {
+  Loop loop;
+  PortOptions options = acknowledged({.name = "in", .node = "pull/0", .bind = place.endpoints()});
+  options.window_bytes = 4096;
+  Pull<> pull(loop, options);
+  const Processed got(pull);
+  pull.pause(true);
+  Stranger sender(loop, pull.endpoints()[0], "push/0");
+  std::uint64_t seq = 0;
+  const auto meet = [&] {
+    sender.hello("push", 0, [&](wire::Options& o) {
+      o.delivery_v = static_cast<std::uint8_t>(Delivery::at_least_once);
+      o.mark(wire::Options::delivery);
+      o.first_retained_v = seq + 1;
+    });
+    return sender.wait(wire::Kind::hello);
+  };
+
+  // Each time it has filled the window, been away for long, and gives that to others.
+  for (int away = 0; away < 6; ++away) {
+    REQUIRE(meet());
+    CHECK(sender.header().seq == seq);
+    for (int i = 0; i < 2; ++i) sender.data(++seq, 1000);
+    REQUIRE(eventually(loop, [&] { return pull.stats().received_batches == seq; }));
+  }
+  REQUIRE(meet());
+  sender.data(++seq);
+  REQUIRE(eventually(loop, [&] { return pull.stats().received_batches == seq; }));
+  pull.pause(false);
+
+  CHECK(eventually(loop, [&] { return !got.texts.empty(); }));
+  CHECK(got.texts == std::vector<std::string>{"x"});
+  CHECK(pull.stats().rejected_messages == 0);
+}

@@ -152,6 +152,40 @@ TEST_CASE("a receiver that comes back is told that nothing comes in the places o
   CHECK(bench.send(a) == std::vector<Sent>{{0, 3}, {1, 4}, {2, 5}, {3, 6}});
 }
 
+TEST_CASE("a receiver that still has what went to others hears so before it gets more") {
+  Bench bench;
+  bench.outbox.durable(0);
+  bench.outbox.committing(1);
+  const auto a = bench.join("a");
+  for (int i = 0; i < 3; ++i) bench.accept();
+  bench.assign();
+  bench.outbox.durable(1);
+  bench.send(a);
+  bench.outbox.committing(2);
+  bench.outbox.give_up(a);
+  CHECK(bench.outbox.at(a).first_retained() == 1);  // says its HELLO
+
+  bench.outbox.durable(2);
+  bench.outbox.committing(3);
+  bench.outbox.meet(a, 1, view_of(1, 3), {.bytes = 1000, .batches = 10}, bench.now);
+  bench.assign();
+  bench.outbox.durable(3);
+
+  CHECK(bench.send(a) == std::vector<Sent>{{0, 3}, {1, 4}, {2, 5}, {3, 6}});
+}
+
+TEST_CASE("a receiver that knows from HELLO what went to others is not told again") {
+  Bench bench;
+  const auto a = bench.join("a");
+  for (int i = 0; i < 3; ++i) bench.accept();
+  bench.send(a);
+  bench.outbox.give_up(a);
+
+  bench.outbox.meet(a, 1, view_of(3, 3), {.bytes = 1000, .batches = 10}, bench.now);
+
+  CHECK(bench.send(a) == std::vector<Sent>{{1, 4}, {2, 5}, {3, 6}});
+}
+
 TEST_CASE("a restarted receiver gets nothing in the places of what it forgot, and may get the batches") {
   Bench bench;
   const auto lane = bench.join("a");

@@ -114,6 +114,17 @@ TEST_CASE("a pause is at its moment, and what comes meanwhile is handled after i
   CHECK(paused.back_after < 6s);
 }
 
+// Its sender gives the receiver up with all on its way, and says HELLO before its journal knows of that.
+TEST_CASE("a sender that was stopped twice does not fill its receiver beyond its window") {
+  PushPullOptions options = paused_options_of_seed(2427, 12);
+  options.pauses = parse_pauses("0:6:15311ms,0:3:8242ms");
+  const SimReport report = run_push_pull(options);
+
+  CHECK(report.problems == std::vector<std::string>());
+  CHECK(report.faults.at("stopped") == 2);
+  CHECK(report.batches_retransmitted + report.batches_sent > 4);
+}
+
 TEST_CASE("pauses are read from text and written back") {
   const auto pauses = parse_pauses("3:17:12.5s,0:4:200ms");
 

@@ -45,6 +45,25 @@ def a_seed_of_the_simulator_can_be_run_again():
         check(counts["processed"] > 0, "%s has processed nothing" % kind)
 
 
+def seeds_of_one_kind_of_link_are_played_alone():
+    several = weft("sim", "--seeds", "3", "--kind", "requests", "--json")
+    last = weft("sim", "--seed", "7", "--json").json()
+    paused = weft("sim", "--seed", "2", "--kind", "pub-sub", "--pauses", "--records", "3", "--json")
+    unknown = weft("sim", "--kind", "request")
+    of_a_file = weft("sim", file("simulated.yaml", LINK), "--kind", "requests")
+
+    equal(several.code, 0, "exit code")
+    said = several.json()
+    equal(said["seeds"], 3, "seeds")
+    equal(said["kinds"]["requests"]["seeds"], 3, "seeds of requests: 1, 4 and 7")
+    check(said["events"] > last["events"], "%r events, of seed 7 alone %r" % (said["events"], last["events"]))
+    equal(paused.json()["kinds"]["pub-sub"]["seeds"], 1, "seeds with pauses")
+    equal(unknown.code, 2, "exit code of a kind that there is not")
+    contains(unknown.err, "push-pull", "what is said of it")
+    equal(of_a_file.code, 2, "exit code of a kind with a file")
+    contains(of_a_file.err, "--kind", "what is said of it")
+
+
 def a_process_is_stopped_at_every_moment_of_a_seed():
     many = weft("sim", "--pauses", "--seeds", "3", "--records", "5", "--json")
     text = weft("sim", "--pauses", "--seed", "2", "--records", "5")

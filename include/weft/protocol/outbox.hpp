@@ -181,6 +181,7 @@ class Outbox {
   static void send_again(OutboxLane& lane, std::uint64_t seq, Flight& flight);
   static void see(OutboxLane& lane, const AckView& view);
   void mention_skipped(OutboxLane& lane, const AckView& view);
+  void mention_freed(OutboxLane& lane, const AckView& view);
   // outbox_burst.cpp
   [[nodiscard]] static std::uint64_t unseen(const OutboxLane& lane, const AckView& view);
   static void break_off(OutboxLane& lane, const AckView& view);
