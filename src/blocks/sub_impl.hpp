@@ -128,7 +128,8 @@ struct SubBase::Impl final : blocks::HubClient {
   /// it.
   void pump(std::uint64_t id);
   bool hand_over(std::uint64_t id);
-  bool hand_over_rest(std::uint64_t id);
+  enum class Lacking : std::uint8_t { missed, unwanted };
+  bool hand_over_rest(std::uint64_t id, Lacking lacking = Lacking::missed);
   void ask(blocks::Peer& peer, const protocol::ReplayStep& step);
   void plan(std::uint64_t id, blocks::Source& source);
   void tally(blocks::Source& source);

@@ -207,8 +207,11 @@ void SubBase::Impl::wind_up(std::uint64_t id, TimePoint limit) {
 void SubBase::Impl::leave_publisher(std::uint64_t id) {
   Source& source = sources.at(id);
   source.finished = true;
-  if (Peer* peer = hub.find(id); peer && peer->up() && !peer->finished) hub.bye(*peer, wire::kLast);
-  if (source.reader && !hand_over_rest(id)) return;
+  Peer* peer = hub.find(id);
+  const bool goes_on = peer && peer->up() && !peer->finished;
+  if (goes_on) hub.bye(*peer, wire::kLast);
+  // What could still have been asked for is not missed by one that wants no more.
+  if (source.reader && !hand_over_rest(id, goes_on ? Lacking::unwanted : Lacking::missed)) return;
   if (const auto still = sources.find(id); still != sources.end()) drop_socket(still->second);
 }
 
