@@ -71,8 +71,13 @@ SendStatus PubBase::Impl::put(std::string_view name, const std::function<void(wi
   const bool is_full = topic->open.bytes() >= batch_bytes() || topic->open.count() >= options.batch_records ||
                        topic->open.tensors().size() > wire::kMaxTensors / 2;
   if (!is_full) return SendStatus::ok;
-  send(*topic);
-  taps.rethrow();
+  // A log has what was accepted first, whatever topic it is of: who goes on behind it leaves nothing out.
+  if (log) {
+    flush();
+  } else {
+    send(*topic);
+    taps.rethrow();
+  }
   return SendStatus::ok;
 }
 
@@ -148,6 +153,8 @@ void PubBase::Impl::flush() {
     topic->dirty = false;
     send(*topic);
   }
+  // Refused: there is no room now. What is open stays open, and goes with the next try.
+  if (log && !now.empty()) (void)log->journal().submit();
   taps.rethrow();
 }
 
@@ -276,6 +283,14 @@ std::uint64_t PubBase::sequence(std::string_view topic) const {
   const auto frame = blocks::topic_frame(topic);
   const auto found = frame ? impl_->topics.find(*frame) : impl_->topics.end();
   return found == impl_->topics.end() ? 0 : found->second->seq;
+}
+
+bool PubBase::journaled() const {
+  return impl_->log != nullptr;
+}
+
+std::uint64_t PubBase::accepted_total() const {
+  return impl_->log ? impl_->durable_records : impl_->hub.counts().sent_records;
 }
 
 void PubBase::set_snapshot(SnapshotHandler handler) {

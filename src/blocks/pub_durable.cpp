@@ -26,6 +26,7 @@ void PubBase::Impl::open_log() {
     topic->seq = topic->appended = entry.seq;
   }
   appended_number = window.number();
+  appended_records = durable_records = log->accepted();
   for (Topic* topic : in_order) {
     if (options.keep_last) keep_from_log(*topic);
   }
@@ -63,10 +64,10 @@ void PubBase::Impl::keep_from_log(Topic& topic) {
 void PubBase::Impl::append(Topic& topic, blocks::PubBatch batch, std::uint64_t bytes) {
   const std::uint64_t seq = ++topic.appended;
   const std::uint64_t commit = log->append(topic.frame, seq, ++appended_number, batch.count, batch.frames);
+  appended_records += batch.count;
+  log->accept(appended_records);
   pending_bytes += bytes;
   pending.push_back({&topic, std::move(batch), bytes, commit});
-  // Refused: there is no room now. What is open stays open, and goes with the next try.
-  (void)log->journal().submit();
 }
 
 void PubBase::Impl::publish_durable() {
@@ -75,6 +76,7 @@ void PubBase::Impl::publish_durable() {
     auto next = std::move(pending.front());
     pending.pop_front();
     pending_bytes -= next.bytes;
+    durable_records += next.batch.count;
     publish(*next.topic, std::move(next.batch), next.bytes);
   }
   if (!log->journal().change().empty()) (void)log->journal().submit();

@@ -101,6 +101,7 @@ struct PubBase::Impl final : blocks::HubClient {
   std::deque<blocks::PubPending> pending;
   std::uint64_t pending_bytes = 0;
   std::uint64_t appended_number = 0;
+  std::uint64_t appended_records = 0, durable_records = 0;  // over all lives of the log
   transport::Message message;
   Loop::HookId hook = 0;
   Loop::TimerId heartbeat = 0;

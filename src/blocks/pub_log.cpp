@@ -107,6 +107,21 @@ std::uint64_t PubLog::append(std::string_view topic, std::uint64_t seq, std::uin
   return journal_->next();
 }
 
+std::uint64_t PubLog::accepted() const {
+  if (const auto known = journal_->read(state_space_, as_bytes("accepted"))) {
+    if (const auto records = wire::Unpack(*known).uint()) return *records;
+  }
+  std::uint64_t records = 0;
+  for (const Entry& entry : entries()) records += entry.count;
+  return records;
+}
+
+void PubLog::accept(std::uint64_t records) {
+  wire::Buffer packed;
+  wire::Pack(packed).uint(records);
+  journal_->change().put(state_space_, as_bytes("accepted"), packed.view());
+}
+
 void PubLog::erase(std::string_view topic, std::uint64_t seq) {
   journal_->change().erase(space_, as_bytes(key_of(topic, seq)));
 }

@@ -2,8 +2,8 @@
 //
 // Space "log/<port>": key = topic frame, then the sequence in 8 bytes, big-endian; value = msgpack integers
 // (number over all topics, records, frames, the size of each frame), then the frames. Space
-// "log-state/<port>": "epoch"; and "#" and a topic frame, for a topic of which nothing is retained: its last
-// sequence and number.
+// "log-state/<port>": "epoch"; "accepted", the records of all batches that were ever appended; and "#" and a
+// topic frame, for a topic of which nothing is retained: its last sequence and number.
 #pragma once
 
 #include <cstdint>
@@ -51,6 +51,9 @@ class PubLog {
   /// Adds a batch to the journal's open changes; returns the commit that will make it durable.
   std::uint64_t append(std::string_view topic, std::uint64_t seq, std::uint64_t number, std::uint32_t count,
                        const std::vector<transport::Frame>& frames);
+  /// Records that were ever appended. What no journal before this knew is counted from what is retained.
+  [[nodiscard]] std::uint64_t accepted() const;
+  void accept(std::uint64_t records);
   void erase(std::string_view topic, std::uint64_t seq);
   void remember(std::string_view topic, std::uint64_t last, std::uint64_t number);
   Journal& journal() { return *journal_; }

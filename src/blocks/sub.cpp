@@ -135,6 +135,7 @@ bool SubBase::wait_for_peers(std::size_t count, Deadline deadline) {
 void SubBase::begin_drain() {
   Impl& impl = *impl_;
   impl.draining = true;
+  if (!impl.give_up_departed()) return;
   // From a publisher that goes on, nothing more is wanted; one that has said BYE still has data on its way
   // here, or is asked for what is missing.
   for (const auto& [id, source] : impl.sources) {
@@ -163,6 +164,7 @@ void SubBase::close() {
     }
   }
   impl.sources.clear();
+  impl.departed.clear();
 }
 
 }  // namespace weft

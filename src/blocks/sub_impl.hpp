@@ -27,6 +27,7 @@ struct SubLane : protocol::ReceiveLane {
 
 /// The data of one publisher.
 struct Source {
+  std::string name;  // of the publisher
   std::optional<transport::Socket> socket;
   Loop::WatchId watch = 0;
   std::string endpoint;
@@ -54,6 +55,14 @@ struct Source {
   TimePoint timer_at = TimePoint::max();
 };
 
+/// How far a publisher was followed that may come back at another address.
+struct Departed {
+  std::uint64_t peer = 0;
+  std::uint64_t epoch = 0;
+  std::unique_ptr<Source::Reader> reader;
+  protocol::ReplayCounts tallied;
+};
+
 }  // namespace weft::blocks
 
 namespace weft {
@@ -63,8 +72,9 @@ struct SubBase::Impl final : blocks::HubClient {
   std::vector<std::string> prefixes;
   blocks::Hub hub;
   blocks::Inbox inbox;
-  std::map<std::uint64_t, blocks::Source> sources;  // by peer
-  std::set<std::uint64_t> restarted;                // peers of which an earlier incarnation was followed
+  std::map<std::uint64_t, blocks::Source> sources;   // by peer
+  std::map<std::string, blocks::Departed> departed;  // by the name of the publisher
+  std::set<std::uint64_t> restarted;                 // peers of which an earlier incarnation was followed
   transport::Message message;
   std::uint64_t held_bytes = 0;
   std::uint64_t joins = 0;
@@ -92,6 +102,9 @@ struct SubBase::Impl final : blocks::HubClient {
   void drop_socket(blocks::Source& source);
   void forget(std::map<std::uint64_t, blocks::Source>::iterator at);
   void forget_removed();
+  void let_depart(std::map<std::uint64_t, blocks::Source>::iterator at);
+  [[nodiscard]] bool meet_again(blocks::Peer& peer, blocks::Source& source);
+  [[nodiscard]] bool give_up_departed();
 
   // sub_live.cpp
   [[nodiscard]] bool full() const {
@@ -128,7 +141,8 @@ struct SubBase::Impl final : blocks::HubClient {
   /// it.
   void pump(std::uint64_t id);
   bool hand_over(std::uint64_t id);
-  bool hand_over_rest(std::uint64_t id);
+  enum class Lacking : std::uint8_t { missed, unwanted };
+  bool hand_over_rest(std::uint64_t id, Lacking lacking = Lacking::missed);
   void ask(blocks::Peer& peer, const protocol::ReplayStep& step);
   void plan(std::uint64_t id, blocks::Source& source);
   void tally(blocks::Source& source);

@@ -32,6 +32,7 @@ bool stood_still(TimePoint due, TimePoint now) {
 
 void SubBase::Impl::on_up(Peer& peer) {
   Source& source = sources[peer.id];
+  if (reliable() && !source.reader && !meet_again(peer, source)) return;
   const bool goes_on = source.reader && source.epoch == peer.epoch;
   const std::string endpoint = blocks::reachable(peer.data_endpoint, peer.endpoint);
   if (source.socket && source.epoch == peer.epoch && source.endpoint == endpoint) {
@@ -47,6 +48,7 @@ void SubBase::Impl::on_up(Peer& peer) {
     hub.nack(peer, wire::Code::bad_request, "a publisher's HELLO needs the option data_endpoint");
     return;
   }
+  source.name = blocks::name_key(peer.node, peer.port);
   source.endpoint = endpoint;
   source.epoch = peer.epoch;
   source.confirmation.lapse();
@@ -207,8 +209,11 @@ void SubBase::Impl::wind_up(std::uint64_t id, TimePoint limit) {
 void SubBase::Impl::leave_publisher(std::uint64_t id) {
   Source& source = sources.at(id);
   source.finished = true;
-  if (Peer* peer = hub.find(id); peer && peer->up() && !peer->finished) hub.bye(*peer, wire::kLast);
-  if (source.reader && !hand_over_rest(id)) return;
+  Peer* peer = hub.find(id);
+  const bool goes_on = peer && peer->up() && !peer->finished;
+  if (goes_on) hub.bye(*peer, wire::kLast);
+  // What could still have been asked for is not missed by one that wants no more.
+  if (source.reader && !hand_over_rest(id, goes_on ? Lacking::unwanted : Lacking::missed)) return;
   if (const auto still = sources.find(id); still != sources.end()) drop_socket(still->second);
 }
 
@@ -246,9 +251,53 @@ void SubBase::Impl::forget_removed() {
   }
   for (const std::uint64_t id : removed) {
     restarted.erase(id);
-    if (const auto at = sources.find(id); at != sources.end()) forget(at);
+    if (const auto at = sources.find(id); at != sources.end()) let_depart(at);
     if (hub.closed()) return;
   }
+}
+
+// A launcher tells of a publisher that was started again by its new address, and the old one goes. With a log
+// it goes on where it was, so its subscriber must, too: who joined anew would lack what was published
+// meanwhile, or get all of it a second time.
+void SubBase::Impl::let_depart(std::map<std::uint64_t, Source>::iterator at) {
+  Source& source = at->second;
+  const bool may_return = source.reader && !source.finished && !draining && !source.name.empty();
+  if (may_return && !departed.contains(source.name) && departed.size() < options.max_peers) {
+    tally(source);
+    departed.emplace(source.name,
+                     blocks::Departed{at->first, source.epoch, std::move(source.reader), source.tallied});
+  }
+  forget(at);
+}
+
+// One that went comes by another address: its reader goes on, unless it begins anew. False: the source is
+// gone.
+bool SubBase::Impl::meet_again(Peer& peer, Source& source) {
+  auto known = departed.extract(blocks::name_key(peer.node, peer.port));
+  if (known.empty()) return true;
+  source.epoch = known.mapped().epoch;
+  source.reader = std::move(known.mapped().reader);
+  source.tallied = known.mapped().tallied;
+  source.reader->pause();
+  if (source.epoch == peer.epoch) return true;
+  restarted.insert(peer.id);
+  return hand_over_rest(peer.id);
+}
+
+/// Who has not come back by now never will. False: this block is closed.
+bool SubBase::Impl::give_up_departed() {
+  const std::weak_ptr<bool> alive = hub.alive();
+  while (!departed.empty()) {
+    blocks::Departed gone = std::move(departed.begin()->second);
+    departed.erase(departed.begin());
+    Source& source = sources[gone.peer];
+    source.finished = true;
+    source.reader = std::move(gone.reader);
+    source.tallied = gone.tallied;
+    if (!hand_over_rest(gone.peer) && (alive.expired() || hub.closed())) return false;
+    sources.erase(gone.peer);
+  }
+  return true;
 }
 
 }  // namespace weft

@@ -168,14 +168,17 @@ bool SubBase::Impl::hand_over(std::uint64_t id) {
   }
 }
 
-/// The publisher is gone for good: what is held is handed over, what is missing is counted. False: so is the
-/// source.
-bool SubBase::Impl::hand_over_rest(std::uint64_t id) {
+/// Nothing more comes of it: what is held is handed over, and what is lacking between is counted unless it is
+/// unwanted. False: the source is gone.
+bool SubBase::Impl::hand_over_rest(std::uint64_t id, Lacking lacking) {
   const auto found = sources.find(id);
   if (found == sources.end() || !found->second.reader) return false;
+  tally(found->second);
   found->second.reader->abandon(hub.loop().now());
   if (!hand_over(id)) return false;
-  tally(sources.find(id)->second);
+  Source& source = sources.find(id)->second;
+  if (lacking == Lacking::unwanted) source.tallied = source.reader->counts();
+  tally(source);
   return true;
 }
 

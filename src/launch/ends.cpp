@@ -79,11 +79,34 @@ std::string Launcher::Impl::lost_in_silence() const {
   return {};
 }
 
+/// A subscriber under a promise fetches what it missed. What it could not get any more it has counted, and
+/// goes on without: its program sees a gap, so nobody may say that all was well.
+std::string Launcher::Impl::gaps_in(const topology::LinkPlan& link, const LinkReport& report) const {
+  if (link.pattern != topology::Pattern::pub_sub || link.delivery == topology::Delivery::best_effort)
+    return {};
+  std::vector<std::string> who;
+  bool died = false;
+  for (const auto& node : nodes) {
+    died = died || (node->plan->id.name == link.from_node && node->restarts != 0);
+    const std::uint64_t missed = node->plan->id.name == link.to_node ? missed_at(*node, link.to_port) : 0;
+    if (missed != 0) who.push_back(format("{} missed {} batches", node->plan->id.text(), missed));
+  }
+  // The snapshot of a publisher that was started again stands for all that it said before.
+  if (who.empty() || (link.keep_last && died)) return {};
+  return format("{}: {} in spite of {}: {}",
+                report.shared ? format("port {}", report.to) : format("link {}", link.id), join_words(who),
+                topology::to_string(link.delivery),
+                died && link.journal_from.empty()
+                    ? "their publisher died with them; journal: {from: path} keeps them over its death"
+                    : "their publisher did not have them any more; a larger retain keeps more");
+}
+
 /// Records that their receiver could not take, and that no dead letter saved, are a promise that was not
 /// kept. (A request that is refused is its asker's affair, who hears of it.)
 std::string Launcher::Impl::unmet() const {
   for (const auto& link : plan.links) {
     const LinkReport report = link_report(link);
+    if (std::string gaps = gaps_in(link, report); !gaps.empty()) return gaps;
     if (report.untaken != 0) {
       return format(
           "link {}: {} of {} records are dead letters and nobody takes them; a dead-letter of the link would",

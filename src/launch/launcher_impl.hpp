@@ -240,9 +240,12 @@ struct Launcher::Impl {
   [[nodiscard]] std::vector<LinkReport> links() const;
   [[nodiscard]] LinkReport link_report(const topology::LinkPlan& link) const;
   static void note_inexact(LinkReport& report, const Managed& node, const std::string& port);
+  /// Batches that a receiving port should have had and could not get, in all lives of its node.
+  static std::uint64_t missed_at(const Managed& node, const std::string& port);
   [[nodiscard]] Value state() const;
   [[nodiscard]] std::string lost_in_silence() const;
   [[nodiscard]] std::string unmet() const;
+  [[nodiscard]] std::string gaps_in(const topology::LinkPlan& link, const LinkReport& report) const;
 };
 
 }  // namespace weft::launch

@@ -201,6 +201,10 @@ void Launcher::Impl::note_inexact(LinkReport& report, const Managed& node, const
   if (node.life == Managed::Life::ended && !node.last_word && node.unfinished == 0) report.exact = false;
 }
 
+std::uint64_t Launcher::Impl::missed_at(const Managed& node, const std::string& port) {
+  return Counts(node.counts, port)["missed_batches"] + Counts(node.earlier_counts, port)["missed_batches"];
+}
+
 Value Launcher::Impl::state() const {
   Value out = to_value(report());
   out["file"] = plan.file;

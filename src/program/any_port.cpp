@@ -312,8 +312,9 @@ std::uint64_t OutPort::unaddressed() const {
 }
 
 std::optional<std::uint64_t> OutPort::accepted_total() const {
-  if (!impl_->push || !impl_->push->journaled()) return std::nullopt;
-  return impl_->push->accepted_total();
+  if (impl_->push && impl_->push->journaled()) return impl_->push->accepted_total();
+  if (impl_->pub && impl_->pub->journaled()) return impl_->pub->accepted_total();
+  return std::nullopt;
 }
 
 Block& OutPort::block() {

@@ -156,6 +156,35 @@ WEFT_CONFORMS("replay: what is no longer retained is counted to the batch, and m
   CHECK(follower.resets > 0);
 }
 
+WEFT_CONFORMS("replay: what lies in a hole is not missed by a subscriber that leaves a living publisher") {
+  Loop here, there;
+  Pub<> pub(here,
+            {.name = "out", .bind = place.endpoints(), .delivery = kReliable, .retain_bytes = 128 << 20});
+  Sub<> sub(there, {.name = "in", .connect = pub.endpoints(), .delivery = kReliable});
+  Follower follower(sub);
+  const Deadline limit = soon();
+  std::uint64_t sent = 0, before = UINT64_MAX;
+  while (follower.records == 0 && !limit.passed(Clock::now())) {
+    for (Loop* loop : {&here, &there}) (void)loop->run_once(Deadline::after(1ms));
+    if (sent == 0 && pub.peers_up() == 1 && sub.peers_up() == 1) number(pub, 0, ++sent);
+  }
+
+  // More than is on its way at once, and nobody answers questions: what comes next lies behind a hole.
+  number(pub, 1, sent = kMany, 2000);
+  while (follower.records != before && !limit.passed(Clock::now())) {
+    before = follower.records;
+    (void)there.run_until([] { return false; }, Deadline::after(50ms));
+    number(pub, sent, sent + 1, 2000);
+    ++sent;
+  }
+  sub.begin_drain();
+  REQUIRE(there.run_until([&] { return sub.drained(); }, soon()));
+
+  CHECK(follower.records < sent);
+  CHECK(follower.silent_gaps == 0);
+  CHECK(sub.stats().missed_batches == 0);
+}
+
 WEFT_CONFORMS("replay: a snapshot replaces what is no longer retained") {
   Loop loop;
   Pub<> pub(loop, {.name = "out",

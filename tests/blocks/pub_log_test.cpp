@@ -28,11 +28,12 @@ struct LogRig {
     journal.reset();
     std::filesystem::remove_all(folder);
   }
-  void open(std::uint64_t retain = 16 << 20, bool keep_last = false) {
+  void open(std::uint64_t retain = 16 << 20, bool keep_last = false) { open(place, retain, keep_last); }
+  void open(const Place& at, std::uint64_t retain = 16 << 20, bool keep_last = false) {
     journal = Journal::open({.path = folder.string()});
     pub = take_over<Pub<>>(loop, {.name = "out",
                                   .node = "pub/0",
-                                  .bind = place.endpoints(),
+                                  .bind = at.endpoints(),
                                   .delivery = Delivery::at_least_once,
                                   .journal = journal,
                                   .retain_bytes = retain,
@@ -115,6 +116,48 @@ TEST_CASE(
   CHECK(got.epoch == epoch);
   CHECK(got.resets == 0);
   CHECK(sub.stats().missed_batches == 0);
+}
+
+TEST_CASE("a subscriber follows a log to another address, whatever it began with") {
+  for (const From from : {From::latest, From::earliest}) {
+    LogRig rig;
+    rig.open();
+    Sub<> sub(rig.loop, rig.subscriber(from));
+    const Collected got(sub);
+    REQUIRE(rig.pub->wait_for_peers(1, soon()));
+    rig.publish(0, 10);
+    REQUIRE(
+        eventually(rig.loop, [&] { return got.values.contains("t") && got.values.at("t").size() == 10; }));
+
+    rig.shut();
+    const Place other(Place::Kind::ipc);
+    sub.disconnect(rig.place.endpoints().front());
+    rig.open(other);
+    rig.publish(10, 20);  // before it is back
+    REQUIRE(eventually(rig.loop, [&] { return rig.pub->sequence("t") == 20; }));
+    sub.connect(other.endpoints().front());
+    rig.publish(20, 30);
+    REQUIRE(eventually(rig.loop, [&] { return got.values.at("t").back() == 29; }));
+
+    CHECK(got.values.at("t") == range(0, 30));
+    CHECK(got.resets == 0);
+    CHECK(sub.stats().missed_batches == 0);
+    rig.shut();  // before its place
+  }
+}
+
+TEST_CASE("a log knows how many records it was ever given") {
+  LogRig rig;
+  rig.open(20'000);
+  rig.publish(0, 1000);
+  rig.publish(0, 5, "u");
+  REQUIRE(eventually(rig.loop, [&] { return rig.pub->accepted_total() == 1005; }));
+  CHECK(rig.journal->count("log/out") < 200);
+
+  rig.shut();
+  rig.open(20'000);
+
+  CHECK(rig.pub->accepted_total() == 1005);
 }
 
 TEST_CASE("a subscriber reads the log from its beginning or from a sequence, before what is live") {

@@ -17,13 +17,27 @@ limits: {drain: %s}
 """
 
 
+FORGETFUL = """weft: 1
+name: forgetful
+nodes:
+  source: {run: weft-source, with: {count: 20000, rate: 5000, generator: {kind: counter, size: 2KiB}}}
+  sink: {run: weft-sink, with: {quiet: true, check-field: n}}
+links:
+  - {from: source.out, to: sink.in, pattern: pub-sub, delivery: at-least-once, retain: 64KiB, batch: {records: 1}}
+"""  # far more than is on its way at once, and a window of a few batches
+
+
 def _source(now):
     return node(now, "source/0")
 
 
 def _stopped_run(delivery, drain, who, until):
     """The report of a run whose node is stopped in the midst of the stream until until(state) is true."""
-    path = file("stopped.yaml", RUN % (RECORDS, delivery, drain))
+    return _stopped(RUN % (RECORDS, delivery, drain), who, until)
+
+
+def _stopped(text, who, until):
+    path = file("stopped.yaml", text)
     process = start("weft", "up", path, "--json")
     found = wait_for(live_runs, "the run")
     directory = found[0]["directory"]
@@ -63,6 +77,16 @@ def a_subscriber_that_stays_stopped_is_named_and_fails_the_run():
     check(link["left"] > 0 and link["left"] == link["retained"], "nothing is left in %r" % link)
     lacking = RECORDS - report["result"]["sink/0"]["received"]
     check(link["left"] >= lacking, "%d are left, and %d are lacking" % (link["left"], lacking))
+
+
+def what_a_stopped_subscriber_can_fetch_no_more_is_named_and_fails_the_run():
+    report = _stopped(FORGETFUL, "sink/0", _has_sent_all)
+    missed = report["links"][0]["missed"]
+    check(missed > 0, "nothing is missed in %r" % report["links"])
+    equal(report["result"]["sink/0"]["received"], 20000 - missed, "received")
+    equal(report["code"], 1, "exit code")
+    contains(report["reason"], "sink/0 missed %d batches in spite of at-least-once" % missed, "the reason")
+    contains(report["reason"], "a larger retain keeps more", "what to do")
 
 
 def a_best_effort_subscriber_that_is_stopped_reads_what_came_to_it_or_it_is_counted():

@@ -59,6 +59,10 @@ class PubBase : public Block {
 
   /// The last sequence of a topic; 0: nothing was published there. What is not flushed does not count yet.
   [[nodiscard]] std::uint64_t sequence(std::string_view topic) const;
+  [[nodiscard]] bool journaled() const;
+  /// Records that the port's journal has, or had, durably, over all lives of the port (without one: since it
+  /// was opened). Records are accepted in the order of their publication, whatever topic they are of.
+  [[nodiscard]] std::uint64_t accepted_total() const;
 
   struct Impl;
 

@@ -115,7 +115,7 @@ class OutPort {
   /// Everything that was sent has been acknowledged or answered, as far as the pattern knows.
   [[nodiscard]] bool settled() const;
   [[nodiscard]] std::uint64_t unaddressed() const;
-  /// Push with a journal: records that it has taken durably, over all lives of the node. Else nullopt.
+  /// Push or Pub with a journal: records that it has taken durably, over all lives of the node. Else nullopt.
   [[nodiscard]] std::optional<std::uint64_t> accepted_total() const;
   [[nodiscard]] Block& block();
 
