@@ -152,6 +152,14 @@ Value value_of(const Sim& sim, const Tallies& tallies, const Tally& all, double 
   return out;
 }
 
+// What plays this seed once more as it was played here.
+std::string command_of(const Sim& sim, std::uint64_t seed) {
+  std::string command = format("weft sim --seed {}", seed);
+  if (sim.records != 0) command += format(" --records {}", sim.records);
+  if (!sim.pause.empty()) command += format(" --pause {}", sim.pause);
+  return command;
+}
+
 // Each seed draws a kind of link and what breaks.
 int simulate_seeds(const Sim& sim) {
   if (sim.workers != 0 || !sim.faults.empty() || sim.for_ != Duration::zero())
@@ -172,9 +180,8 @@ int simulate_seeds(const Sim& sim) {
     tallies[static_cast<std::size_t>(sim::kind_of_seed(seed))].add(one);
     all.add(one);
     if (run.report.ok()) return;
-    std::fprintf(stderr, "seed %llu: %s; again: weft sim --seed %llu\n",
-                 static_cast<unsigned long long>(seed), run.report.problems.front().c_str(),
-                 static_cast<unsigned long long>(seed));
+    std::fprintf(stderr, "seed %llu: %s; again: %s\n", static_cast<unsigned long long>(seed),
+                 run.report.problems.front().c_str(), command_of(sim, seed).c_str());
     failures.push_back(run.numbers);
   });
   const double wall = seconds_since(start);
