@@ -22,6 +22,17 @@ links:
 """
 DELIVERIES = ("best-effort", "at-least-once")
 
+# Nobody begins before all are there: who is late at the start rightly gets less.
+TOGETHER = """import os, sys, threading
+here, others = sys.argv[1], int(sys.argv[2])
+open(os.path.join(here, os.environ["WEFT_REPLICA"]), "w").close()
+for _ in range(6000):
+    if len(os.listdir(here)) == others:
+        break
+    threading.Event().wait(0.01)
+else:
+    sys.exit("the other commands have not started")
+"""
 # Each replica needs a time of its own for a record.
 LINES = """import os, sys, threading
 work = [%s][int(os.environ["WEFT_REPLICA"])] / 1000
@@ -42,8 +53,9 @@ asyncio.run(main())
 
 
 def _shares(text, count, body, times, delivery, **options):
-    command = ["python3", "-u", file("work.py", body % times)]
     replicas = times.count(",") + 1
+    started = tempfile.mkdtemp(dir=WORK)
+    command = ["python3", "-u", file("work.py", TOGETHER + body % times), started, str(replicas)]
     report = up(file("shares.yaml", text % (count, replicas, json.dumps(dict(options, command=command)), delivery)))
     equal((report["code"], report["ok"]), (0, True), "the run: " + report["log"])
     shares = [report["result"]["work/%d" % replica]["lines_in"] for replica in range(replicas)]
