@@ -105,6 +105,7 @@ struct SubBase::Impl final : blocks::HubClient {
   void let_depart(std::map<std::uint64_t, blocks::Source>::iterator at);
   [[nodiscard]] bool meet_again(blocks::Peer& peer, blocks::Source& source);
   [[nodiscard]] bool give_up_departed();
+  [[nodiscard]] bool give_up_departed(std::map<std::string, blocks::Departed>::iterator at);
 
   // sub_live.cpp
   [[nodiscard]] bool full() const {

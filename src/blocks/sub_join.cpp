@@ -19,6 +19,7 @@ constexpr Duration kLastData = std::chrono::seconds(1);  // how long a BYE waits
 // on.
 constexpr Duration kReadUp = std::chrono::milliseconds(250);
 constexpr Duration kLongestReadUp = std::chrono::seconds(1);
+constexpr int kReturns = 6;  // times `dead-after`, within which one that went comes by another address
 constexpr int kJoinHighWater = 2000;
 constexpr std::size_t kMostEarlier = 64;
 
@@ -266,6 +267,12 @@ void SubBase::Impl::let_depart(std::map<std::uint64_t, Source>::iterator at) {
     tally(source);
     departed.emplace(source.name,
                      blocks::Departed{at->first, source.epoch, std::move(source.reader), source.tallied});
+    const TimePoint until = hub.loop().now() + kReturns * options.dead_after;
+    hub.loop().at(until, [this, name = source.name, id = at->first, weak = std::weak_ptr<bool>(hub.alive())] {
+      if (weak.expired() || hub.closed()) return;
+      const auto gone = departed.find(name);
+      if (gone != departed.end() && gone->second.peer == id) (void)give_up_departed(gone);
+    });
   }
   forget(at);
 }
@@ -286,17 +293,21 @@ bool SubBase::Impl::meet_again(Peer& peer, Source& source) {
 
 /// Who has not come back by now never will. False: this block is closed.
 bool SubBase::Impl::give_up_departed() {
-  const std::weak_ptr<bool> alive = hub.alive();
   while (!departed.empty()) {
-    blocks::Departed gone = std::move(departed.begin()->second);
-    departed.erase(departed.begin());
-    Source& source = sources[gone.peer];
-    source.finished = true;
-    source.reader = std::move(gone.reader);
-    source.tallied = gone.tallied;
-    if (!hand_over_rest(gone.peer) && (alive.expired() || hub.closed())) return false;
-    sources.erase(gone.peer);
+    if (!give_up_departed(departed.begin())) return false;
   }
+  return true;
+}
+
+bool SubBase::Impl::give_up_departed(std::map<std::string, blocks::Departed>::iterator at) {
+  blocks::Departed gone = std::move(at->second);
+  departed.erase(at);
+  Source& source = sources[gone.peer];
+  source.finished = true;
+  source.reader = std::move(gone.reader);
+  source.tallied = gone.tallied;
+  if (!hand_over_rest(gone.peer) && hub.closed()) return false;
+  sources.erase(gone.peer);
   return true;
 }
 
