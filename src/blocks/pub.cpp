@@ -289,7 +289,8 @@ bool PubBase::journaled() const {
   return impl_->log != nullptr;
 }
 
-std::uint64_t PubBase::accepted_total() const {
+std::optional<std::uint64_t> PubBase::accepted_total() const {
+  if (impl_->log && !impl_->counts_accepted) return std::nullopt;
   return impl_->log ? impl_->durable_records : impl_->hub.counts().sent_records;
 }
 

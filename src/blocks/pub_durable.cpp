@@ -26,7 +26,9 @@ void PubBase::Impl::open_log() {
     topic->seq = topic->appended = entry.seq;
   }
   appended_number = window.number();
-  appended_records = durable_records = log->accepted();
+  const auto accepted = log->accepted();
+  counts_accepted = accepted.has_value();
+  appended_records = durable_records = accepted.value_or(0);
   for (Topic* topic : in_order) {
     if (options.keep_last) keep_from_log(*topic);
   }
@@ -65,7 +67,7 @@ void PubBase::Impl::append(Topic& topic, blocks::PubBatch batch, std::uint64_t b
   const std::uint64_t seq = ++topic.appended;
   const std::uint64_t commit = log->append(topic.frame, seq, ++appended_number, batch.count, batch.frames);
   appended_records += batch.count;
-  log->accept(appended_records);
+  if (counts_accepted) log->accept(appended_records);
   pending_bytes += bytes;
   pending.push_back({&topic, std::move(batch), bytes, commit});
 }

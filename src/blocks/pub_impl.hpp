@@ -102,6 +102,7 @@ struct PubBase::Impl final : blocks::HubClient {
   std::uint64_t pending_bytes = 0;
   std::uint64_t appended_number = 0;
   std::uint64_t appended_records = 0, durable_records = 0;  // over all lives of the log
+  bool counts_accepted = true;                              // they are of all lives indeed
   transport::Message message;
   Loop::HookId hook = 0;
   Loop::TimerId heartbeat = 0;

@@ -107,12 +107,16 @@ std::uint64_t PubLog::append(std::string_view topic, std::uint64_t seq, std::uin
   return journal_->next();
 }
 
-std::uint64_t PubLog::accepted() const {
+std::optional<std::uint64_t> PubLog::accepted() const {
   if (const auto known = journal_->read(state_space_, as_bytes("accepted"))) {
     if (const auto records = wire::Unpack(*known).uint()) return *records;
   }
   std::uint64_t records = 0;
-  for (const Entry& entry : entries()) records += entry.count;
+  std::uint64_t batches = 0;
+  for (const Entry& entry : entries()) {
+    if (!entry.retained || entry.number != ++batches) return std::nullopt;
+    records += entry.count;
+  }
   return records;
 }
 

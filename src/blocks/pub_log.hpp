@@ -51,8 +51,8 @@ class PubLog {
   /// Adds a batch to the journal's open changes; returns the commit that will make it durable.
   std::uint64_t append(std::string_view topic, std::uint64_t seq, std::uint64_t number, std::uint32_t count,
                        const std::vector<transport::Frame>& frames);
-  /// Records that were ever appended. What no journal before this knew is counted from what is retained.
-  [[nodiscard]] std::uint64_t accepted() const;
+  /// Records that were ever appended; nullopt: some have gone that nobody counted (an earlier release).
+  [[nodiscard]] std::optional<std::uint64_t> accepted() const;
   void accept(std::uint64_t records);
   void erase(std::string_view topic, std::uint64_t seq);
   void remember(std::string_view topic, std::uint64_t last, std::uint64_t number);

@@ -62,7 +62,8 @@ class PubBase : public Block {
   [[nodiscard]] bool journaled() const;
   /// Records that the port's journal has, or had, durably, over all lives of the port (without one: since it
   /// was opened). Records are accepted in the order of their publication, whatever topic they are of.
-  [[nodiscard]] std::uint64_t accepted_total() const;
+  /// nullopt: an earlier release has begun the log, and did not count them.
+  [[nodiscard]] std::optional<std::uint64_t> accepted_total() const;
 
   struct Impl;
 
