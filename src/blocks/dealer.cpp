@@ -310,11 +310,13 @@ void DealerBase::close() {
 }
 
 bool DealerBase::cancel(RequestId id) {
+  const blocks::InCall call(impl_->hub.calls());  // its callback may hold this
   return id != 0 && impl_->cancel(id);
 }
 
 RequestId DealerBase::submit(const RequestTo& to, Deadline deadline,
                              const std::function<void(wire::BatchBuilder&)>& encode, Done done) {
+  const blocks::InCall call(impl_->hub.calls());  // one that is refused ends in here
   return impl_->add(to, deadline, encode, std::move(done));
 }
 

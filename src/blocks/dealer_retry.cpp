@@ -280,7 +280,7 @@ void RetryDealer::flush(Id id, Replica& replica) {
   if (replica.open.empty()) return;
   Batch batch = replica.open.take();
   Peer* peer = hub.find(replica.peer);
-  if (!peer) return;
+  if (!peer || hub.closed()) return;  // by the tap of another one
   const std::uint64_t count = batch.count;
   const std::uint64_t bytes = batch.bytes;
   const std::uint64_t last = replica.first + count - 1;

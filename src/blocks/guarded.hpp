@@ -78,8 +78,11 @@ std::function<R(A...)> guarded(Calls& calls, std::function<R(A...)> handler) {
   };
 }
 
-/// In a block's destructor: closes it, and keeps what it is made of while calls of it are on the stack. What
-/// a handler throws that is told of the end is said in the log: a destructor has nobody to throw it to.
+/// In a block's destructor: closes it, and keeps what it is made of while it may be on the stack: to the end
+/// of the loop's turn, and while calls of it run outside of one. It is not enough to look at these calls:
+/// what holds the block may be a callback that is itself destroyed behind its call, and a journal's commit
+/// calls other ports. What a handler throws that is told of the end is said in the log: a destructor has
+/// nobody to throw it to.
 template <class Impl, class Close>
 void end_block(std::unique_ptr<Impl>& impl, Close&& close) {
   Impl& ending = *impl;
@@ -93,7 +96,6 @@ void end_block(std::unique_ptr<Impl>& impl, Close&& close) {
   } catch (...) {
     say("not an exception of the standard library");
   }
-  if (ending.hub.calls().depth == 0) return;
   ending.hub.calls().orphaned = true;
   ending.hub.loop().retire(
       [kept = std::shared_ptr<Impl>(std::move(impl))] { return kept->hub.calls().depth == 0; });

@@ -287,7 +287,8 @@ void ReliablePush::settle_done() {
   submit();
   CallAll all;
   all.call([this] { hand_over_letters(); });
-  all.call([this] { tell_ended(); });
+  // A journal tells by a call of its own: here this may be inside another port's commit.
+  if (!journal_.on()) all.call([this] { tell_ended(); });
   all.rethrow();
 }
 
@@ -335,6 +336,10 @@ void ReliablePush::tell(const Parcel& parcel, std::uint32_t first, std::uint32_t
 }
 
 void ReliablePush::tell_ended() {
+  // A handler that sends may come here again, once for each record that it sends: what has ended is told
+  // behind it.
+  if (telling_.depth == kMostTelling) return;
+  const InCall deeper(telling_);
   const std::uint64_t durable = journal_.on() ? journal_->durable() : 0;
   for (; !totals_.empty() && totals_.front().first <= durable; totals_.pop_front()) {
     durable_total_ = totals_.front().second;

@@ -150,7 +150,7 @@ void PushBase::Impl::send_all() {
 }
 
 void PushBase::Impl::pump_shared() {
-  while (!shared.ready.empty()) {
+  while (!hub.closed() && !shared.ready.empty()) {  // closed: by a tap
     if (!fits_somebody(shared, nullptr)) continue;
     list_candidates();
     const auto at = options.distribute == Distribute::balance

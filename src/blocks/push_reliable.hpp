@@ -177,6 +177,8 @@ class ReliablePush {
   std::deque<Letter> letters_;  // without a taker so far
   std::uint64_t letter_bytes_ = 0, letter_records_ = 0, next_letter_ = 1;
   std::deque<Ended> ended_;
+  static constexpr int kMostTelling = 16;  // a handler may wait in the loop, which goes 8 turns deep
+  Calls telling_;
   std::uint64_t accepted_total_ = 0;
   std::uint64_t durable_total_ = 0;
   std::deque<std::pair<std::uint64_t, std::uint64_t>> totals_;  // (commit, accepted_total_ with it)

@@ -97,18 +97,22 @@ void RouterBase::close() {
 
 void RouterBase::set_handler(Handler handler) {
   Impl& impl = *impl_;
-  impl.handler = blocks::guarded(impl.hub.calls(), std::move(handler));
+  const auto before = std::exchange(impl.handler, nullptr);  // it may be what calls this
+  if (handler) impl.handler = std::make_shared<const Handler>(std::move(handler));
+  const blocks::InCall call(impl.hub.calls());
   blocks::CallAll all;
   while (impl.handler && !impl.waiting.empty()) {
     Waiting next = std::move(impl.waiting.front());
     impl.waiting.pop_front();
-    all.call([&] { (void)impl.hand_out(std::move(next), impl.handler); });
+    const auto running = impl.handler;
+    all.call([&] { (void)impl.hand_out(std::move(next), *running); });
   }
   all.rethrow();
 }
 
 bool RouterBase::next_one(Deadline deadline, const Handler& take) {
   Impl& impl = *impl_;
+  const blocks::InCall call(impl.hub.calls());
   for (;;) {
     if (!impl.hub.wait_for_peers([&] { return !impl.waiting.empty() || impl.hub.closed(); }, deadline))
       return false;

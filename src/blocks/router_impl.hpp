@@ -109,7 +109,7 @@ using blocks::Waiting;
 struct RouterBase::Impl final : blocks::HubClient {
   PortOptions options;
   Hub hub;
-  Handler handler;
+  std::shared_ptr<const Handler> handler;           // whoever calls it holds it
   std::unordered_map<std::uint64_t, Asker> askers;  // by peer, as long as the hub has that
   Asker* latest = nullptr;                          // that was looked up: replies come in runs
   std::vector<std::uint64_t> changed;               // askers that have something to send since the last pump

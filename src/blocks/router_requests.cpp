@@ -149,6 +149,8 @@ void RouterBase::Impl::dispatch(Peer& peer, const std::shared_ptr<RequestHold>& 
   hold->waiting = 1;
   hold->listed = false;
   wire::BatchReader reader(hold->body.view());
+  const blocks::InCall call(hub.calls());
+  auto running = handler;  // stays whole while it runs, also when it replaces itself
   blocks::CallAll all;
   for (std::uint64_t i = 0; i < hold->count; ++i) {
     const wire::RecordView view{reader.next(), hold->tensors};
@@ -163,7 +165,8 @@ void RouterBase::Impl::dispatch(Peer& peer, const std::shared_ptr<RequestHold>& 
       hub.reject(wire::Rejection::too_deep, nullptr);
       ticket.fail(wire::Code::bad_request, "the request is nested deeper than 32 levels");
     } else if (handler) {
-      all.call([&] { hand_out(view, std::move(ticket), handler); });
+      if (running != handler) running = handler;
+      all.call([&] { hand_out(view, std::move(ticket), *running); });
     } else {
       ++hold->waiting;
       waiting.push_back({hold, view, std::move(ticket)});

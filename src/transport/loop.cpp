@@ -382,6 +382,7 @@ void Loop::remove_hook(HookId hook) {
 
 void Loop::retire(std::function<bool()> gone) {
   impl_->check_thread();
+  if (impl_->depth == 0 && gone()) return;
   impl_->retired.push_back(std::move(gone));
 }
 

@@ -163,6 +163,29 @@ TEST_CASE("own end: a push, by its taps, whomever its records are for") {
   });
 }
 
+TEST_CASE("own end: a push of the native protocol, by its tap, with more that waits") {
+  for_each_end([](End how) {
+    Loop loop;
+    PortOptions at = bound("in", Delivery::best_effort);
+    at.native = true;
+    Pull<> pull(loop, at);
+    PortOptions options = to(pull, "out", Delivery::best_effort);
+    options.native = true;
+    options.batch_records = 1;
+    auto push = std::make_unique<Push<>>(loop, options);
+    Ender<Push<>> ender{push, how};
+    push->tap(ender.handler());
+    for (int i = 0; i < 3; ++i) (void)push->send(as_bytes("x"));
+
+    ender.check(loop);
+
+    if (!push) return;
+    const PortStats stats = push->stats();  // what was sent has no other fate there
+    CHECK(stats.sent_records + stats.dropped_records == stats.accepted_records);
+    CHECK(stats.queued_records == 0);
+  });
+}
+
 TEST_CASE("own end: a push, by those that hear of its peers and of its room") {
   for_each_way([](Delivery delivery, End how) {
     for (const bool room : {false, true}) {
@@ -343,6 +366,35 @@ TEST_CASE("own end: a dealer, by handlers that are called outside of the loop") 
       ender.check(loop);
     }
   });
+}
+
+TEST_CASE("own end: a dealer that only the callback of its request holds") {
+  for (const Delivery delivery : kPromises) {
+    for (const bool answered : {true, false}) {
+      CAPTURE(static_cast<int>(delivery));
+      CAPTURE(answered);
+      Loop loop;
+      PortOptions at = bound("answers", delivery);
+      at.journal = journal_for(delivery);
+      Router<> router(loop, at);
+      if (answered) echo(router);
+      auto dealer = std::make_shared<Dealer<>>(loop, to(router, "ask", delivery));
+      const std::weak_ptr<Dealer<>> watched = dealer;
+      int told = 0;
+      const RequestId id =
+          dealer->request(as_bytes("x"), soon(), [&told, held = dealer](Reply<RawRecord>&) { ++told; });
+      Dealer<>& last = *dealer;
+      dealer.reset();
+      if (answered) {
+        REQUIRE(eventually(loop, [&] { return watched.expired(); }));
+      } else {
+        CHECK(last.cancel(id));
+        CHECK(watched.expired());
+      }
+      CHECK(told == 1);
+      (void)loop.run_once(Deadline::after(1ms));
+    }
+  }
 }
 
 TEST_CASE("own end: a router, by the handler of its requests, its taps, and those that hear of its peers") {

@@ -137,7 +137,7 @@ class Block {
   [[nodiscard]] virtual bool drained() const = 0;
   /// Ends at once, without waiting; idempotent. What was left is counted as dropped. A block's own handlers
   /// may close it, and destroy it: none of them is called any more then but those of a Dealer's requests,
-  /// each of which is told of its end.
+  /// each of which is told of its end before this returns; where a tap has called this, behind that tap.
   virtual void close() = 0;
 
   /// A copy of each batch that passes, for looking at traffic; nullptr: off. `outgoing` tells the direction.

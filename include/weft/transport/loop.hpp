@@ -87,9 +87,9 @@ class Loop {
   void ask_for(HookId hook);
   void remove_hook(HookId hook);
 
-  /// For what one of its own handlers has destroyed, while it is on the stack still. `gone` is called at the
-  /// end of each turn that is inside no other one, until it is true; it is destroyed then, or with the loop,
-  /// and what it holds with it.
+  /// For what may have been destroyed by one of its own handlers, and be on the stack still. `gone` is called
+  /// at once when no turn runs, and at the end of each turn that is inside no other one, until it is true; it
+  /// is destroyed then, or with the loop, and what it holds with it.
   void retire(std::function<bool()> gone);
 
   struct Impl;
