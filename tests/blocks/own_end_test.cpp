@@ -13,57 +13,14 @@
 
 #include "acknowledged.hpp"
 #include "fates.hpp"
+#include "own_end.hpp"
 #include "requests.hpp"
 
 using namespace weft;
 using namespace weft::conformance;
+using namespace weft::own_end;
 
 namespace {
-
-enum class End { closed, destroyed };
-constexpr Delivery kPromises[] = {Delivery::best_effort, kLeast, kOnce};
-
-/// Ends a block when its handler is called the first time.
-template <class B>
-struct Ender {
-  std::unique_ptr<B>& block;
-  End how;
-  int calls = 0;
-
-  void end() {
-    if (++calls == 1) how == End::destroyed ? block.reset() : block->close();
-  }
-  /// A handler that ends the block, and looks at what it holds itself behind that.
-  auto handler() {
-    return [this, held = std::string(100, 'h')](auto&&...) {
-      end();
-      CHECK(held == std::string(100, 'h'));
-    };
-  }
-  /// It was called, and is not called again.
-  void check(Loop& loop) {
-    REQUIRE(eventually(loop, [this] { return calls != 0; }));
-    for (int i = 0; i < 10; ++i) (void)loop.run_once(Deadline::after(1ms));
-    CHECK(calls == 1);
-  }
-};
-
-template <class F>
-void for_each_end(const F& story) {
-  for (const End how : {End::closed, End::destroyed}) {
-    CAPTURE(static_cast<int>(how));
-    story(how);
-  }
-}
-
-/// For each promise as well.
-template <class F>
-void for_each_way(const F& story) {
-  for (const Delivery delivery : kPromises) {
-    CAPTURE(static_cast<int>(delivery));
-    for_each_end([&](End how) { story(delivery, how); });
-  }
-}
 
 PortOptions port(std::string name, Delivery delivery) {
   PortOptions options{.name = std::move(name), .heartbeat = 20ms, .dead_after = 10s, .delivery = delivery};
