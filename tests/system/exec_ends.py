@@ -223,11 +223,16 @@ def _asker(gate, count, request):
 def _until(running, words):
     """Reads what a run says until these words come: that line."""
     said = []
-    for line in running.stderr:
-        said.append(line)
-        if words in line:
-            return line
-    raise SystemExit("FAILED: the run ended, and never said %r:\n%s" % (words, "".join(said)))
+    deadline = threading.Timer(PATIENCE, running.kill)  # which ends what it says
+    deadline.start()
+    try:
+        for line in running.stderr:
+            said.append(line)
+            if words in line:
+                return line
+    finally:
+        deadline.cancel()
+    raise SystemExit("FAILED: the run ended, or took too long, and never said %r:\n%s" % (words, "".join(said)))
 
 
 def a_command_that_does_not_read_its_replies_is_held_up():
@@ -246,11 +251,15 @@ def a_command_that_does_not_read_its_replies_is_held_up():
 
 
 def a_reply_that_does_not_fit_is_dropped_and_said():
-    # Nothing lets one expect that replies which have been small become large.
+    # Nothing lets one expect that replies which have been small become large. The first large one comes when so many
+    # requests are open that their replies are too many, however slow the asker is.
     count, gate = 2500, _gate()
-    grows = _script("grows.py", "for line in sys.stdin:\n"
-                                "    n = json.loads(line)['n']\n"
-                                "    print(json.dumps({'n': n, 'text': 'x' * (0 if n < 1000 else 200000)}))\n")
+    grows = _script("grows.py", "waiting = []\n"
+                                "for line in sys.stdin:\n"
+                                "    waiting.append(json.loads(line)['n'])\n"
+                                "    if 1000 <= waiting[-1] < 1500: continue\n"
+                                "    for n in waiting: print(json.dumps({'n': n, 'text': 'x' * (0 if n < 1000 else 200000)}))\n"
+                                "    waiting = []\n")
     answers = "{run: weft-exec, with: {command: %s, acknowledge: answer}}" % json.dumps(grows)
     asker = _asker(gate, count, "{'n': n}")
     running = start("weft", "up", file("asks.yaml", ASKS % (asker, answers, ", capacity: 1GiB")), "--json")
