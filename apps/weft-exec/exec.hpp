@@ -121,7 +121,7 @@ class Exec {
   std::string last_words_;  // its last line on stderr
 
   std::size_t open_ = 0;                   // its requests that have not ended
-  std::size_t reply_bytes_ = 512UL << 10;  // what one more reply may need, by those that came
+  std::size_t reply_bytes_ = 8UL << 10;    // what one more reply may need, by those that came
   bool awaits_reading_ = false;            // a request waits until the command has read replies
   bool told_reading_ = false;
   Loop::TimerId reading_timer_ = 0;

@@ -270,6 +270,15 @@ def a_reply_that_does_not_fit_is_dropped_and_said():
     contains(result.err, "which has to read", "the errors among them")
 
 
+def an_answerer_may_collect_requests_before_it_replies():
+    count, gate = 64, file("gate", "open")
+    collects = _script("collects.py", "for line in [sys.stdin.readline() for n in range(%d)]: print(line, end='')\n" % count)
+    answers = "{run: weft-exec, with: {command: %s, acknowledge: answer}}" % json.dumps(collects)
+    text = ASKS % (_asker(gate, count, "{'n': n}"), answers, "")
+    report = up(file("asks.yaml", text.replace("timeout: 60s", "timeout: 20s")))
+    contains(report["log"], "replies: %d errors: 0" % count, "what the script read")
+
+
 def requests_that_are_large_wait_for_room():
     count, gate = 200, file("gate", "open")
     slow = _script("slow.py", "import threading\n"
