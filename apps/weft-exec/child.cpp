@@ -26,7 +26,8 @@ namespace {
 
 constexpr std::size_t kPiece = 64UL << 10;
 constexpr std::size_t kLongestErrorLine = 4096;
-constexpr std::size_t kMostPages = 16;  // of its input, as the system makes a pipe
+constexpr std::size_t kKept = 4UL << 20;  // memory for input that waits no more
+constexpr std::size_t kMostPages = 16;    // of its input, as the system makes a pipe
 constexpr Duration kLookAgain = std::chrono::milliseconds(1);
 // A grandchild may hold the streams open for ever; what it writes later than this is not waited for.
 constexpr Duration kAfterExit = std::chrono::seconds(2);
@@ -291,7 +292,7 @@ void Child::lose_pipe() {
 // What nobody will read takes no memory, and holds nobody up.
 void Child::close_pipe() {
   unread_.clear();
-  input_ = {};
+  std::string().swap(input_);  // `= {}` would keep its memory
   input_at_ = 0;
   if (full_) tell_room();
   close(writable_);
@@ -308,6 +309,7 @@ void Child::flush() {
     input_at_ += static_cast<std::size_t>(n);
   }
   if (input_at_ >= input_.size() / 2) input_.erase(0, std::exchange(input_at_, 0));
+  if (input_.empty() && input_.capacity() > kKept) std::string().swap(input_);
   if (input_.empty() && closing_) return close_pipe();
   const bool written = input_.empty();
   want_write(!written || !unread_.empty());
