@@ -130,7 +130,7 @@ void Child::start(const std::vector<std::string>& words) {
 }
 
 void Child::retire() {
-  for (Loop::TimerId* timer : {&after_exit_, &told_closed_, &look_again_, &told_room_}) {
+  for (Loop::TimerId* timer : {&after_exit_, &told_closed_, &look_again_, &told_room_, &told_left_}) {
     if (*timer != 0) loop_.cancel(std::exchange(*timer, 0));
   }
   for (Stream* stream : {&in_, &out_, &errors_, &exit_, &writable_, &step_, &stone_}) close(*stream);
@@ -175,6 +175,7 @@ bool Child::write_line(std::string_view line) {
 void Child::put(std::string_view line, bool portion) {
   input_ += line;
   input_ += '\n';
+  queued_ever_ += line.size() + 1;
   if (tells_taken_) unread_.push_back({line.size() + 1, portion});
   flush();
   if (!has_room()) full_ = true;
@@ -301,6 +302,7 @@ void Child::close_pipe() {
 
 void Child::flush() {
   if (in_.fd < 0) return;
+  const std::uint64_t before = left_queue();
   while (input_at_ < input_.size()) {
     const ssize_t n = ::write(in_.fd, input_.data() + input_at_, input_.size() - input_at_);
     if (n < 0 && errno == EINTR) continue;
@@ -314,6 +316,16 @@ void Child::flush() {
   const bool written = input_.empty();
   want_write(!written || !unread_.empty());
   if (full_ && queued() < kMostQueued / 2) tell_room();
+  if (tell_left_ && left_queue() != before) tell_that_some_left();
+}
+
+void Child::tell_that_some_left() {
+  tell_left_ = false;
+  if (told_left_ != 0) return;
+  told_left_ = loop_.at(Clock::now(), [this] {
+    told_left_ = 0;
+    if (events_.on_left) events_.on_left();
+  });
 }
 
 // Later, too: who is told writes the next line, and is perhaps about to note this one.

@@ -279,6 +279,30 @@ def an_answerer_may_collect_requests_before_it_replies():
     contains(report["log"], "replies: %d errors: 0" % count, "what the script read")
 
 
+def a_command_whose_records_are_large_may_ask_often():
+    # Its second record waits for it, larger than all replies together may be, while it asks; and it does not read on
+    # before all that it asks is taken, which is more than its pipe holds.
+    asks = _script("asks.py", "import select\n"
+                              "sys.stdin.readline()\n"
+                              "select.select([0], [], [])\n"
+                              "for n in range(200): print(json.dumps({'ask': n, 'text': 4096 * 'x'}))\n"
+                              "print('lines:', len(sys.stdin.readlines()), file=sys.stderr)\n")
+    feeds = _script("feeds.py", "for n in range(2): print(json.dumps({'data': (9 << 20) * 'x'}))\n")
+    text = """weft: 1
+name: asks
+nodes:
+  feeder: {run: weft-exec, lifetime: finite, with: {command: %s}}
+  script: {run: weft-exec, with: {command: %s}}
+  answers: {run: weft-relay}
+links:
+  - {from: feeder.out, to: script.in, pattern: push-pull}
+  - {from: script.out, to: answers.in, pattern: dealer-router}
+""" % (json.dumps(feeds), json.dumps(asks))
+    report = up(file("asks.yaml", text))
+    equal(report["ok"], True, "the run: " + report["log"])
+    contains(report["log"], "lines: 201", "what the script read")
+
+
 def requests_that_are_large_wait_for_room():
     count, gate = 200, file("gate", "open")
     slow = _script("slow.py", "import threading\n"
