@@ -190,6 +190,7 @@ void Exec::answer_with(const Value& value) {
 }
 
 void Exec::on_input_room() {
+  stop_reading_timer();
   if (std::exchange(awaits_reading_, false)) on_room();
   if (counts()) return feed();
   if (in_) in_->pause(false);

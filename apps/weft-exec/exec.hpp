@@ -93,6 +93,7 @@ class Exec {
   [[nodiscard]] std::size_t unread_replies();
   Sent await_reading();
   void say_that_it_does_not_read();
+  void stop_reading_timer();
   void on_replies_read();
   void on_reply(const program::OutPort::Result& result);
   void give_reply(const std::string& line);
@@ -130,6 +131,7 @@ class Exec {
   bool awaits_reading_ = false;          // a request waits until the command has read replies
   bool told_reading_ = false;
   Loop::TimerId reading_timer_ = 0;
+  std::uint64_t read_before_ = 0;  // of its queue, when the timer began
 
   Acknowledge acknowledge_ = Acknowledge::nothing;
   bool promised_ = false;

@@ -34,7 +34,7 @@ Exec::Sent Exec::send_record() {
     if (asks()) --open_;
     return Sent::later;
   }
-  if (reading_timer_ != 0) node_.loop().cancel(std::exchange(reading_timer_, 0));
+  stop_reading_timer();
   if (status == SendStatus::dropped || status == SendStatus::no_peer) {
     ++dropped_;
   } else if (status != SendStatus::ok) {
@@ -58,7 +58,9 @@ std::size_t Exec::unread_replies() {
 Exec::Sent Exec::await_reading() {
   awaits_reading_ = true;
   child_->tell_left();
-  if (reading_timer_ == 0 && !told_reading_) {
+  // Where it is full of what has come, and not of what may come, it is up to the command.
+  if (reading_timer_ == 0 && !told_reading_ && unread_replies() >= Child::kMostQueued) {
+    read_before_ = child_->left_queue();
     reading_timer_ = node_.loop().at(Clock::now() + kNotRead, [this] {
       reading_timer_ = 0;
       say_that_it_does_not_read();
@@ -77,11 +79,19 @@ void Exec::on_replies_read() {
 
 void Exec::say_that_it_does_not_read() {
   if (!awaits_reading_ || exited_ || unread_replies() < Child::kMostQueued) return;
+  if (child_->left_queue() != read_before_) {  // it reads, if slowly
+    (void)await_reading();
+    return;
+  }
   told_reading_ = true;
   node_.log().warn(
       format("{} of replies wait for the command {}, which has not read them for {}: no further request of "
              "it is taken until it has; let it read its standard input while it asks",
              humane_size(unread_replies()), named(), humane_duration(kNotRead)));
+}
+
+void Exec::stop_reading_timer() {
+  if (reading_timer_ != 0) node_.loop().cancel(std::exchange(reading_timer_, 0));
 }
 
 void Exec::on_reply(const program::OutPort::Result& result) {

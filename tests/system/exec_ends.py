@@ -250,6 +250,22 @@ def a_command_that_does_not_read_its_replies_is_held_up():
     contains(result.err, "replies: %d errors: 0" % count, "what the script read")
 
 
+def a_command_that_reads_its_replies_slowly_is_not_said_to_read_none():
+    count = 12000
+    slow = _script("slow.py", "import threading\n"
+                              "def read():\n"
+                              "    for n in range(%d):\n"
+                              "        sys.stdin.readline()\n"
+                              "        if n %% 25 == 0: threading.Event().wait(0.01)\n"
+                              "reader = threading.Thread(target=read)\n"
+                              "reader.start()\n"
+                              "for n in range(%d): print(json.dumps({'n': n, 'text': 1024 * 'x'}))\n"
+                              "reader.join()\n" % (count, count))
+    report = up(file("asks.yaml", ASKS % (json.dumps(slow), "{run: weft-relay}", "")))
+    equal(report["ok"], True, "the run: " + report["log"])
+    check("has not read" not in report["log"], "what is said of it: " + report["log"])
+
+
 def a_reply_that_does_not_fit_is_dropped_and_said():
     # Nothing lets one expect that replies which have been small become large. The first large one comes when so many
     # requests are open that their replies are too many, however slow the asker is.
