@@ -1,6 +1,7 @@
 // A command and its streams: when its owner is told of room, of what was read, and of its end.
 #include "weft-exec/child.hpp"
 
+#include <csignal>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -15,6 +16,9 @@
 using namespace weft;
 
 namespace {
+
+// As every program does: a command may be gone in the midst of a write.
+[[maybe_unused]] const auto before_pipes = std::signal(SIGPIPE, SIG_IGN);
 
 Deadline patience() {
   return Deadline::after(std::chrono::seconds(30));
