@@ -26,7 +26,8 @@ namespace {
 
 constexpr std::size_t kPiece = 64UL << 10;
 constexpr std::size_t kLongestErrorLine = 4096;
-constexpr std::size_t kMostPages = 16;  // of its input, as the system makes a pipe
+constexpr std::size_t kKept = 4UL << 20;  // memory for input that waits no more
+constexpr std::size_t kMostPages = 16;    // of its input, as the system makes a pipe
 constexpr Duration kLookAgain = std::chrono::milliseconds(1);
 // A grandchild may hold the streams open for ever; what it writes later than this is not waited for.
 constexpr Duration kAfterExit = std::chrono::seconds(2);
@@ -129,7 +130,7 @@ void Child::start(const std::vector<std::string>& words) {
 }
 
 void Child::retire() {
-  for (Loop::TimerId* timer : {&after_exit_, &told_closed_, &look_again_, &told_room_}) {
+  for (Loop::TimerId* timer : {&after_exit_, &told_closed_, &look_again_, &told_room_, &told_left_}) {
     if (*timer != 0) loop_.cancel(std::exchange(*timer, 0));
   }
   for (Stream* stream : {&in_, &out_, &errors_, &exit_, &writable_, &step_, &stone_}) close(*stream);
@@ -174,6 +175,7 @@ bool Child::write_line(std::string_view line) {
 void Child::put(std::string_view line, bool portion) {
   input_ += line;
   input_ += '\n';
+  queued_ever_ += line.size() + 1;
   if (tells_taken_) unread_.push_back({line.size() + 1, portion});
   flush();
   if (!has_room()) full_ = true;
@@ -291,7 +293,7 @@ void Child::lose_pipe() {
 // What nobody will read takes no memory, and holds nobody up.
 void Child::close_pipe() {
   unread_.clear();
-  input_ = {};
+  std::string().swap(input_);  // `= {}` would keep its memory
   input_at_ = 0;
   if (full_) tell_room();
   close(writable_);
@@ -300,6 +302,7 @@ void Child::close_pipe() {
 
 void Child::flush() {
   if (in_.fd < 0) return;
+  const std::uint64_t before = left_queue();
   while (input_at_ < input_.size()) {
     const ssize_t n = ::write(in_.fd, input_.data() + input_at_, input_.size() - input_at_);
     if (n < 0 && errno == EINTR) continue;
@@ -308,10 +311,21 @@ void Child::flush() {
     input_at_ += static_cast<std::size_t>(n);
   }
   if (input_at_ >= input_.size() / 2) input_.erase(0, std::exchange(input_at_, 0));
+  if (input_.empty() && input_.capacity() > kKept) std::string().swap(input_);
   if (input_.empty() && closing_) return close_pipe();
   const bool written = input_.empty();
   want_write(!written || !unread_.empty());
   if (full_ && queued() < kMostQueued / 2) tell_room();
+  if (tell_left_ && left_queue() != before) tell_that_some_left();
+}
+
+void Child::tell_that_some_left() {
+  tell_left_ = false;
+  if (told_left_ != 0) return;
+  told_left_ = loop_.at(Clock::now(), [this] {
+    told_left_ = 0;
+    if (events_.on_left) events_.on_left();
+  });
 }
 
 // Later, too: who is told writes the next line, and is perhaps about to note this one.

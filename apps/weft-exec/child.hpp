@@ -23,6 +23,7 @@ class Child {
     std::function<void(std::string_view)> on_line;        ///< of standard output, without the line's end
     std::function<void(std::string_view)> on_error_line;  ///< of standard error, cut to 4 KiB
     std::function<void()> on_room;                        ///< there is room again; never inside a call
+    std::function<void()> on_left = {};                   ///< as tell_left() asked; never inside a call
     /// tells_taken(): it has read a portion to its end; so many are left.
     std::function<void(std::size_t)> on_taken;
     std::function<void()> on_closed;                        ///< it reads no more, and lives
@@ -44,7 +45,12 @@ class Child {
   void start(const std::vector<std::string>& words);
   /// Bytes of input that wait for it. None once it reads no more.
   [[nodiscard]] std::size_t queued() const { return input_.size() - input_at_; }
+  /// Bytes of input that were queued so far, and of those the ones that wait no more.
+  [[nodiscard]] std::uint64_t queued_ever() const { return queued_ever_; }
+  [[nodiscard]] std::uint64_t left_queue() const { return queued_ever_ - queued(); }
   [[nodiscard]] bool has_room() const { return queued() < kMostQueued; }
+  /// on_left comes once, when a part of what is queued has been written.
+  void tell_left() { tell_left_ = true; }
   /// Queues a line, also before start(); false: its standard input is closed.
   bool write_line(std::string_view line);
   /// tells_taken(): lines that it gets together. False: not now, or its standard input is closed.
@@ -90,6 +96,7 @@ class Child {
   [[nodiscard]] std::size_t bytes_in_pipe() const;
   void count_read();
   void tell_room();
+  void tell_that_some_left();
   void lose_pipe();
   void close_pipe();
   void want_write(bool wanted);
@@ -115,9 +122,11 @@ class Child {
   Stream writable_;
   std::string input_;
   std::size_t input_at_ = 0;
+  std::uint64_t queued_ever_ = 0;
   bool started_ = false;
   bool closing_ = false;
   bool full_ = false;
+  bool tell_left_ = false;
   bool paused_ = false;
   bool tells_taken_ = false;
   std::deque<Written> unread_;  // tells_taken(): what has not been read to its end
@@ -129,6 +138,7 @@ class Child {
   Loop::TimerId told_closed_ = 0;
   Loop::TimerId look_again_ = 0;
   Loop::TimerId told_room_ = 0;
+  Loop::TimerId told_left_ = 0;
   bool left_unread_ = false;
   bool exited_ = false;
   bool told_ = false;

@@ -97,6 +97,7 @@ void Exec::open_ports(const program::Options& options) {
 }
 
 void Exec::make_command() {
+  replies_ = {};
   child_ = std::make_unique<Child>(
       node_.loop(),
       Child::Events{.on_line = [this](std::string_view line) { on_line(line); },
@@ -106,6 +107,7 @@ void Exec::make_command() {
                           node_.log().info(line);
                         },
                     .on_room = [this] { on_input_room(); },
+                    .on_left = [this] { on_replies_read(); },
                     .on_taken = [this](std::size_t left) { on_taken(left); },
                     .on_closed = [this] { on_input_closed(); },
                     .on_broken = [this](const std::string& how) { fail("the command: " + how); },
@@ -188,6 +190,7 @@ void Exec::answer_with(const Value& value) {
 }
 
 void Exec::on_input_room() {
+  stop_reading_timer();
   if (std::exchange(awaits_reading_, false)) on_room();
   if (counts()) return feed();
   if (in_) in_->pause(false);

@@ -16,6 +16,7 @@
 #include "child.hpp"
 #include "hand.hpp"
 #include "pace.hpp"
+#include "spans.hpp"
 
 namespace weft::exec {
 
@@ -88,11 +89,15 @@ class Exec {
   // replies.cpp
   Sent send_record();
   [[nodiscard]] bool asks() const;
-  [[nodiscard]] bool replies_have_room() const;
+  [[nodiscard]] bool replies_have_room();
+  [[nodiscard]] std::size_t unread_replies();
   Sent await_reading();
   void say_that_it_does_not_read();
+  void stop_reading_timer();
+  void on_replies_read();
   void on_reply(const program::OutPort::Result& result);
   void give_reply(const std::string& line);
+  bool write_reply(const std::string& line);
   bool replies_are_due();
 
   // stop.cpp
@@ -120,11 +125,13 @@ class Exec {
   std::uint64_t dropped_ = 0;
   std::string last_words_;  // its last line on stderr
 
-  std::size_t open_ = 0;                   // its requests that have not ended
-  std::size_t reply_bytes_ = 512UL << 10;  // what one more reply may need, by those that came
-  bool awaits_reading_ = false;            // a request waits until the command has read replies
+  std::size_t open_ = 0;                 // its requests that have not ended
+  std::size_t reply_bytes_ = 8UL << 10;  // what one more reply may need, by those that came
+  Spans replies_;                        // in the command's queue
+  bool awaits_reading_ = false;          // a request waits until the command has read replies
   bool told_reading_ = false;
   Loop::TimerId reading_timer_ = 0;
+  std::uint64_t read_before_ = 0;  // of its queue, when the timer began
 
   Acknowledge acknowledge_ = Acknowledge::nothing;
   bool promised_ = false;

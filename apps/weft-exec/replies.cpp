@@ -34,7 +34,7 @@ Exec::Sent Exec::send_record() {
     if (asks()) --open_;
     return Sent::later;
   }
-  if (reading_timer_ != 0) node_.loop().cancel(std::exchange(reading_timer_, 0));
+  stop_reading_timer();
   if (status == SendStatus::dropped || status == SendStatus::no_peer) {
     ++dropped_;
   } else if (status != SendStatus::ok) {
@@ -44,14 +44,23 @@ Exec::Sent Exec::send_record() {
   return Sent::yes;
 }
 
-bool Exec::replies_have_room() const {
-  return child_->queued() + open_ * reply_bytes_ < kRepliesWanted;
+bool Exec::replies_have_room() {
+  return unread_replies() + open_ * reply_bytes_ < kRepliesWanted;
+}
+
+// Without the records that wait among them: their command may have to ask before it takes the next one.
+std::size_t Exec::unread_replies() {
+  replies_.pass(child_->left_queue());
+  return replies_.bytes();
 }
 
 // Its output is not read meanwhile, so that it comes to wait in a write.
 Exec::Sent Exec::await_reading() {
   awaits_reading_ = true;
-  if (reading_timer_ == 0 && !told_reading_) {
+  child_->tell_left();
+  // Where it is full of what has come, and not of what may come, it is up to the command.
+  if (reading_timer_ == 0 && !told_reading_ && unread_replies() >= Child::kMostQueued) {
+    read_before_ = child_->left_queue();
     reading_timer_ = node_.loop().at(Clock::now() + kNotRead, [this] {
       reading_timer_ = 0;
       say_that_it_does_not_read();
@@ -60,13 +69,29 @@ Exec::Sent Exec::await_reading() {
   return Sent::later;
 }
 
+// Its queue may stay full: of records, which it takes when it has asked.
+void Exec::on_replies_read() {
+  if (!awaits_reading_) return;
+  if (!replies_have_room()) return child_->tell_left();
+  awaits_reading_ = false;
+  on_room();
+}
+
 void Exec::say_that_it_does_not_read() {
-  if (!awaits_reading_ || exited_ || child_->has_room()) return;
+  if (!awaits_reading_ || exited_ || unread_replies() < Child::kMostQueued) return;
+  if (child_->left_queue() != read_before_) {  // it reads, if slowly
+    (void)await_reading();
+    return;
+  }
   told_reading_ = true;
   node_.log().warn(
       format("{} of replies wait for the command {}, which has not read them for {}: no further request of "
              "it is taken until it has; let it read its standard input while it asks",
-             humane_size(child_->queued()), named(), humane_duration(kNotRead)));
+             humane_size(unread_replies()), named(), humane_duration(kNotRead)));
+}
+
+void Exec::stop_reading_timer() {
+  if (reading_timer_ != 0) node_.loop().cancel(std::exchange(reading_timer_, 0));
 }
 
 void Exec::on_reply(const program::OutPort::Result& result) {
@@ -84,24 +109,32 @@ void Exec::on_reply(const program::OutPort::Result& result) {
 
 void Exec::give_reply(const std::string& line) {
   reply_bytes_ = std::max(line.size(), reply_bytes_ - reply_bytes_ / kForgets);
-  if (child_->queued() != 0 && child_->queued() + line.size() > kRepliesAtMost) {
+  const std::size_t unread = unread_replies();
+  if (unread != 0 && unread + line.size() > kRepliesAtMost) {
     Value error = Value::map();
     error["error"] = format("the reply of {} was dropped: {} of them wait for the command, which has to read",
-                            humane_size(line.size()), humane_size(child_->queued()));
+                            humane_size(line.size()), humane_size(unread));
     if (++dropped_ == 1) {
       node_.log().warn(
           format("{} of replies wait for the command {}: a further one of {} was dropped; let it "
                  "read its standard input while it asks",
-                 humane_size(child_->queued()), named(), humane_size(line.size())));
+                 humane_size(unread), named(), humane_size(line.size())));
     }
-    child_->write_line(to_json(error));
+    (void)write_reply(to_json(error));
     return;
   }
-  if (child_->write_line(line)) return;
+  if (write_reply(line)) return;
   if (++dropped_ == 1) {
     node_.log().warn(format(
         "a reply has come for the command {}, which reads no more: dropped, as all further ones", named()));
   }
+}
+
+bool Exec::write_reply(const std::string& line) {
+  const std::uint64_t before = child_->queued_ever();
+  if (!child_->write_line(line)) return false;
+  replies_.add(before, child_->queued_ever());
+  return true;
 }
 
 // Replies are input as well. What the command wrote before it came back for more may be a request.

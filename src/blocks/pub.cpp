@@ -225,6 +225,9 @@ void PubBase::on_peer(std::function<void(const PeerEvent&)> handler) {
 void PubBase::tap(Tap tap) {
   impl_->tap = blocks::guarded(impl_->hub.calls(), std::move(tap));
 }
+void PubBase::on_room(std::function<void()> handler) {
+  impl_->room_handler = blocks::guarded(impl_->hub.calls(), std::move(handler));
+}
 void PubBase::flush() {
   impl_->flush();
 }

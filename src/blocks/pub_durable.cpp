@@ -83,15 +83,28 @@ void PubBase::Impl::publish_durable() {
   }
   if (!log->journal().change().empty()) (void)log->journal().submit();
   if (draining && pending.empty() && !said_goodbye) end_drain();
+  tell_room();  // last: who is told may close this
+}
+
+bool PubBase::Impl::is_full() const {
+  return log->journal().failure() || pending_bytes >= options.capacity_bytes;
+}
+
+void PubBase::Impl::tell_room() {
+  const bool failed = log->journal().failure().has_value();
+  if (!blocked || hub.closed() || (is_full() && !failed)) return;
+  blocked = false;
+  if (room_handler) room_handler();
 }
 
 /// What a full log does with the next record; nullopt: there is room.
 std::optional<SendStatus> PubBase::Impl::no_room() {
-  if (!log) return std::nullopt;
-  const bool failed = log->journal().failure().has_value();
-  if (!failed && pending_bytes < options.capacity_bytes) return std::nullopt;
-  if (failed || options.overflow == Overflow::fail) return SendStatus::full;
-  if (options.overflow != Overflow::drop_newest) return SendStatus::would_block;
+  if (!log || !is_full()) return std::nullopt;
+  if (log->journal().failure() || options.overflow == Overflow::fail) return SendStatus::full;
+  if (options.overflow != Overflow::drop_newest) {
+    blocked = true;
+    return SendStatus::would_block;
+  }
   ++hub.counts().accepted_records;
   ++hub.counts().dropped_records;
   return SendStatus::dropped;

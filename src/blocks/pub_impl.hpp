@@ -100,6 +100,8 @@ struct PubBase::Impl final : blocks::HubClient {
   std::unique_ptr<blocks::PubLog> log;
   std::deque<blocks::PubPending> pending;
   std::uint64_t pending_bytes = 0;
+  std::function<void()> room_handler;
+  bool blocked = false;  // a record was refused that is to come again
   std::uint64_t appended_number = 0;
   std::uint64_t appended_records = 0, durable_records = 0;  // over all lives of the log
   bool counts_accepted = true;                              // they are of all lives indeed
@@ -153,7 +155,9 @@ struct PubBase::Impl final : blocks::HubClient {
   void keep_from_log(Topic& topic);
   void append(Topic& topic, blocks::PubBatch batch, std::uint64_t bytes);
   void publish_durable();
+  [[nodiscard]] bool is_full() const;
   std::optional<SendStatus> no_room();
+  void tell_room();
 
   // pub_sync.cpp
   void on_message(blocks::Peer& peer, const wire::Header& header, transport::Message& received,

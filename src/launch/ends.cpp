@@ -85,20 +85,28 @@ std::string Launcher::Impl::gaps_in(const topology::LinkPlan& link, const LinkRe
   if (link.pattern != topology::Pattern::pub_sub || link.delivery == topology::Delivery::best_effort)
     return {};
   std::vector<std::string> who;
-  bool died = false;
+  bool died = false, snapshot = false;
+  // A port counts what it missed of all its publishers.
+  for (const auto& other : plan.links) {
+    if (other.to_node != link.to_node || other.to_port != link.to_port) continue;
+    const bool again = std::ranges::any_of(nodes, [&other](const auto& node) {
+      return node->plan->id.name == other.from_node && node->restarts != 0;
+    });
+    if (!again) continue;
+    died = died || other.journal_from.empty();
+    snapshot = snapshot || other.keep_last;
+  }
   for (const auto& node : nodes) {
-    died = died || (node->plan->id.name == link.from_node && node->restarts != 0);
     const std::uint64_t missed = node->plan->id.name == link.to_node ? missed_at(*node, link.to_port) : 0;
     if (missed != 0) who.push_back(format("{} missed {} batches", node->plan->id.text(), missed));
   }
   // The snapshot of a publisher that was started again stands for all that it said before.
-  if (who.empty() || (link.keep_last && died)) return {};
+  if (who.empty() || snapshot) return {};
   return format("{}: {} in spite of {}: {}",
                 report.shared ? format("port {}", report.to) : format("link {}", link.id), join_words(who),
                 topology::to_string(link.delivery),
-                died && link.journal_from.empty()
-                    ? "their publisher died with them; journal: {from: path} keeps them over its death"
-                    : "their publisher did not have them any more; a larger retain keeps more");
+                died ? "their publisher died with them; journal: {from: path} keeps them over its death"
+                     : "their publisher did not have them any more; a larger retain keeps more");
 }
 
 /// Records that their receiver could not take, and that no dead letter saved, are a promise that was not

@@ -43,6 +43,12 @@ const topology::LinkPlan& link_of(Node& node, const std::string& port, bool send
   return *links.front();
 }
 
+// What a full log dropped would be a hole in it, and the count of what it has would no longer say which
+// record is the next one: a generic node waits for its disk.
+void wait_for_log(PortOptions& options) {
+  if (options.journal && options.overflow != Overflow::fail) options.overflow = Overflow::block;
+}
+
 // Blocks whose records are forwarded with their tensors, whatever their shape.
 class AnyRouter : public RouterBase {
  public:
@@ -278,7 +284,7 @@ OutPort::OutPort(Node& node, const std::string& port, Settings settings)
   if (pattern_ == topology::Pattern::push_pull) {
     impl_->push = node.open<Push<Raw>>(port);
   } else if (pattern_ == topology::Pattern::pub_sub) {
-    impl_->pub = node.open<Pub<Raw>>(port);
+    impl_->pub = node.open<Pub<Raw>>(port, wait_for_log);
   } else {
     impl_->dealer = node.open<AnyDealer>(port);
   }
@@ -295,6 +301,8 @@ SendStatus OutPort::send(const wire::RecordView& record, std::string_view topic,
 void OutPort::on_room(std::function<void()> handler) {
   if (impl_->push) {
     impl_->push->on_room(std::move(handler));
+  } else if (impl_->pub) {
+    impl_->pub->on_room(std::move(handler));
   } else {
     impl_->room = std::move(handler);
   }

@@ -17,8 +17,8 @@ using namespace weft;
 
 namespace {
 
-// As every program of a node does: a command may close its input at any time.
-[[maybe_unused]] const auto before = std::signal(SIGPIPE, SIG_IGN);
+// As every program does: a command may be gone in the midst of a write.
+[[maybe_unused]] const auto before_pipes = std::signal(SIGPIPE, SIG_IGN);
 
 Deadline patience() {
   return Deadline::after(std::chrono::seconds(30));
@@ -191,4 +191,27 @@ TEST_CASE("the end of a command is told behind its last line, also where that wa
 
   CHECK(loop.run_until([&] { return ended; }, patience()));
   CHECK(!ended_while_paused);
+}
+
+TEST_CASE("a command that has read a part of what waits is told of once, where somebody asked") {
+  Loop loop;
+  int told = 0;
+  exec::Child child(loop, {.on_line = [](std::string_view) {},
+                           .on_error_line = [](std::string_view) {},
+                           .on_room = [] {},
+                           .on_left = [&] { ++told; },
+                           .on_taken = {},
+                           .on_closed = {},
+                           .on_broken = {},
+                           .on_exit = {}});
+  child.write_line(std::string(4 * exec::Child::kMostQueued, 'x'));
+  CHECK(child.left_queue() == 0);
+  child.tell_left();
+  child.start({"/bin/sh", "-c", "head -c 1000000 >/dev/null; exec sleep 600"});
+
+  CHECK(loop.run_until([&] { return child.left_queue() >= 1000000; }, patience()));
+  CHECK(loop.run_until([&] { return told != 0; }, patience()));
+  CHECK(told == 1);
+  CHECK(child.left_queue() + child.queued() == child.queued_ever());
+  CHECK(!child.has_room());
 }

@@ -117,6 +117,18 @@ def a_journal_that_holds_all_of_it_is_said():
     contains(again.out, "there was nothing to do: all 50 records had been accepted", "what it says")
 
 
+def a_log_that_is_slower_than_its_source_holds_it_up():
+    pair = PAIR.replace("push-pull", "pub-sub")
+    for overflow in ("drop-newest", "block"):
+        link_says = "delivery: at-least-once, capacity: 1KiB, overflow: %s, journal: {from: %s}" % (overflow, overflow)
+        path = file("slow.yaml", pair % ("count: 20000, resume: true, generator: {kind: counter, size: 100B}", link_says))
+        report = up(path)
+        equal(report["code"], 0, "exit code (%s)" % report["log"])
+        equal(report["result"]["source/0"].get("dropped", 0), 0, "records that were dropped with " + overflow)
+        equal(report["links"][0]["received"], 20000, "records that arrived with " + overflow)
+        contains(weft("up", path).out, "all 20000 records had been accepted", "what the log is said to hold")
+
+
 def the_table_tells_what_is_no_loss():
     text = """weft: 1
 name: news

@@ -223,11 +223,16 @@ def _asker(gate, count, request):
 def _until(running, words):
     """Reads what a run says until these words come: that line."""
     said = []
-    for line in running.stderr:
-        said.append(line)
-        if words in line:
-            return line
-    raise SystemExit("FAILED: the run ended, and never said %r:\n%s" % (words, "".join(said)))
+    deadline = threading.Timer(PATIENCE, running.kill)  # which ends what it says
+    deadline.start()
+    try:
+        for line in running.stderr:
+            said.append(line)
+            if words in line:
+                return line
+    finally:
+        deadline.cancel()
+    raise SystemExit("FAILED: the run ended, or took too long, and never said %r:\n%s" % (words, "".join(said)))
 
 
 def a_command_that_does_not_read_its_replies_is_held_up():
@@ -245,12 +250,32 @@ def a_command_that_does_not_read_its_replies_is_held_up():
     contains(result.err, "replies: %d errors: 0" % count, "what the script read")
 
 
+def a_command_that_reads_its_replies_slowly_is_not_said_to_read_none():
+    count = 12000
+    slow = _script("slow.py", "import threading\n"
+                              "def read():\n"
+                              "    for n in range(%d):\n"
+                              "        sys.stdin.readline()\n"
+                              "        if n %% 25 == 0: threading.Event().wait(0.01)\n"
+                              "reader = threading.Thread(target=read)\n"
+                              "reader.start()\n"
+                              "for n in range(%d): print(json.dumps({'n': n, 'text': 1024 * 'x'}))\n"
+                              "reader.join()\n" % (count, count))
+    report = up(file("asks.yaml", ASKS % (json.dumps(slow), "{run: weft-relay}", "")))
+    equal(report["ok"], True, "the run: " + report["log"])
+    check("has not read" not in report["log"], "what is said of it: " + report["log"])
+
+
 def a_reply_that_does_not_fit_is_dropped_and_said():
-    # Nothing lets one expect that replies which have been small become large.
+    # Nothing lets one expect that replies which have been small become large. The first large one comes when so many
+    # requests are open that their replies are too many, however slow the asker is.
     count, gate = 2500, _gate()
-    grows = _script("grows.py", "for line in sys.stdin:\n"
-                                "    n = json.loads(line)['n']\n"
-                                "    print(json.dumps({'n': n, 'text': 'x' * (0 if n < 1000 else 200000)}))\n")
+    grows = _script("grows.py", "waiting = []\n"
+                                "for line in sys.stdin:\n"
+                                "    waiting.append(json.loads(line)['n'])\n"
+                                "    if 1000 <= waiting[-1] < 1500: continue\n"
+                                "    for n in waiting: print(json.dumps({'n': n, 'text': 'x' * (0 if n < 1000 else 200000)}))\n"
+                                "    waiting = []\n")
     answers = "{run: weft-exec, with: {command: %s, acknowledge: answer}}" % json.dumps(grows)
     asker = _asker(gate, count, "{'n': n}")
     running = start("weft", "up", file("asks.yaml", ASKS % (asker, answers, ", capacity: 1GiB")), "--json")
@@ -259,6 +284,39 @@ def a_reply_that_does_not_fit_is_dropped_and_said():
     result = finish(running)
     contains(result.err, "replies: %d errors: " % count, "what the script read")
     contains(result.err, "which has to read", "the errors among them")
+
+
+def an_answerer_may_collect_requests_before_it_replies():
+    count, gate = 64, file("gate", "open")
+    collects = _script("collects.py", "for line in [sys.stdin.readline() for n in range(%d)]: print(line, end='')\n" % count)
+    answers = "{run: weft-exec, with: {command: %s, acknowledge: answer}}" % json.dumps(collects)
+    text = ASKS % (_asker(gate, count, "{'n': n}"), answers, "")
+    report = up(file("asks.yaml", text.replace("timeout: 60s", "timeout: 20s")))
+    contains(report["log"], "replies: %d errors: 0" % count, "what the script read")
+
+
+def a_command_whose_records_are_large_may_ask_often():
+    # Its second record waits for it, larger than all replies together may be, while it asks; and it does not read on
+    # before all that it asks is taken, which is more than its pipe holds.
+    asks = _script("asks.py", "import select\n"
+                              "sys.stdin.readline()\n"
+                              "select.select([0], [], [])\n"
+                              "for n in range(200): print(json.dumps({'ask': n, 'text': 4096 * 'x'}))\n"
+                              "print('lines:', len(sys.stdin.readlines()), file=sys.stderr)\n")
+    feeds = _script("feeds.py", "for n in range(2): print(json.dumps({'data': (9 << 20) * 'x'}))\n")
+    text = """weft: 1
+name: asks
+nodes:
+  feeder: {run: weft-exec, lifetime: finite, with: {command: %s}}
+  script: {run: weft-exec, with: {command: %s}}
+  answers: {run: weft-relay}
+links:
+  - {from: feeder.out, to: script.in, pattern: push-pull}
+  - {from: script.out, to: answers.in, pattern: dealer-router}
+""" % (json.dumps(feeds), json.dumps(asks))
+    report = up(file("asks.yaml", text))
+    equal(report["ok"], True, "the run: " + report["log"])
+    contains(report["log"], "lines: 201", "what the script read")
 
 
 def requests_that_are_large_wait_for_room():

@@ -20,7 +20,7 @@ limits: {drain: %s}
 FORGETFUL = """weft: 1
 name: forgetful
 nodes:
-  source: {run: weft-source, with: {count: 20000, rate: 5000, generator: {kind: counter, size: 2KiB}}}
+  source: {run: weft-source, with: {count: 60000, rate: 5000, generator: {kind: counter, size: 2KiB}}}
   sink: {run: weft-sink, with: {quiet: true, check-field: n}}
 links:
   - {from: source.out, to: sink.in, pattern: pub-sub, delivery: at-least-once, retain: 64KiB, batch: {records: 1}}
@@ -83,7 +83,7 @@ def what_a_stopped_subscriber_can_fetch_no_more_is_named_and_fails_the_run():
     report = _stopped(FORGETFUL, "sink/0", _has_sent_all)
     missed = report["links"][0]["missed"]
     check(missed > 0, "nothing is missed in %r" % report["links"])
-    equal(report["result"]["sink/0"]["received"], 20000 - missed, "received")
+    equal(report["result"]["sink/0"]["received"], 60000 - missed, "received")
     equal(report["code"], 1, "exit code")
     contains(report["reason"], "sink/0 missed %d batches in spite of at-least-once" % missed, "the reason")
     contains(report["reason"], "a larger retain keeps more", "what to do")

@@ -19,6 +19,7 @@ PATIENCE = 45 * SLOW  # seconds; a deadline, not an expectation
 
 WORK = tempfile.mkdtemp(prefix="weft-t-")
 atexit.register(shutil.rmtree, WORK, ignore_errors=True)
+_STARTED = []
 ENVIRONMENT = dict(os.environ, WEFT_RUN_DIR=os.path.join(WORK, "r"))
 
 
@@ -63,8 +64,19 @@ class Result:
 
 
 def start(*command, **options):
-    return subprocess.Popen([program(command[0])] + [str(word) for word in command[1:]], text=True, cwd=WORK,
-                            env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    process = subprocess.Popen([program(command[0])] + [str(word) for word in command[1:]], text=True, cwd=WORK,
+                               env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    _STARTED.append(process)
+    return process
+
+
+@atexit.register
+def _end_what_was_started():
+    """A check that fails behind start() leaves no run behind."""
+    for process in _STARTED:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 def finish(process, text=None, patience=PATIENCE):

@@ -53,6 +53,9 @@ class PubBase : public Block {
   /// Subscribers of that node are not waited for unless they are there: nobody has promised them anything.
   void let_go(std::string_view node);
 
+  /// Called when there is room in the journal again after a record that would have blocked, or none will
+  /// come: the journal has failed. Without a journal a Pub never blocks.
+  void on_room(std::function<void()> handler);
   /// Sends what has collected, now.
   void flush();
   [[nodiscard]] bool wait_for_peers(std::size_t count, Deadline deadline);
