@@ -122,17 +122,20 @@ TEST_CASE("own end: a push, by its taps, whomever its records are for") {
 
 TEST_CASE("own end: a push of the native protocol, by its tap, with more that waits") {
   for_each_end([](End how) {
+    const Place place(Place::Kind::ipc);
     Loop loop;
-    PortOptions at = bound("in", Delivery::best_effort);
-    at.native = true;
-    Pull<> pull(loop, at);
-    PortOptions options = to(pull, "out", Delivery::best_effort);
+    PortOptions options = port("out", Delivery::best_effort);
+    options.connect = place.endpoints();
     options.native = true;
     options.batch_records = 1;
     auto push = std::make_unique<Push<>>(loop, options);
     Ender<Push<>> ender{push, how};
     push->tap(ender.handler());
-    for (int i = 0; i < 3; ++i) (void)push->send(as_bytes("x"));
+    send_three(*push);  // they wait: there is nobody yet
+    PortOptions at = port("in", Delivery::best_effort);
+    at.bind = place.endpoints();
+    at.native = true;
+    Pull<> pull(loop, at);
 
     ender.check(loop);
 
