@@ -157,7 +157,8 @@ WEFT_CONFORMS("replay: what is no longer retained is counted to the batch, and m
 }
 
 WEFT_CONFORMS("replay: what lies in a hole is not missed by a subscriber that leaves a living publisher") {
-  Loop here, there;
+  Context context;
+  Loop here(context), there(context);
   Pub<> pub(here,
             {.name = "out", .bind = place.endpoints(), .delivery = kReliable, .retain_bytes = 128 << 20});
   Sub<> sub(there, {.name = "in", .connect = pub.endpoints(), .delivery = kReliable});
@@ -168,6 +169,7 @@ WEFT_CONFORMS("replay: what lies in a hole is not missed by a subscriber that le
     for (Loop* loop : {&here, &there}) (void)loop->run_once(Deadline::after(1ms));
     if (sent == 0 && pub.peers_up() == 1 && sub.peers_up() == 1) number(pub, 0, ++sent);
   }
+  REQUIRE(follower.records == 1);
 
   // More than is on its way at once, and nobody answers questions: what comes next lies behind a hole.
   number(pub, 1, sent = kMany, 2000);
