@@ -73,7 +73,8 @@ std::function<R(A...)> guarded(Calls& calls, std::function<R(A...)> handler) {
       if (calls.orphaned) return;
     }
     const InCall call(calls);
-    const auto running = kept;
+    // A copy, and not a reference: the handler may be replaced, and end, in here.
+    const auto running = kept;  // NOLINT(performance-unnecessary-copy-initialization)
     return (*running)(std::forward<A>(args)...);
   };
 }
