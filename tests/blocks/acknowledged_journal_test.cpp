@@ -1,4 +1,6 @@
 // Journals under acknowledged push-pull: what survives the end of a sender, of a receiver, and of both.
+#include <future>
+
 #include "acknowledged.hpp"
 
 using namespace weft;
@@ -351,6 +353,34 @@ WEFT_CONFORMS("acknowledged: after a failed sync nothing more is accepted, and w
   const auto all = counted(got.texts);
   for (const std::string& text : numbers(20)) CHECK(all.contains(text));
   CHECK(!all.contains("21"));
+}
+
+WEFT_CONFORMS("acknowledged: who has seen a sync fail gets nothing more accepted") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  const auto journal = open_journal(disk);
+  std::promise<void> told;
+  journal->subscribe([&, over = told.get_future().share()] {
+    if (journal->failure()) over.wait_for(10s);  // the block is woken behind this
+  });
+  Loop loop;
+  PortOptions options = sender(place.endpoints());
+  options.journal = journal;
+  Push<> push(loop, options);
+  REQUIRE(push.sync(soon()));
+  while (loop.run_once(Deadline::at(TimePoint::min()))) {
+  }
+  REQUIRE(push.send(as_bytes("0")) == SendStatus::ok);
+  disk->stall(true);
+  disk->fail_sync(1);
+  // Behind the block's own work of a turn, before sync() looks.
+  loop.ask_for(loop.on_demand([&] {
+    disk->stall(false);
+    CHECK(!journal->wait_durable(journal->submitted(), soon()));
+  }));
+  loop.every(1ms, [] {});
+  CHECK(!push.sync(soon()));
+  CHECK(push.send(as_bytes("1")) == SendStatus::failed);
+  told.set_value();
 }
 
 WEFT_CONFORMS("acknowledged: dead letters that nobody has taken yet are dead letters after a restart") {
