@@ -54,6 +54,7 @@ void ReliablePush::load() {
                                  .largest = largest_frame(parcel.body.view(), parcel.tensors)};
   };
   const std::uint64_t wall = wall_micros();
+  const TimePoint now = Clock::now();  // of the same moment
   outbox_.durable(journal_->durable());
   outbox_.committing(journal_->next());
   journal_->for_each(entries_space_, [&](Bytes key, Bytes value) {
@@ -69,7 +70,7 @@ void ReliablePush::load() {
     const auto left = [&](Duration span) {
       const auto until =
           std::chrono::microseconds(parcel->accepted_micros) + span - std::chrono::microseconds(wall);
-      return hub_.loop().now() + std::chrono::duration_cast<Duration>(until);
+      return now + std::chrono::duration_cast<Duration>(until);
     };
     if (parcel->kind.ttl != Duration::zero()) entry.expires = left(parcel->kind.ttl);
     if (parcel->kind.delay != Duration::zero()) entry.not_before = left(parcel->kind.delay);
@@ -82,7 +83,7 @@ void ReliablePush::load() {
         entry.suspect = known->suspect;
         entry.not_before = TimePoint::min();  // of its first delay
         if (known->not_before > wall) {
-          entry.not_before = hub_.loop().now() + std::chrono::microseconds(known->not_before - wall);
+          entry.not_before = now + std::chrono::microseconds(known->not_before - wall);
         }
       }
     }
@@ -247,7 +248,10 @@ void ReliablePush::admit(Parcel parcel, const protocol::OutboxEntry& past, Durat
                               .lane = past.lane,
                               .largest = largest_frame(parcel.body.view(), parcel.tensors),
                               .suspect = past.suspect};
-  const TimePoint now = hub_.loop().now();
+  const bool timed = parcel.kind.ttl != Duration::zero() || parcel.kind.delay != Duration::zero() ||
+                     delay != Duration::zero();
+  // Not the loop's time: who sends outside of it, or at the end of a long turn, counts from now.
+  const TimePoint now = timed ? Clock::now() : TimePoint();
   if (parcel.kind.ttl != Duration::zero()) {
     const auto age = std::chrono::microseconds(wall_micros() - parcel.accepted_micros);
     entry.expires = now + parcel.kind.ttl - age;

@@ -278,6 +278,8 @@ void Loop::post(std::function<void()> fn) {
 }
 
 TimePoint Loop::now() const {
+  // Outside of a turn the last one may be long ago, and what counts from it would be over too early.
+  if (impl_->depth == 0) impl_->now = Clock::now();
   return impl_->now;
 }
 

@@ -164,6 +164,24 @@ TEST_CASE("timers fire in the order of their times") {
   CHECK(order == std::vector<int>{1, 2, 3});
 }
 
+TEST_CASE("the loop's time is that of the turn inside of one, and goes on outside") {
+  Loop loop;
+  const TimePoint made = Clock::now();
+  while (Clock::now() - made < 5ms) {
+  }
+
+  CHECK(loop.now() - made >= 5ms);
+  TimePoint first, second;
+  loop.post([&] {
+    first = loop.now();
+    while (Clock::now() - first < 5ms) {
+    }
+    second = loop.now();
+  });
+  REQUIRE(loop.run_once(soon()));
+  CHECK(first == second);
+}
+
 TEST_CASE("a timer never fires before its time") {
   Loop loop;
   for (int i = 0; i < 20; ++i) {

@@ -52,7 +52,7 @@ class Loop {
   /// besides stop().
   void post(std::function<void()> fn);
 
-  /// The time at the start of the present turn; read the clock yourself for more.
+  /// The time at the start of the present turn, outside of one the time; read the clock yourself for more.
   [[nodiscard]] TimePoint now() const;
 
   using TimerId = std::uint64_t;
