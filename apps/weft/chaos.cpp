@@ -165,7 +165,7 @@ int run_verb(const Chaos& chaos) {
   BrokenNetwork network(plan, chaos.fault, chaos.on, chaos.seed);
 
   const std::string base = base_folder(chaos.run_directory);
-  const std::string run = launch::make_run_id(plan.name);
+  const std::string run = launch::make_run_id(plan.name, base);
   const std::string folder = folder_of(plan.file);
   const ChaosLedger counted(plan, format("{}/{}/ledger", base, run), [&](const topology::NodePlan& node) {
     const auto& described = catalog.find(node.program, folder).description;

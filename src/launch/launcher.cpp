@@ -78,7 +78,7 @@ Launcher::Launcher(Loop& loop, topology::Plan plan, LaunchOptions options) {
                        format_duration(options.first_back_off), format_duration(options.last_back_off)));
   }
   if (!options.run.empty()) check_run_id(options.run);
-  std::string run = options.run.empty() ? make_run_id(plan.name) : options.run;
+  std::string run = options.run.empty() ? make_run_id(plan.name, options.base) : options.run;
   impl_ = std::make_unique<Impl>(loop, std::move(plan), std::move(options), std::move(run));
 }
 

@@ -40,6 +40,8 @@ constexpr const char* kSocketsLink = "sockets";
 // Behind the process id in a run's lock. What has no such lock is no run, and is let be.
 constexpr std::string_view kMark = "\nweft run\n";
 
+constexpr int kNames = 1000;  // that are tried for a new run
+
 std::string why() {
   return std::generic_category().message(errno);
 }
@@ -287,14 +289,21 @@ void RunDirectory::write(const std::string& name, const std::string& text) const
   replace_file(path_ + "/" + name, text);
 }
 
-std::string make_run_id(const std::string& topology) {
+std::string make_run_id(const std::string& topology, const std::string& base,
+                        const std::function<unsigned()>& random) {
   std::time_t now = std::time(nullptr);
   std::tm parts{};
   localtime_r(&now, &parts);
   char stamp[32];
   std::strftime(stamp, sizeof stamp, "%m%d-%H%M%S", &parts);
-  std::random_device random;
-  return format("{}-{}-{:04x}", topology.substr(0, 24), stamp, random() & 0xFFFF);
+  std::random_device device;
+  // Many short runs a second meet a name again; who is to have it then is for make() to say.
+  for (int tries = 0;; ++tries) {
+    std::string id =
+        format("{}-{}-{:04x}", topology.substr(0, 24), stamp, (random ? random() : device()) & 0xFFFF);
+    std::error_code unknown;
+    if (tries == kNames || !fs::exists(fs::symlink_status(fs::path(base) / id, unknown))) return id;
+  }
 }
 
 std::vector<RunInfo> list_runs(const std::string& base) {

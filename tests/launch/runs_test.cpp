@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <set>
 
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -175,6 +176,20 @@ TEST_CASE("a run's folder that somebody else has put there is not used") {
   run.make_again();
   CHECK(run.there());
   CHECK(launch::find_run(base.path(), id).live);
+}
+
+TEST_CASE("a new run gets a name that no run has, however many there are this second") {
+  Base base;
+  unsigned number = 0;
+  const auto twice = [&] { return number++ / 2; };  // each name is met again
+  std::set<std::string> ids;
+  for (int i = 0; i < 5; ++i) {
+    const std::string id = launch::make_run_id("t", base.path(), twice);
+    fs::create_directory(base.path() + "/" + id);
+    ids.insert(id);
+  }
+  CHECK(ids.size() == 5);
+  CHECK(number >= 9);
 }
 
 TEST_CASE("a run directory that is too long for sockets has them in a short one of this user alone") {

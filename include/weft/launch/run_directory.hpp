@@ -10,6 +10,7 @@
 // - logs/<node>-<replica>.log, nodes/<node>-<replica>.json: the logs, and the spec files.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -69,8 +70,10 @@ class RunDirectory {
   int lock_ = -1;
 };
 
-/// "<topology>-<time>-<random>", unique on this machine.
-std::string make_run_id(const std::string& topology);
+/// "<topology>-<time>-<random>", as no run in `base` is named. `random`: where the last part comes from; the
+/// system, unless a test says otherwise.
+std::string make_run_id(const std::string& topology, const std::string& base,
+                        const std::function<unsigned()>& random = {});
 /// Newest first.
 std::vector<RunInfo> list_runs(const std::string& base);
 /// The run whose id is, or alone begins with, `id`; with an empty id the only live one. Throws
