@@ -53,6 +53,8 @@ class Breaker {
 
   void attach(launch::LaunchOptions& options) {
     options.on_ready = [this] { begin(); };
+    // Not only when it drains: that waits for all nodes to be up at once, which they may never be under fire.
+    options.on_work_done = [this] { end(); };
     options.on_drain = [this] { end(); };
     options.address_of = [this](const std::string& link, const std::string& endpoint) {
       return network_.address(link, endpoint);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 #include <pthread.h>
 #include <sys/signalfd.h>
@@ -392,6 +393,7 @@ void Launcher::Impl::check_over() {
   const bool mains_done =
       std::ranges::all_of(nodes, [&](const auto& node) { return !node->plan->main || has_ended(node); });
   if (!any_main || !mains_done) return;
+  if (!std::exchange(work_done, true) && options.on_work_done) options.on_work_done();
   const auto is_back = [&](const auto& node) { return has_ended(node) || (node->ready && !node->dying); };
   if (options.wait_for_restarts && go && !std::ranges::all_of(nodes, is_back)) return;
   drain("the main nodes have ended");

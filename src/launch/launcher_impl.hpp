@@ -123,6 +123,7 @@ struct Launcher::Impl {
   std::uint64_t version = 1;  // of what nodes are told
   std::uint64_t last_ask = 0;
   bool go = false;
+  bool work_done = false;  // on_work_done was called
   bool draining = false;
   bool over = false;
   bool stopped = false;       // everything was killed

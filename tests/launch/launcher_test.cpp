@@ -231,6 +231,8 @@ TEST_CASE(
     options.first_back_off = wait ? 100ms : 20s;
     options.wait_for_restarts = wait;
     bool drained = false;
+    int done = 0;
+    options.on_work_done = [&] { done += drained ? 100 : 1; };
     options.on_drain = [&] { drained = true; };
     const auto note_line = options.on_line;
     options.on_line = [&](const topology::NodeId& id, bool errors, std::string_view line) {
@@ -238,7 +240,7 @@ TEST_CASE(
       CHECK(launcher->signal({"sink", 0}, SIGKILL));
     };
     const auto note_state = options.on_state;
-    options.on_state = [&](const topology::NodeId& id, std::string_view state, std::string_view text) {
+    options.on_state = [&](const auto& id, std::string_view state, std::string_view text) {
       note_state(id, state, text);
       if (state != "restarting") return;
       CHECK_FALSE(launcher->signal(id, SIGKILL));
@@ -250,6 +252,7 @@ TEST_CASE(
     const RunReport report = made.run();
 
     CHECK(drained);
+    CHECK(done == 1);
     CHECK(report.ok == wait);
     CHECK(node_of(report, "sink/0").restarts == 1);
     CHECK(std::ranges::count(run.states, "sink/0 started") == (wait ? 2 : 1));
@@ -285,13 +288,13 @@ TEST_CASE("a peer that never speaks is named when the start limit is over") {
   const auto plan = plan_of(
       "  source: {run: self, lifetime: finite, with: {do: send}}\n"
       "  sink: {run: self, lifetime: service, with: {do: mute}}\n",
-      kLink, "{start: 1s, drain: 2s}");
+      kLink, "{start: " + std::string(kTimeToStart) + ", drain: 2s}");
 
   const RunReport report = launch_and_wait(plan, run.options());
 
   CHECK_FALSE(report.ok);
   CHECK_FALSE(report.ready);
-  CHECK(contains(report.reason, "not ready after 1s: "));
+  CHECK(contains(report.reason, "not ready after " + std::string(kTimeToStart) + ": "));
   CHECK(contains(report.reason, "sink/0 has not said anything since it was started"));
   CHECK(
       contains(report.reason,

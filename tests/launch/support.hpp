@@ -56,6 +56,13 @@ inline std::string read_text(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+// Of a start limit that runs out: enough for a node that does speak.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr const char* kTimeToStart = "10s";
+#else
+constexpr const char* kTimeToStart = "2s";
+#endif
+
 /// `nodes` and `links` as YAML flow, with `limits: {start: 30s, drain: 10s}` unless given.
 inline topology::Plan plan_of(const std::string& nodes, const std::string& links,
                               const std::string& limits = "{start: 30s, drain: 10s}") {

@@ -6,6 +6,7 @@ import os
 from weft_support import *
 
 RECORDS = 20000 if SLOW > 1 else 100000
+SLOWLY = "rate=%d" % (RECORDS // (2 * SLOW))  # so that what is killed is back in time to be killed again
 DELIVERY = "best-effort"  # with a delivery that promises more, LOST_AT_MOST is 0
 LOST_AT_MOST = {"best-effort": None, "at-least-once": 0, "exactly-once": 0}[DELIVERY]
 
@@ -50,13 +51,20 @@ def a_run_without_faults_adds_up():
 
 
 def killed_receivers_are_started_again_and_every_record_is_accounted_for():
-    ledger, report = _chaos("receivers", "--kill", "sink", "--every", "200ms", "--in-turn")
+    ledger, report = _chaos("receivers", "--set", SLOWLY, "--kill", "sink", "--every", "200ms", "--in-turn")
     equal(ledger["attempted"], RECORDS, "attempted")
     killed = ledger["faults"]["killed"]
     check(killed >= 3, "only %d kills in %s s" % (killed, report["seconds"]))
     check(ledger["processed"] > RECORDS // 2, "only %d records were processed" % ledger["processed"])
     restarts = sum(node(report, "sink/%d" % i)["restarts"] for i in range(3))
     equal(restarts, killed, "restarts")
+
+
+def faults_end_with_the_work():
+    # Never are all receivers up at once while they are killed like that, and the run would not drain.
+    ledger, _ = _chaos("relentless", "--set", "records=2000", "--set", "rate=2000", "--kill", "sink", "--every", "5ms")
+    equal(ledger["attempted"], 2000, "attempted")
+    check(ledger["faults"]["killed"] >= 3, "only %d kills" % ledger["faults"]["killed"])
 
 
 def a_killed_source_goes_on_behind_what_it_has_sent():
@@ -152,7 +160,7 @@ links:
 
 def at_least_once_yaml_keeps_its_promise():
     ledger, _ = _account(weft("chaos", topology("at-least-once"), "--json", "--set", "records=%d" % RECORDS, "--set",
-                              "rate=%d" % (RECORDS // 2), "--kill", "sink", "--every", "200ms"))
+                              SLOWLY, "--kill", "sink", "--every", "200ms"))
     equal((ledger["processed"], ledger["lost"]), (RECORDS, 0), "processed and lost")
     check(ledger["faults"]["killed sink"] >= 1, "nothing was killed")
 

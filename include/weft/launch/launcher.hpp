@@ -90,6 +90,8 @@ struct LaunchOptions {
   /// All nodes are ready and sources start; once, when state.json says so (for a disk that stands still: 5 s
   /// later).
   std::function<void()> on_ready = {};
+  /// The main nodes have ended; once, before the run drains, which it does when what is restarted is back.
+  std::function<void()> on_work_done = {};
   /// The run begins to drain: from here on a node that dies is not started again.
   std::function<void()> on_drain = {};
   /// Once a second: see Launcher::state().
