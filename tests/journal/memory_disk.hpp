@@ -1,6 +1,7 @@
 // A disk in memory that fails on demand, and forgets what was not synced when it crashes.
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
@@ -21,6 +22,19 @@ class MemoryDisk : public Disk, public std::enable_shared_from_this<MemoryDisk> 
   struct Node {
     std::vector<std::byte> now;
     std::vector<std::byte> synced;
+    std::size_t as_synced = 0;  // so many bytes at its beginning are on the disk as they are
+
+    void changed(std::size_t from) { as_synced = std::min(as_synced, from); }
+    void sync() {
+      synced.resize(now.size());
+      std::copy(now.begin() + static_cast<std::ptrdiff_t>(as_synced), now.end(),
+                synced.begin() + static_cast<std::ptrdiff_t>(as_synced));
+      as_synced = now.size();
+    }
+    void crash() {
+      now = synced;
+      as_synced = now.size();
+    }
   };
 
   Opened open(const std::string& path, Mode mode) override {
@@ -31,6 +45,7 @@ class MemoryDisk : public Disk, public std::enable_shared_from_this<MemoryDisk> 
       at = files_.emplace(path, std::make_shared<Node>()).first;
     } else if (mode == Mode::create) {
       at->second->now.clear();
+      at->second->changed(0);
     }
     return {std::make_unique<Handle>(*this, at->second), 0};
   }
@@ -102,7 +117,7 @@ class MemoryDisk : public Disk, public std::enable_shared_from_this<MemoryDisk> 
   /// What was not synced is gone.
   void crash() {
     const std::lock_guard lock(mutex_);
-    for (auto& [path, node] : files_) node->now = node->synced;
+    for (auto& [path, node] : files_) node->crash();
   }
   std::map<std::string, std::vector<std::byte>> contents() const {
     const std::lock_guard lock(mutex_);
@@ -113,8 +128,8 @@ class MemoryDisk : public Disk, public std::enable_shared_from_this<MemoryDisk> 
   void put_file(const std::string& path, std::vector<std::byte> bytes) {
     const std::lock_guard lock(mutex_);
     auto node = std::make_shared<Node>();
-    node->now = bytes;
-    node->synced = std::move(bytes);
+    node->now = std::move(bytes);
+    node->sync();
     files_[path] = std::move(node);
   }
   std::size_t used() const {
@@ -153,6 +168,7 @@ class MemoryDisk : public Disk, public std::enable_shared_from_this<MemoryDisk> 
           is_full = true;
         }
         const std::size_t until = offset + out.bytes + count;
+        node_->changed(offset + out.bytes);
         if (until > node_->now.size()) node_->now.resize(until);
         if (count != 0) std::memcpy(node_->now.data() + offset + out.bytes, part.data(), count);
         out.bytes += count;
@@ -177,12 +193,13 @@ class MemoryDisk : public Disk, public std::enable_shared_from_this<MemoryDisk> 
         disk_.fail_sync_ = 1;
         return EIO;
       }
-      node_->synced = node_->now;
+      node_->sync();
       return 0;
     }
     int truncate(std::uint64_t size) override {
       const std::lock_guard lock(disk_.mutex_);
       node_->now.resize(size);
+      node_->changed(size);
       return 0;
     }
     std::uint64_t size() override {

@@ -56,17 +56,19 @@ class Queue {
 
 }  // namespace
 
+// Segments are a quarter of the usual ones, and so is all the rest: what counts is how many of them there is
+// room for.
 TEST_CASE("a queue runs through a journal whose disk has room for few of its segments") {
-  for (const std::size_t disk_size : {24 * kMiB, 70 * kMiB, 100 * kMiB}) {
+  for (const std::size_t disk_size : {6 * kMiB, 17 * kMiB, 25 * kMiB}) {
     const auto disk = std::make_shared<MemoryDisk>();
     disk->tell_free();
     disk->set_limit(disk_size);
-    Store store({.path = "j", .disk = disk});
-    Queue queue(store, 2 * kMiB, 200'000);
-    for (std::size_t sent = 0; sent < 3 * disk_size; sent += 200'000) REQUIRE(queue.push());
+    Store store({.path = "j", .segment_bytes = 16 * kMiB, .disk = disk});
+    Queue queue(store, kMiB / 2, 50'000);
+    for (std::size_t sent = 0; sent < 3 * disk_size; sent += 50'000) REQUIRE(queue.push());
 
     CHECK(queue.refused == 0);
-    CHECK(store.stats().disk_bytes < disk_size / 2 + 4 * kMiB);
+    CHECK(store.stats().disk_bytes < disk_size / 2 + kMiB);
     CHECK(store.damage().empty());
   }
 }
@@ -74,14 +76,14 @@ TEST_CASE("a queue runs through a journal whose disk has room for few of its seg
 TEST_CASE("a queue as long as its disk allows is held up, and goes on as its receiver does") {
   const auto disk = std::make_shared<MemoryDisk>();
   disk->tell_free();
-  disk->set_limit(24 * kMiB);
-  Store store({.path = "j", .disk = disk});
-  Queue queue(store, 64 * kMiB, 200'000);
+  disk->set_limit(6 * kMiB);
+  Store store({.path = "j", .segment_bytes = 16 * kMiB, .disk = disk});
+  Queue queue(store, 16 * kMiB, 50'000);
 
-  for (std::size_t sent = 0; sent < 100 * kMiB; sent += 200'000) REQUIRE(queue.push());
+  for (std::size_t sent = 0; sent < 25 * kMiB; sent += 50'000) REQUIRE(queue.push());
 
   CHECK(queue.refused > 0);
-  CHECK(disk->used() <= 24 * kMiB);
+  CHECK(disk->used() <= 6 * kMiB);
 }
 
 TEST_CASE(
