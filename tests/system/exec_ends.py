@@ -20,7 +20,7 @@ nodes:
 links:
   - {from: source.out, to: work.in, pattern: push-pull, delivery: at-least-once}
   - {from: work.out, to: sink.in, pattern: push-pull, delivery: at-least-once}
-"""
+""".replace("grace: 2s", "grace: %ds" % (2 * SLOW))
 
 ASKS = """weft: 1
 name: asks
@@ -43,7 +43,7 @@ reader.join()
 """
 
 
-def _feed(options, count=100, size="8B", attempts=0, grace="2s"):
+def _feed(options, count=100, size="8B", attempts=0, grace="%ds" % (2 * SLOW)):
     text = FEED % (grace, count, size, json.dumps(options), WORK, attempts)
     if attempts == 0:
         text = text.replace(", max-attempts: 0, dead-letter: morgue.in", "")
@@ -91,7 +91,7 @@ def a_command_that_refuses_everything_takes_everything():
                                     "while lines or (line := sys.stdin.readline()):\n"
                                     "    print(json.dumps({'error': 'no'}))\n"
                                     "    lines and lines.pop()\n")
-    report = up(_feed({"command": refuses, "acknowledge": "answer"}, count=3000, size="1KiB", attempts=1))
+    report = up(_feed({"command": refuses, "acknowledge": "answer"}, count=3000, size="1KiB", attempts=1, grace="60s"))
     equal(len(_letters()), 3000, "dead letters: " + report["log"])
 
 

@@ -185,6 +185,8 @@ def a_node_that_is_signalled_alone_drains():
     with Detached(path) as run:
         os.kill(run.pid("source/0"), signal.SIGTERM)
         wait_for(lambda: node(state(run.directory), "source/0")["state"] == "stopped", "the end of the source")
+        # It was the run's only work, which ends without it: to be taken down amid that is another matter.
+        wait_for(lambda: not live_runs(), "the end of the run")
 
 
 def an_interrupted_start_of_a_detached_run_is_cancelled():
