@@ -40,7 +40,7 @@ void RouterBase::Impl::on_message(Peer& peer, const wire::Header& header, transp
   // A peer that ignores its credit would fill the memory of this one.
   if (!window && peer.overfull()) return hub.reject(wire::Rejection::too_large, &peer);
   if (!accept(peer, header)) return;
-  peer.in.skip_to(header.seq + count - 1);
+  peer.in.take_to(header.seq + count - 1);
   // What is asked again after a reconnection has numbers that were acknowledged before, and so no credit that
   // could hold it back: it is no crime, and comes again. It counts as arrived, or its asker would be short of
   // that credit for ever.

@@ -83,7 +83,7 @@ ReceiveLane::Outcome ReceiveLane::arrive(std::uint64_t epoch, std::uint64_t seq)
     return outcome;
   }
   outcome.missed = seq - last_ - 1;
-  last_ = seq;
+  last_ = accepted_ = seq;
   return outcome;
 }
 
@@ -92,7 +92,7 @@ ReceiveLane::Verdict ReceiveLane::begin(std::uint64_t epoch) {
   if (!started_ || epoch > epoch_) {
     started_ = true;
     epoch_ = epoch;
-    last_ = 0;
+    last_ = accepted_ = 0;
   }
   return Verdict::accept;
 }

@@ -34,7 +34,7 @@ SendLane::Lost PeerLanes::meet_receiver(std::uint64_t accepted, std::optional<st
 }
 
 PeerLanes::Met PeerLanes::meet_sender(std::uint64_t epoch, std::uint64_t first_retained, bool answer) {
-  Met met{.accepted = epoch == in.epoch() ? in.last() : 0};
+  Met met{.accepted = epoch == in.epoch() ? in.accepted() : 0};
   if (first_retained == 0) return met;
   const std::uint64_t before = first_retained - 1;
   const bool fresh = !in.started() || epoch > in.epoch();

@@ -1,5 +1,7 @@
 // How sessions begin, come back and end: restarts, names, silence, credit.
+#include <list>
 #include <memory>
+#include <optional>
 
 #include <weft/blocks/dealer.hpp>
 #include <weft/blocks/pub.hpp>
@@ -189,6 +191,37 @@ WEFT_CONFORMS("sessions: gaps, duplicates and old epochs are counted") {
   CHECK(*got == 2);
   CHECK(pull.stats().missed_batches == 2);
   CHECK(pull.stats().duplicate_batches == 1);
+}
+
+WEFT_CONFORMS("sessions: what a connection lost is told again to who did not hear the answer that told it") {
+  for (const bool asks : {false, true}) {
+    Loop loop;
+    std::optional<Pull<>> pull;
+    std::optional<Router<>> router;
+    const PortOptions options{.name = "in", .bind = place.endpoints()};
+    asks ? (void)router.emplace(loop, options) : (void)pull.emplace(loop, options);
+    const std::string at = asks ? router->endpoints()[0] : pull->endpoints()[0];
+    const auto kind = asks ? wire::Kind::request : wire::Kind::data;
+    // On another connection each time: so many have been sent by then.
+    std::list<Stranger> connections;
+    const auto accepted = [&](std::uint64_t sent) {
+      connections.emplace_back(loop, at, "sender/0");
+      connections.back().hello(asks ? "dealer" : "push", 1 << 20,
+                               [sent](wire::Options& o) { o.first_retained_v = sent + 1; });
+      REQUIRE(connections.back().wait(wire::Kind::hello));
+      return connections.back().header().seq;
+    };
+    CHECK(accepted(0) == 0);
+    connections.back().data(1, 1, kind);
+
+    CHECK(eventually(loop, [&] { return (asks ? router->stats() : pull->stats()).received_records == 1; }));
+    CHECK(accepted(2) == 1);
+    CHECK(accepted(2) == 1);
+    connections.back().data(3, 1, kind);
+    CHECK(eventually(loop, [&] { return (asks ? router->stats() : pull->stats()).received_records == 2; }));
+    CHECK(accepted(3) == 3);
+    CHECK((asks ? router->stats() : pull->stats()).missed_batches == 1);
+  }
 }
 
 WEFT_CONFORMS("sessions: an acknowledgement beyond what was sent changes nothing and is counted") {

@@ -120,11 +120,30 @@ TEST_CASE("an answer of a sender that has lost count is told from one that has n
 TEST_CASE("a HELLO that is said again moves nothing back at who answers it") {
   PeerLanes lanes(1, kWideCredit);
   (void)lanes.meet_sender(7, 1, false);
-  lanes.in.skip_to(9);
+  lanes.in.take_to(9);
 
   CHECK(lanes.meet_sender(7, 1, false).accepted == 9);
 
   CHECK(lanes.in.last() == 9);
+}
+
+TEST_CASE(
+    "what was skipped at a HELLO does not count as arrived at the next one, until something comes behind "
+    "it") {
+  PeerLanes lanes(1, kWideCredit);
+  (void)lanes.meet_sender(7, 1, false);
+  (void)lanes.in.arrive(7, 1);
+
+  const auto first = lanes.meet_sender(7, 3, false);  // 2 was lost, and so is the answer
+  const auto second = lanes.meet_sender(7, 3, false);
+
+  CHECK(first.accepted == 1);
+  CHECK(first.missed == 1);
+  CHECK(second.accepted == 1);
+  CHECK(second.missed == 0);
+  CHECK(lanes.in.arrive(7, 2).verdict == ReceiveLane::Verdict::duplicate);
+  CHECK(lanes.in.arrive(7, 3).missed == 0);
+  CHECK(lanes.meet_sender(7, 4, false).accepted == 3);
 }
 
 TEST_CASE("replies of an epoch that is over are not counted") {

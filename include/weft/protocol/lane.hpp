@@ -100,14 +100,23 @@ class ReceiveLane {
   void skip_to(std::uint64_t seq) {
     if (seq > last_) last_ = seq;
   }
+  /// Everything up to `seq` has come.
+  void take_to(std::uint64_t seq) {
+    if (seq > last_) last_ = accepted_ = seq;
+  }
 
   [[nodiscard]] std::uint64_t epoch() const { return epoch_; }
   [[nodiscard]] std::uint64_t last() const { return last_; }
+  /// What its sender may be told that it has come: not what was given up since the last thing that came.
+  /// Whoever sends goes on behind a gap only once it has heard of it, and the answer that tells may be lost
+  /// as well.
+  [[nodiscard]] std::uint64_t accepted() const { return accepted_; }
   [[nodiscard]] bool started() const { return started_; }
 
  private:
   std::uint64_t epoch_ = 0;
   std::uint64_t last_ = 0;
+  std::uint64_t accepted_ = 0;
   bool started_ = false;
 };
 

@@ -65,11 +65,12 @@ struct PeerLanes {
   [[nodiscard]] bool overfull() const { return held_bytes != 0 && held_bytes > 2 * ack.window().bytes; }
 
   struct Met {
-    std::uint64_t accepted = 0;  ///< what had arrived before this HELLO
+    std::uint64_t accepted = 0;  ///< what had arrived before this HELLO: ReceiveLane::accepted()
     std::uint64_t missed = 0;
   };
   /// It sends to us, from `first_retained` on (0: it does not say). `accepted` does not count what is skipped
-  /// here, because the sender must not take that for accepted. `answer`: to our HELLO; then a sender that has
+  /// here, or was at a HELLO before it that was not answered in the end: the sender must not take that for
+  /// accepted. `answer`: to our HELLO; then a sender that has
   /// lost count is followed.
   Met meet_sender(std::uint64_t epoch, std::uint64_t first_retained, bool answer);
 
@@ -77,7 +78,7 @@ struct PeerLanes {
   bool count(std::uint64_t epoch, std::uint64_t replies) {
     if (epoch > in.epoch()) settled = 0;  // its peer may begin anew without a word of what it retains
     if (in.begin(epoch) == ReceiveLane::Verdict::fenced) return false;
-    in.skip_to(in.last() + replies);
+    in.take_to(in.last() + replies);
     return true;
   }
   /// The block is done with everything up to (epoch, seq). True: acknowledge now.
