@@ -3,6 +3,7 @@
 
     train_paused.py server     a server: every worker gives it up, and is back with it
     train_paused.py worker     a worker, in lock-step: the others go on without it, and it trains all of its rows
+    train_paused.py often      a server of many workers, again and again: all of them go on each time
 """
 
 import os
@@ -13,6 +14,37 @@ import threading
 from train_support import Run, check, results
 
 AWAY = 1.5  # seconds, and more than twice dead-after
+
+
+def often(times):
+    names = ["worker/%d" % number for number in range(8)]
+    run = Run("train", {"rows": 16000, "epochs": 100000, "workers": len(names), "links.0.dead-after": "600ms",
+                        "nodes.worker.with.slow": "10ms", "nodes.worker.with.slow-replica": -1,
+                        "nodes.worker.with.timeout": "10m", "nodes.worker.restart": "never"})
+
+    def clock(node):
+        return (node.get("progress") or {}).get("clock", 0)
+
+    for name in names:
+        run.wait_for_node(name, lambda node: clock(node) >= 1)
+    server = run.wait_for_node("server/1", lambda node: node.get("pid"))["pid"]
+    for _ in range(times):
+        os.kill(server, signal.SIGSTOP)
+        threading.Event().wait(AWAY)
+        before = {node["name"]: clock(node) for node in run.state()["nodes"]}
+        os.kill(server, signal.SIGCONT)
+        for name in names:
+            run.wait_for_node(name, lambda node: clock(node) >= before[name] + 20)
+    run.process.send_signal(signal.SIGTERM)
+    _, report = run.end()
+    check(all(node["restarts"] == 0 for node in report["nodes"]), "nobody had to be started again: %s" % report["nodes"])
+    rejoins = [worker.get("rejoins", 0) for worker in results(report, "worker")]
+    check(min(rejoins) >= times // 2, "who was given up was met again: %s" % rejoins)
+
+
+if sys.argv[1] == "often":
+    often(8)
+    sys.exit()
 settings = {"rows": 24000, "epochs": 2, "workers": 3, "links.0.dead-after": "600ms", "nodes.worker.with.slow": "20ms",
             "nodes.worker.with.slow-replica": -1, "nodes.worker.with.timeout": "60s", "nodes.worker.restart": "never"}
 victim, topology = ("server/1", "train") if sys.argv[1] == "server" else ("worker/1", "train-bsp")
