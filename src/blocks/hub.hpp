@@ -205,7 +205,8 @@ class Hub {
                 transport::Message& message);
   Peer* inbound_hello(std::string_view routing_id, const wire::Header& header, bool& new_connection);
   std::optional<std::pair<wire::Code, std::string>> refuse_hello(const wire::Header& header) const;
-  void establish(Peer& peer, const wire::Header& header, bool new_connection);
+  /// False: its connection is gone, or it is not met any more.
+  bool establish(Peer& peer, const wire::Header& header, bool new_connection);
   bool fenced(Peer& peer, std::string_view routing_id, const wire::Header& header);
   void rename(Peer& peer, const wire::Header& header);
   void open_lender();
@@ -234,7 +235,7 @@ class Hub {
   void on_nack(Peer& peer, const wire::Header& header);
   void on_bye(Peer& peer, const wire::Header& header);
   void say_hello(Peer& peer);
-  void send_hello(Peer& peer, std::uint32_t attempt, std::uint64_t accepted);
+  transport::SendStatus send_hello(Peer& peer, std::uint32_t attempt, std::uint64_t accepted);
   void nack_to(std::string_view routing_id, wire::Code code, std::string_view text);
   void apply(Peer& peer, const protocol::Session::Action& action);
   void lost(Peer& peer, PeerEvent::What what, std::string text);

@@ -44,10 +44,10 @@ RecordType type_of(const wire::Options& o, wire::Options::Key name, std::string_
 void Hub::say_hello(Peer& peer) {
   if (lender_ && !peer.up()) lender_->renew(peer.id);
   const std::uint32_t attempt = peer.say_hello();
-  send_hello(peer, attempt, peer.in.last());
+  (void)send_hello(peer, attempt, peer.in.last());
 }
 
-void Hub::send_hello(Peer& peer, std::uint32_t attempt, std::uint64_t accepted) {
+transport::SendStatus Hub::send_hello(Peer& peer, std::uint32_t attempt, std::uint64_t accepted) {
   wire::Header h = header(wire::Kind::hello, accepted);
   wire::Options& o = h.options;
   const auto text = [&o](wire::Options::Key key, std::string_view& field, std::string_view value) {
@@ -104,7 +104,7 @@ void Hub::send_hello(Peer& peer, std::uint32_t attempt, std::uint64_t accepted) 
     o.mark(wire::Options::shared);
   }
   if (client_.keeps_streams()) client_.describe(peer, h);
-  (void)send_header(peer, h);
+  return send_header(peer, h);
 }
 
 std::optional<std::pair<wire::Code, std::string>> Hub::refuse_hello(const wire::Header& h) const {
@@ -193,14 +193,17 @@ void Hub::on_hello(Peer* peer, std::string_view routing_id, const wire::Header& 
   if (from_router) {
     peer = inbound_hello(routing_id, h, new_connection);
     if (!peer) return;
-    const transport::ConnectionId connection = router_->know(message);
-    // Nothing that comes by the one before is heard any more, and nobody may ever have told the system that
-    // it is dead.
-    if (connection != peer->connection) router_->end(std::exchange(peer->connection, connection));
   } else if (fenced(*peer, {}, h)) {
     return;
   }
-  establish(*peer, h, new_connection);
+  const std::uint64_t id = peer->id;
+  const bool reached = establish(*peer, h, new_connection);
+  // Of a HELLO whose connection is gone, the descriptor may be that of another one by now.
+  if (!from_router || !reached || closed_ || find(id) != peer) return;
+  const transport::ConnectionId connection = router_->know(message);
+  // Nothing that comes by the one before is heard any more, and nobody may ever have told the system that
+  // it is dead.
+  if (connection != peer->connection) router_->end(std::exchange(peer->connection, connection));
 }
 
 // The peer that a HELLO at the ROUTER belongs to: known, known with a new connection or incarnation, or new.
@@ -318,7 +321,7 @@ Hub::FrameSizes Hub::compare_frames() const {
   return out;
 }
 
-void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
+bool Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
   const wire::Options& o = h.options;
   const bool renamed = peer.met && (peer.node != o.node_v || peer.port != o.port_v);
   const bool restarted = renamed || (peer.met && h.epoch > peer.epoch);
@@ -329,7 +332,7 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
     peer.session.lose();
     emit(peer, PeerEvent::What::restarted);
     if (!closed_) client_.on_down(peer, PeerEvent::What::restarted);
-    if (closed_ || peer.session.state() == protocol::PeerState::closed) return;
+    if (closed_ || peer.session.state() == protocol::PeerState::closed) return false;
     lose_flight(peer);
     peer.fates = {};
     if (renamed) peer.in = protocol::ReceiveLane();
@@ -360,9 +363,11 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
   }
   peer.met = true;
   borrow_from(peer, h);
+  bool reached = true;
   if (peer.inbound) {
     if (lender_ && (new_connection || restarted || !known)) lender_->renew(peer.id);
-    send_hello(peer, o.has(wire::Options::attempt) ? o.attempt_v : 0U, accepted);
+    const std::uint32_t attempt = o.has(wire::Options::attempt) ? o.attempt_v : 0U;
+    reached = send_hello(peer, attempt, accepted) != transport::SendStatus::unroutable;
   } else {
     // A block that keeps its streams takes the first answer for all that were asked for.
     const bool first_counts = client_.keeps_streams() || !o.has(wire::Options::attempt);
@@ -372,6 +377,7 @@ void Hub::establish(Peer& peer, const wire::Header& h, bool new_connection) {
   plan_tick(peer, peer.session.next_tick());
   if (was_up && (restarted || new_connection)) action.became_up = true;
   if (action.became_up) apply(peer, {.became_up = true});
+  return reached;
 }
 
 void Hub::on_nack(Peer& peer, const wire::Header& h) {

@@ -1,4 +1,5 @@
 // Connections that break: every record is accounted for at both ends.
+#include <filesystem>
 #include <memory>
 #include <optional>
 
@@ -15,6 +16,20 @@
 
 using namespace weft;
 using namespace weft::conformance;
+
+namespace {
+
+/// Of this process, of any kind.
+std::size_t open_sockets() {
+  std::size_t out = 0;
+  std::error_code gone;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    if (std::filesystem::read_symlink(entry.path(), gone).string().starts_with("socket:")) ++out;
+  }
+  return out;
+}
+
+}  // namespace
 
 TEST_CASE("sessions: a connection that is cut is renewed; what it took with it is counted at both ends") {
   Loop loop;
@@ -252,4 +267,35 @@ TEST_CASE(
   peer.hello("push", Delivery::at_least_once);
   CHECK(peer.wait(wire::Kind::hello));
   CHECK(eventually(loop, [&] { return pull.peers_up() == 1; }));
+}
+
+TEST_CASE("sessions: what a connection that is gone has left ends no other one that has its descriptor") {
+  Loop loop, theirs;
+  Pull<> pull(loop, {.name = "in", .bind = {"tcp://127.0.0.1:*"}});
+  const auto got = count(pull);
+  const std::string at = pull.endpoints()[0];
+  const std::size_t before = open_sockets();
+  const auto eventually_open = [&](std::size_t more) {
+    return eventually(theirs, [&] { return open_sockets() == before + more; });
+  };
+  {
+    Stranger gone(theirs, at, "sender/0");
+    REQUIRE(eventually_open(2));
+    gone.hello("push");
+    gone.close();
+    REQUIRE(eventually_open(0));
+  }
+  Stranger other(theirs, at, "sender/1");
+  REQUIRE(eventually_open(2));  // the lowest numbers that are free
+  other.hello("push");
+  REQUIRE(eventually(loop, [&] { return other.next(wire::Kind::hello); }));
+  REQUIRE(pull.stats().missed_batches == 0);
+
+  Stranger back(theirs, at, "sender/0");
+  back.hello("push");
+  REQUIRE(eventually(loop, [&] { return back.next(wire::Kind::hello); }));
+  other.data(1);
+
+  CHECK(eventually(loop, [&] { return *got == 1; }));
+  CHECK(pull.stats().rejected_messages == 0);
 }
