@@ -65,7 +65,7 @@ TEST_CASE("a queue runs through a journal whose disk has room for few of its seg
     disk->set_limit(disk_size);
     Store store({.path = "j", .segment_bytes = 16 * kMiB, .disk = disk});
     Queue queue(store, kMiB / 2, 50'000);
-    for (std::size_t sent = 0; sent < 3 * disk_size; sent += 50'000) REQUIRE(queue.push());
+    for (std::size_t sent = 0; sent < 2 * disk_size; sent += 50'000) REQUIRE(queue.push());
 
     CHECK(queue.refused == 0);
     CHECK(store.stats().disk_bytes < disk_size / 2 + kMiB);
@@ -80,7 +80,7 @@ TEST_CASE("a queue as long as its disk allows is held up, and goes on as its rec
   Store store({.path = "j", .segment_bytes = 16 * kMiB, .disk = disk});
   Queue queue(store, 16 * kMiB, 50'000);
 
-  for (std::size_t sent = 0; sent < 25 * kMiB; sent += 50'000) REQUIRE(queue.push());
+  for (std::size_t sent = 0; sent < 12 * kMiB; sent += 50'000) REQUIRE(queue.push());
 
   CHECK(queue.refused > 0);
   CHECK(disk->used() <= 6 * kMiB);
