@@ -165,7 +165,7 @@ TEST_CASE("values in allocated memory are pushed without a copy, and their owner
 }
 
 TEST_CASE("an operation whose piece is refused ends with its sentence, and asks for no more") {
-  LiveCluster cluster("tcp", {table_of(large_table(96, 65'536))}, 1, 1);
+  LiveCluster cluster("tcp", {table_of(large_table(96, 65'536))}, 1, 1, kPatient);
   const auto client = cluster.client(0);
   const auto keys = all_rows(96);
   std::vector<float> given(96 * 65'536, 1);
@@ -214,7 +214,8 @@ TEST_CASE("pieces of a bsp push are summed to the same bits as one request") {
 }
 
 TEST_CASE("a deadline ends an operation whose pieces still wait for their turn") {
-  LiveCluster cluster("tcp", {table_of(large_table(96, 65'536, R"(, "consistency": "bsp")"))}, 2, 1);
+  LiveCluster cluster("tcp", {table_of(large_table(96, 65'536, R"(, "consistency": "bsp")"))}, 2, 1,
+                      kPatient);
   const auto fast = cluster.client(0);
   const auto slow = cluster.client(1);
   const auto keys = all_rows(96);
@@ -238,7 +239,7 @@ TEST_CASE("a pull can be shown the rows where they arrive, each once, beside the
       CAPTURE(width);
       CAPTURE(servers);
       LiveCluster cluster("tcp", {table_of(kSumSgd + R"(, "width": )" + std::to_string(width) + "}")}, 1,
-                          servers);
+                          servers, kPatient);
       const auto client = cluster.client(0);
       const std::uint64_t count = width == 65'536 ? 20 : 200'000 / width;
       std::vector<std::uint64_t> keys(count);
