@@ -239,8 +239,7 @@ bool PushBase::sync(Deadline deadline) {
     return impl.reliable->durable() || impl.hub.closed() || impl.refusal() == SendStatus::failed;
   };
   (void)impl.hub.loop().run_until(over, deadline);
-  // The journal may have failed with its wake still on the way here: what is sent next must not get in before
-  // it.
+  // The journal may have failed with its wake still on the way here, and what is sent next goes ahead of it.
   if (!impl.hub.closed()) impl.update_room();
   return impl.reliable->durable();
 }

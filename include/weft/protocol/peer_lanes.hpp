@@ -70,8 +70,7 @@ struct PeerLanes {
   };
   /// It sends to us, from `first_retained` on (0: it does not say). `accepted` does not count what is skipped
   /// here, or was at a HELLO before it that was not answered in the end: the sender must not take that for
-  /// accepted. `answer`: to our HELLO; then a sender that has
-  /// lost count is followed.
+  /// accepted. `answer`: to our HELLO; then a sender that has lost count is followed.
   Met meet_sender(std::uint64_t epoch, std::uint64_t first_retained, bool answer);
 
   /// So many replies of that epoch have come, and count as arrived. False: the epoch is over.
