@@ -11,10 +11,12 @@ void read_limits(const Tree& tree, Model& model, Problems& problems) {
   if (!expect_map(tree, "limits", problems)) return;
   MapReader map(tree, "limits", problems);
   if (const Tree* start = map.take("start")) {
-    if (const auto span = read_duration(*start, "limits.start", problems)) model.start_limit = *span;
+    const auto span = read_duration_within(*start, Duration::zero(), kLongestLimit, "limits.start", problems);
+    model.start_limit = span.value_or(model.start_limit);
   }
   if (const Tree* drain = map.take("drain")) {
-    if (const auto span = read_duration(*drain, "limits.drain", problems)) model.drain_limit = *span;
+    model.drain_limit =
+        read_duration_within(*drain, Duration::zero(), kLongestLimit, "limits.drain", problems);
   }
   map.finish();
 }

@@ -50,7 +50,7 @@ struct NodeSpec {
   Restart restart = Restart::never;
   const Tree* restart_at = nullptr;
   unsigned max_restarts = 5;
-  Duration grace = std::chrono::seconds(10);
+  std::optional<Duration> grace;
   Duration hang_after = Duration::zero();
   LogBounds log;
   /// Filled from the caller's describe function.
@@ -95,7 +95,7 @@ struct Model {
   std::vector<LinkSpec> links;
   std::vector<HostsSpec> hosts;
   Duration start_limit = std::chrono::seconds(20);
-  Duration drain_limit = std::chrono::seconds(10);
+  std::optional<Duration> drain_limit;
   /// A link could not be read so far that its nodes are known: nodes without links may be its victims.
   bool unreadable_links = false;
 

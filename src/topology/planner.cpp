@@ -1,4 +1,6 @@
 // A model without problems to the plan of every process.
+#include <algorithm>
+
 #include <weft/core/endpoint.hpp>
 
 #include "model.hpp"
@@ -45,6 +47,12 @@ bool is_finite(const NodeSpec& node) {
   return node.restart != Restart::always;
 }
 
+/// Who gives draining a minute means that a node has it: a shorter grace would kill the node before.
+Duration default_grace(const Model& model) {
+  const Duration least = NodePlan{}.grace;
+  return model.drain_limit ? std::max(least, *model.drain_limit * 5 / 4) : least;
+}
+
 NodePlan make_node(const Model& model, const NodeSpec& spec, unsigned replica) {
   NodePlan node;
   node.topology = model.name;
@@ -60,7 +68,7 @@ NodePlan make_node(const Model& model, const NodeSpec& spec, unsigned replica) {
   node.main = spec.main.value_or(node.finite);
   node.restart = spec.restart;
   node.max_restarts = spec.max_restarts;
-  node.grace = spec.grace;
+  node.grace = spec.grace.value_or(default_grace(model));
   node.hang_after = spec.hang_after;
   node.log = spec.log;
   for (const LinkSpec& link : model.links) {
@@ -81,7 +89,7 @@ Plan make_plan(const Model& model, const std::string& path) {
   plan.description = model.description;
   plan.file = path;
   plan.start_limit = model.start_limit;
-  plan.drain_limit = model.drain_limit;
+  plan.drain_limit = model.drain_limit.value_or(plan.drain_limit);
   for (const LinkSpec& link : model.links) plan.links.push_back(link.plan);
   bool any_main_named = false;
   for (const NodeSpec& spec : model.nodes) any_main_named = any_main_named || spec.main == true;

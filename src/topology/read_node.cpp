@@ -91,7 +91,7 @@ void read_supervision(MapReader& map, NodeSpec& node, Problems& problems) {
     read_lifetime(*lifetime, map.path("lifetime"), node, problems);
   if (const Tree* main = map.take("main")) node.main = read_boolean(*main, map.path("main"), problems);
   if (const Tree* grace = map.take("grace")) {
-    node.grace = read_duration(*grace, map.path("grace"), problems).value_or(node.grace);
+    node.grace = read_duration_within(*grace, Duration::zero(), kLongestLimit, map.path("grace"), problems);
   }
   if (const Tree* hang = map.take("hang-after")) {
     node.hang_after =

@@ -18,6 +18,9 @@
 
 namespace weft::topology {
 
+/// Limits are added to the time that it is: far more would pass its range, and be over at once.
+constexpr Duration kLongestLimit = std::chrono::hours(8760);
+
 // `path` names the value in sentences: "nodes.worker.replicas". Each gives nullopt after reporting.
 std::optional<std::string> read_text(const Tree& tree, const std::string& path, Problems& problems);
 std::optional<bool> read_boolean(const Tree& tree, const std::string& path, Problems& problems);

@@ -202,6 +202,31 @@ TEST_CASE("a node says when it hangs and how much of its log is kept") {
   CHECK_THROWS_AS(node_of(", log: {max: 1KiB}"), InvalidTopology);
 }
 
+TEST_CASE("a node has the time that draining may take, unless its grace says less") {
+  const auto grace_of = [](const std::string& node, const std::string& limits) {
+    return plan_of(two_nodes(", pattern: push-pull", node, "limits: " + limits + "\n")).nodes[0].grace;
+  };
+
+  CHECK(grace_of("", "{drain: 60s}") == std::chrono::seconds(75));
+  CHECK(grace_of("", "{drain: 2s}") == std::chrono::seconds(10));
+  CHECK(grace_of("", "{start: 60s}") == std::chrono::seconds(10));
+  CHECK(grace_of(", grace: 3s", "{drain: 60s}") == std::chrono::seconds(3));
+}
+
+TEST_CASE("a limit beyond a year is refused, for it would be over at once") {
+  const auto file = [](const std::string& node, const std::string& limits) {
+    return two_nodes(", pattern: push-pull", node, "limits: " + limits + "\n");
+  };
+
+  CHECK(plan_of(file("", "{drain: 8760h}")).drain_limit == std::chrono::hours(8760));
+  CHECK(problem_of(file(", grace: 9000h", "{}")) ==
+        R"(4:32: nodes.a.grace must be from 0s to 8760h, found "9000h")");
+  CHECK(problem_of(file("", "{start: 9000h}")) ==
+        R"(8:17: limits.start must be from 0s to 8760h, found "9000h")");
+  CHECK(problem_of(file("", "{drain: 2000000h}")) ==
+        R"(8:17: limits.drain must be from 0s to 8760h, found "2000000h")");
+}
+
 TEST_CASE("a node's plan reads back from its JSON as it was") {
   std::string text = kCluster;
   text.replace(
