@@ -46,7 +46,7 @@ struct Follower {
 };
 
 // Far beyond what high-water marks and the kernel hold.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#ifdef WEFT_TEST_SANITIZED
 constexpr std::uint64_t kMany = 8'000;
 #else
 constexpr std::uint64_t kMany = 20'000;

@@ -41,6 +41,8 @@ struct Desk {
   bool busy = false;
   std::uint64_t got = 0;
 
+  Desk(Loop& at, Block& of, Duration takes) : loop(at), block(of), work(takes) {}
+
   void take(std::function<void()> end) {
     waiting.emplace_back(block.defer(), std::move(end));
     go_on();

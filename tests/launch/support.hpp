@@ -57,7 +57,7 @@ inline std::string read_text(const std::string& path) {
 }
 
 // Of a start limit that runs out: enough for a node that does speak.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#ifdef WEFT_TEST_SANITIZED
 constexpr const char* kTimeToStart = "10s";
 #else
 constexpr const char* kTimeToStart = "2s";

@@ -30,7 +30,7 @@ Found find_planted(Options options, Bug bug, std::string_view words, const Run& 
   return out;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef WEFT_TEST_SANITIZED
 inline constexpr bool kSlow = true;
 #else
 inline constexpr bool kSlow = false;

@@ -77,10 +77,11 @@ TEST_CASE("faults are read from text and written back") {
 }
 
 TEST_CASE("a fault that is unknown, has no number or is out of range is refused by name") {
-  for (const auto& [text, words] :
+  for (const auto& [given, words] :
        {std::pair("lost=1", "unknown fault 'lost'"), std::pair("loss", "no value"),
         std::pair("loss=much", "'much' is not a number"), std::pair("loss=2", "loss: 2 is not in 0 to 1"),
         std::pair("skew=0.5", "skew"), std::pair("delay=-1", "delay"), std::pair("crash=nan", "crash")}) {
+    const char* const text = given;
     CAPTURE(text);
     CHECK_THROWS_WITH_AS(parse_faults(text), doctest::Contains(words), Error);
   }

@@ -222,7 +222,7 @@ TEST_CASE("numbers, records and arrays of a bounded size are written as their pa
                        0.5,
                        {-1, 300},
                        {'a', 'b'},
-                       {{1, 2}}};
+                       {{{1, 2}}}};
   const Bounded least{};
 
   for (const Bounded& record : {lowest, least}) {
